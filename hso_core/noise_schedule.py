@@ -1,0 +1,263 @@
+"""A model's noise schedule: its table of sigmas, and the maps between sigma, half-log-SNR and time.
+
+Half-log-SNR is lambda = ln(alpha / sigma). In ComfyUI's terms a table entry is sigma/alpha for VP and VE models
+(x = x0 + sigma * noise after dividing by alpha) and sigma itself, with alpha = 1 - sigma, for flow models.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+FAMILIES = ("vp", "flow")
+ROUNDING = 1e-5  # a float32 flow table may end at 1.0000001 (shift 0.2 does)
+
+
+class NoiseScheduleError(ValueError):
+    """The table of sigmas cannot be a model's noise schedule; the message says why."""
+
+
+@dataclass(frozen=True, eq=False)
+class NoiseSchedule:
+    """A table of sigmas, ascending, and the convention it is written in.
+
+    sigmas: (T,) float64 on the CPU, non-decreasing, positive. Entry k belongs to time t = (k + 1) / T.
+    family: "vp" (also VE and EDM: entry = sigma/alpha, lambda = -ln entry) or
+            "flow" (entry = sigma, alpha = 1 - sigma, lambda = -logit entry).
+
+    Two schedules are equal when family and table are (compared by `fingerprint`).
+    """
+
+    sigmas: Tensor
+    family: str = "vp"
+
+    def __post_init__(self) -> None:
+        if self.family not in FAMILIES:
+            raise NoiseScheduleError(f"unknown family {self.family!r}: it is one of {', '.join(FAMILIES)}")
+        # .cpu() first: MPS tensors cannot be float64.
+        table = torch.as_tensor(self.sigmas).detach().cpu().double().clone()
+        if self.family == "flow" and table.ndim == 1:
+            table[(table > 1) & (table < 1 + ROUNDING)] = 1.0
+        _check_table(table, self.family)
+        object.__setattr__(self, "sigmas", table)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, NoiseSchedule) and self.fingerprint == other.fingerprint
+
+    def __hash__(self) -> int:
+        return hash(self.fingerprint)
+
+    def __len__(self) -> int:
+        return len(self.sigmas)
+
+    @classmethod
+    def from_alphas_cumprod(cls, alphas_cumprod: Tensor) -> NoiseSchedule:
+        """VP schedule from alpha_bar_n = alpha_n^2, descending in (0, 1)."""
+        a = torch.as_tensor(alphas_cumprod).detach().cpu().double()
+        if a.ndim != 1 or not bool(((a > 0) & (a < 1)).all()):
+            raise NoiseScheduleError("alphas_cumprod must be a list of numbers between 0 and 1")
+        # float32 as ComfyUI stores it, so that a named schedule and a loaded model give the same numbers.
+        return cls(((1 - a) / a).sqrt().float(), "vp")
+
+    @classmethod
+    def from_betas(cls, betas: Tensor) -> NoiseSchedule:
+        """VP schedule from the betas of a discrete diffusion process."""
+        return cls.from_alphas_cumprod(torch.cumprod(1 - torch.as_tensor(betas).detach().cpu().double(), dim=0))
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """16 hex digits that name family and table."""
+        digest = hashlib.sha256(self.family.encode())
+        digest.update(self.sigmas.numpy().tobytes())
+        return digest.hexdigest()[:16]
+
+    @property
+    def sigma_min(self) -> float:
+        return float(self.sigmas[0])
+
+    @property
+    def sigma_max(self) -> float:
+        return float(self.sigmas[-1])
+
+    @property
+    def snr_power(self) -> int:
+        """k in alpha^k + sigma^k = 1: 2 for VP, 1 for flow."""
+        return 2 if self.family == "vp" else 1
+
+    # -- maps; every argument and result is a float64 tensor of any shape ------------------------------------------
+
+    def lambda_of_sigma(self, sigma: Tensor) -> Tensor:
+        """Half-log-SNR of a table value. Infinite where sigma is 0, or 1 in a flow schedule."""
+        return -sigma.log() if self.family == "vp" else -sigma.logit()
+
+    def sigma_of_lambda(self, lam: Tensor) -> Tensor:
+        """The inverse of `lambda_of_sigma`."""
+        return (-lam).exp() if self.family == "vp" else (-lam).sigmoid()
+
+    def lambda_of_t(self, t: Tensor) -> Tensor:
+        """Half-log-SNR at time t in (0, 1].
+
+        VP: ln alpha is piecewise linear in t, as in the paper (and 0 at t = 0).
+        Flow: alpha/sigma is piecewise linear in (1 - t)/t, which is exact for every shifted flow
+        sigma = s t / (1 + (s - 1) t) and finite where sigma is 1.
+        """
+        u, y = self._knots(t.device)
+        # Beyond the last knot a table is flat: its largest sigma holds.
+        if self.family == "vp":
+            return _lambda_of_minus_log_alpha(_interpolate(t.clamp(max=u[-1]), u, y))
+        return _interpolate(((1 - t) / t).clamp(min=u[0]), u, y).log()
+
+    def t_of_lambda(self, lam: Tensor) -> Tensor:
+        """The inverse of `lambda_of_t`."""
+        u, y = self._knots(lam.device)
+        if self.family == "vp":
+            return _interpolate(_minus_log_alpha_of_lambda(lam), y, u)
+        return 1 / (1 + _interpolate(lam.exp(), y, u))
+
+    def dt_dlambda(self, lam: Tensor) -> Tensor:
+        """Slope of `t_of_lambda` (negative; one-sided at table entries)."""
+        u, y = self._knots(lam.device)
+        if self.family == "vp":
+            # d(-ln alpha)/dlambda = -sigma^2
+            return -(-2 * lam).sigmoid() * _slope(_minus_log_alpha_of_lambda(lam), y, u)
+        w = _interpolate(lam.exp(), y, u)
+        return -lam.exp() * _slope(lam.exp(), y, u) / (1 + w).square()
+
+    def sigma_of_t(self, t: Tensor) -> Tensor:
+        return self.sigma_of_lambda(self.lambda_of_t(t))
+
+    def _knots(self, device: torch.device) -> tuple[Tensor, Tensor]:
+        """Ascending (u, y) between which the maps are linear: (t, -ln alpha), or ((1-t)/t, alpha/sigma) for flow."""
+        cache = self.__dict__.setdefault("_knots_on", {})
+        if device not in cache:
+            cache[device] = tuple(knots.to(device) for knots in self._make_knots())
+        return cache[device]
+
+    def _make_knots(self) -> tuple[Tensor, Tensor]:
+        length = len(self.sigmas)
+        t = torch.arange(1, length + 1, dtype=torch.float64) / length
+        keep = _first_of_equal(self.sigmas)
+        t, sigmas = t[keep], self.sigmas[keep]
+        if self.family == "vp":
+            zero = torch.zeros(1, dtype=torch.float64)
+            return torch.cat([zero, t]), torch.cat([zero, 0.5 * sigmas.square().log1p()])
+        return ((1 - t) / t).flip(0), ((1 - sigmas) / sigmas).flip(0)
+
+
+def _check_table(table: Tensor, family: str) -> None:
+    if table.ndim != 1 or len(table) < 2:
+        raise NoiseScheduleError(
+            f"a noise schedule is a list of at least 2 sigmas; this one has the shape {tuple(table.shape)}"
+        )
+    if not bool(table.isfinite().all()):
+        raise NoiseScheduleError(f"entry {_where(~table.isfinite())} of the noise schedule is not a finite number")
+    if not bool((table > 0).all()):
+        k = _where(table <= 0)
+        raise NoiseScheduleError(f"entry {k} of the noise schedule is {float(table[k]):g}; every sigma must be above 0")
+    falls = table[1:] < table[:-1]
+    if bool(falls.any()):
+        k = _where(falls)
+        raise NoiseScheduleError(
+            f"the noise schedule must increase, but entry {k + 1} ({float(table[k + 1]):g}) "
+            f"is below entry {k} ({float(table[k]):g})"
+        )
+    if not bool(table[0] < table[-1]):
+        raise NoiseScheduleError(f"all sigmas of the noise schedule are {float(table[0]):g}; they must increase")
+    if family == "flow" and float(table[-1]) > 1:
+        raise NoiseScheduleError(f"the largest sigma of a flow model is 1; this table goes to {float(table[-1]):g}")
+
+
+def _where(mask: Tensor) -> int:
+    return int(mask.nonzero()[0])
+
+
+def _first_of_equal(sigmas: Tensor) -> Tensor:
+    """Mask that keeps one entry of each run of equal sigmas, so that the maps can be inverted.
+
+    Stable Cascade's table is flat at both ends. Of a run the first entry stays, but of the lowest run the last one:
+    below it time still runs, towards sigma = 0.
+    """
+    rises = sigmas[1:] > sigmas[:-1]
+    keep = torch.cat([torch.tensor([False]), rises])
+    keep[int(rises.nonzero()[0])] = True
+    return keep
+
+
+def _cell(x: Tensor, knots: Tensor) -> Tensor:
+    """Index of the cell of `knots` (ascending) that x lies in; the outer cells reach to infinity."""
+    return (torch.searchsorted(knots, x.contiguous()) - 1).clamp(0, len(knots) - 2)
+
+
+def _slope(x: Tensor, knots: Tensor, values: Tensor) -> Tensor:
+    i = _cell(x, knots)
+    return (values[i + 1] - values[i]) / (knots[i + 1] - knots[i])
+
+
+def _interpolate(x: Tensor, knots: Tensor, values: Tensor) -> Tensor:
+    """Piecewise linear, exact at the knots, straight on outside."""
+    i = _cell(x, knots)
+    weight = (x - knots[i]) / (knots[i + 1] - knots[i])
+    return torch.where(x == knots[i + 1], values[i + 1], values[i] + weight * (values[i + 1] - values[i]))
+
+
+def _minus_log_alpha_of_lambda(lam: Tensor) -> Tensor:
+    """-ln alpha of a VP process, alpha^2 = sigmoid(2 lambda)."""
+    return 0.5 * (-2 * lam).exp().log1p()
+
+
+def _lambda_of_minus_log_alpha(y: Tensor) -> Tensor:
+    return -0.5 * (2 * y).expm1().log()
+
+
+# -- schedules by name -------------------------------------------------------------------------------------------------
+
+
+def named_schedule(name: str) -> NoiseSchedule:
+    """`sd15` (also SD2 and SDXL), `ddpm`, `flow:SHIFT` or `edm:MIN:MAX`, with ComfyUI's own arithmetic.
+
+    sd15: betas scaled-linear 0.00085 -> 0.012; ddpm: linear 1e-4 -> 0.02; flow: sigma = s t / (1 + (s-1) t);
+    edm: 1000 sigmas evenly spaced in the logarithm.
+    """
+    kind, *arguments = name.strip().lower().split(":")
+    makers = {"sd15": (scaled_linear, 0), "ddpm": (linear, 0), "flow": (shifted_flow, 1), "edm": (log_spaced, 2)}
+    if kind not in makers:
+        raise NoiseScheduleError(f"unknown schedule {name!r}: use sd15, ddpm, flow:SHIFT or edm:MIN:MAX")
+    make, count = makers[kind]
+    try:
+        numbers = [float(a) for a in arguments]
+    except ValueError:
+        raise NoiseScheduleError(f"schedule {name!r}: the part after the colon must be a number") from None
+    if len(numbers) != count:
+        form = {0: kind, 1: "flow:SHIFT, for example flow:3", 2: "edm:MIN:MAX, for example edm:0.002:80"}[count]
+        raise NoiseScheduleError(f"schedule {name!r}: write {form}")
+    return make(*numbers)
+
+
+def scaled_linear(start: float = 0.00085, end: float = 0.012, length: int = 1000) -> NoiseSchedule:
+    """Stable Diffusion 1, 2 and XL."""
+    return NoiseSchedule.from_betas(torch.linspace(start**0.5, end**0.5, length, dtype=torch.float64).square())
+
+
+def linear(start: float = 1e-4, end: float = 0.02, length: int = 1000) -> NoiseSchedule:
+    """DDPM (Ho et al. 2020); also PixArt."""
+    return NoiseSchedule.from_betas(torch.linspace(start, end, length, dtype=torch.float64))
+
+
+def shifted_flow(shift: float, length: int = 1000) -> NoiseSchedule:
+    """Rectified flow with a time shift (SD3: 3, AuraFlow: 1.73, Wan: 8)."""
+    if not (math.isfinite(shift) and shift > 0):
+        raise NoiseScheduleError(f"the shift of a flow schedule must be above 0, not {shift:g}")
+    t = (torch.arange(1, length + 1) / length) * 1000 / 1000  # as in ComfyUI, to the last bit
+    return NoiseSchedule(t if shift == 1.0 else shift * t / (1 + (shift - 1) * t), "flow")
+
+
+def log_spaced(sigma_min: float, sigma_max: float, length: int = 1000) -> NoiseSchedule:
+    """Karras et al. (EDM) models: a range of sigmas (SVD: 0.002 to 700, Playground 2.5: 0.002 to 80)."""
+    if not 0 < sigma_min < sigma_max < math.inf:
+        raise NoiseScheduleError(f"edm:MIN:MAX needs 0 < MIN < MAX, not {sigma_min:g} and {sigma_max:g}")
+    return NoiseSchedule(torch.linspace(math.log(sigma_min), math.log(sigma_max), length).exp(), "vp")

@@ -1,0 +1,149 @@
+"""Hierarchical Schedule Optimization: the bi-level search (arXiv 2511.11688), batched in torch.
+
+Differential evolution proposes psi = (rho, t_min, t_max); for a whole generation at once, the EDM formula makes the
+starting schedules, the trust region refines them to the minimum of the Midpoint Error Proxy, and the spacing penalty
+is added. The best members are polished.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from .differential_evolution import differential_evolution
+from .noise_schedule import NoiseSchedule
+from .polish import polish_ends
+from .problem import Problem, Settings, SettingsError
+from .schedule import Schedule
+from .trust_region import EXACT, Refined, minimise_midpoint_error
+
+BACKENDS = ("torch", "scipy")
+DEVICES = ("auto", "cpu", "cuda")
+ROUGH = 1e-2  # as EXACT, while the population is bred: intervals are right to about 1e-4
+POLISHED = 8  # members that are polished
+SPACING_TOLERANCE = 1e-6  # in t: a shortfall below this is rounding, not a collapsed step
+REMEMBERED = 512
+
+Progress = Callable[[int, int], None]
+_memory: OrderedDict[tuple, Schedule] = OrderedDict()
+
+
+def optimize_schedule(
+    noise: NoiseSchedule,
+    steps: int,
+    settings: Settings | None = None,
+    backend: str = "torch",
+    device: str = "auto",
+    on_progress: Progress | None = None,
+) -> Schedule:
+    """The schedule of N = `steps` that HSO finds for `noise`; the same for the same arguments on every device.
+
+    backend: "torch", or "scipy", the paper's own procedure (seconds to minutes). device: where torch computes.
+    on_progress(done, total) is called during the search; an exception from it ends the search.
+    Results are remembered by content. Raises SettingsError.
+    """
+    problem = Problem(noise, steps, settings or Settings())
+    if backend not in BACKENDS:
+        raise SettingsError(f"backend is {backend!r}; it must be one of {', '.join(BACKENDS)}")
+    where = resolve_device(device)
+    key = (noise.fingerprint, problem.steps, problem.settings, backend)
+    if key in _memory:
+        _memory.move_to_end(key)
+        return _memory[key]
+    began = time.perf_counter()
+    if backend == "scipy":
+        from .reference import search  # scipy takes half a second to import
+    else:
+        search = _search
+    with torch.inference_mode():
+        psi, lam, objective, generations = search(problem, where, on_progress)
+        result = _schedule(problem, psi, lam, objective, backend, generations, began)
+    _memory[key] = result
+    while len(_memory) > REMEMBERED:
+        _memory.popitem(last=False)
+    return result
+
+
+def resolve_device(device: str) -> torch.device:
+    """The torch device for "auto", "cpu" or "cuda".
+
+    float64 is needed, which MPS and DirectML lack; there the search runs on the CPU.
+
+    "auto" is the CPU: a generation is some hundred operations on a few thousand numbers, less work for each than it
+    takes to start one on a GPU (benchmarks/search_speed.py measures it where a GPU is there).
+    """
+    if device not in DEVICES:
+        raise SettingsError(
+            f"device is {device!r}; it must be one of {', '.join(DEVICES)}"
+            " (the search needs float64, which MPS and DirectML do not have)"
+        )
+    if device == "cuda" and not torch.cuda.is_available():
+        raise SettingsError("device is 'cuda', but this torch finds no CUDA GPU; use auto or cpu")
+    return torch.device("cuda" if device == "cuda" else "cpu")
+
+
+def _search(
+    problem: Problem, device: torch.device, on_progress: Progress | None
+) -> tuple[list[float], Tensor, float, int]:
+    """psi, lambda (K + 1,), J and the generations bred."""
+    s, k = problem.settings, problem.noise.snr_power
+    bounds = problem.bounds.to(device)
+
+    def refine(psi: Tensor, tolerance: float = EXACT) -> tuple[Refined, Tensor]:
+        refined = minimise_midpoint_error(problem.starts(psi), s.exponent, k, s.iterations, tolerance)
+        return refined, refined.objective + problem.penalty(refined.lam)
+
+    found = differential_evolution(
+        lambda psi: refine(psi, ROUGH)[1], bounds, 3 * s.population, s.generations, s.tolerance, s.seed, on_progress
+    )
+    best = found.fitness.topk(min(POLISHED, len(found.fitness)), largest=False).indices
+    psi, refined, fitness = polish_ends(problem, found.members[:, best], refine)
+    i = int(fitness.argmin())
+    return psi[:, i].tolist(), refined.lam[:, i].cpu(), float(refined.objective[i]), found.generations
+
+
+def _schedule(
+    problem: Problem, psi: list[float], lam: Tensor, objective: float, backend: str, generations: int, began: float
+) -> Schedule:
+    noise, length = problem.noise, len(problem.noise)
+    times = problem.times(lam)
+    spacing_met = bool((times[:-1] - times[1:] >= problem.d_min - SPACING_TOLERANCE).all())
+    times, used = times[: problem.emitted], lam[: problem.emitted]
+    sigmas = noise.sigma_of_lambda(used)
+    if problem.first_is_full:
+        sigmas[0] = noise.sigma_of_t(times[0])
+    timesteps = (length - 1) * times
+    return Schedule(
+        sigmas=tuple(_strictly_decreasing(sigmas) + ([0.0] if problem.settings.mapping == "ddim" else [])),
+        timesteps=tuple(timesteps.round().int().tolist() if length == 1000 else timesteps.tolist()),
+        lambdas=tuple(used.tolist()),
+        rho=psi[0],
+        t_min=psi[1],
+        t_max=psi[2],
+        objective=objective,
+        penalty=float(problem.penalty(lam)),
+        spacing_met=spacing_met,
+        d_min=problem.d_min,
+        steps=problem.steps,
+        settings=problem.settings,
+        fingerprint=noise.fingerprint,
+        family=noise.family,
+        table_length=length,
+        backend=backend,
+        generations=generations,
+        elapsed_ms=1000 * (time.perf_counter() - began),
+    )
+
+
+def _strictly_decreasing(sigmas: Tensor) -> list[float]:
+    """float32 values of sigmas; where rounding made two of them equal, the later one moves down by the least amount."""
+    values = sigmas.float()
+    if bool((values[1:] >= values[:-1]).any()):
+        for i in range(1, len(values)):
+            below = torch.nextafter(values[i - 1], torch.zeros(()))
+            values[i] = torch.minimum(values[i], below)
+    return values.tolist()

@@ -1,0 +1,171 @@
+"""The last touch of the upper level: a local search for the best t_min and t_max, from the best members found.
+
+It takes the place of the L-BFGS-B polish of the paper's code. rho is left alone: the lower level leads to the same
+schedule from every rho. At a minimum of the lower level the derivatives in the two ends are exact: the objective's by
+the envelope theorem, the times' by differentiating the minimum's condition H dlambda = -H_ends. Each step minimises
+J's quadratic model plus the spacing penalty of the linearised times, over the box. (The penalty is too stiff, and sets
+in too suddenly, for a quadratic model of its own.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from .midpoint_error import Derivatives, midpoint_error_derivatives
+from .problem import Problem
+from .trust_region import Refined, solve_tridiagonal
+
+ITERATIONS = 40
+MODEL_ITERATIONS = 12
+CONVERGED = 1e-12  # predicted decrease, relative to the fitness
+
+
+class Model(NamedTuple):
+    """The fitness near a schedule, as a function of the step s (2, P) in (t_max, t_min).
+
+    m(s) = g s + s H s / 2 + gamma sum max(0, short - A s)^2, with g (2, P), H (2, 2, P), short (K, P), A (K, 2, P).
+    """
+
+    gradient: Tensor
+    hessian: Tensor
+    short: Tensor
+    slopes: Tensor
+    gamma: float
+
+    def shortfall(self, s: Tensor) -> Tensor:
+        """What the linearised times lack in spacing (K, ..., P) at s (2, ..., P); negative where they have room."""
+        short = self.short.view(len(self.short), *[1] * (s.ndim - 2), -1)
+        return short - torch.einsum("kip,i...p->k...p", self.slopes, s)
+
+    def value(self, s: Tensor) -> Tensor:
+        """m(s), (..., P), for s (2, ..., P)."""
+        linear = torch.einsum("i...p,ip->...p", s, self.gradient)
+        curved = 0.5 * torch.einsum("i...p,ijp,j...p->...p", s, self.hessian, s)
+        return linear + curved + self.gamma * torch.relu(self.shortfall(s)).square().sum(0)
+
+    def newton_step(self, s: Tensor, binding: Tensor, low: Tensor, high: Tensor) -> Tensor:
+        """Step (2, P) from s to the minimum in low <= s <= high, were the intervals `binding` (K, P) always short."""
+        slopes = self.slopes * binding[:, None]
+        g = self.gradient + torch.einsum("ijp,jp->ip", self.hessian, s)
+        g = g - 2 * self.gamma * (self.shortfall(s)[:, None] * slopes).sum(0)
+        h = self.hessian + 2 * self.gamma * torch.einsum("kip,kjp->ijp", slopes, slopes)
+        return _box_newton_step(g, h, low - s, high - s)
+
+
+def polish_ends(
+    problem: Problem, psi: Tensor, refine: Callable[[Tensor], tuple[Refined, Tensor]]
+) -> tuple[Tensor, Refined, Tensor]:
+    """Move t_min and t_max of each psi (3, P) to a local minimum of the fitness in the box.
+
+    `refine(psi)` runs the lower level: the refined schedules and their fitness (P,).
+    Returns psi, the refined schedules and their fitness, never worse than given.
+    """
+    box = problem.bounds[[2, 1]].to(psi)  # t_max, t_min: in the order of the schedule
+    refined, fitness = refine(psi)
+    mu = torch.zeros_like(fitness)
+    for _ in range(ITERATIONS):
+        model = _model(problem, refined.lam)
+        ends = psi[[2, 1]]
+        step, predicted = _minimise_model(model, mu, box[:, :1] - ends, box[:, 1:] - ends)
+        if bool((predicted <= CONVERGED * fitness.abs()).all()):
+            break
+        trial = torch.cat([psi[:1], (ends + step).flip(0)])
+        trial_refined, trial_fitness = refine(trial)
+        better = trial_fitness < fitness
+        mu = torch.where(better, torch.where(mu > 1e-3, mu * 0.1, 0), (mu * 10).clamp(min=0.1))
+        psi = torch.where(better, trial, psi)
+        fitness = torch.where(better, trial_fitness, fitness)
+        refined = Refined(
+            *(torch.where(better, new, old) for new, old in zip(trial_refined[:3], refined[:3], strict=True)),
+            iterations=trial_refined.iterations,
+        )
+    return psi, refined, fitness
+
+
+def _model(problem: Problem, lam: Tensor) -> Model:
+    """The model at refined schedules lam (K + 1, P)."""
+    s, noise = problem.settings, problem.noise
+    j = midpoint_error_derivatives(lam, s.exponent, noise.snr_power)
+    dt = noise.dt_dlambda(lam)
+    to_lambda = 1 / dt[[0, -1]]  # d lambda_end / d t_end
+    moved = _motion(j) * to_lambda  # d lambda / d (t_max, t_min)
+
+    # Schur complement: the ends' own curvature and what the inner lambdas give way.
+    hessian = torch.stack([j.diagonal[0] * moved[0], j.diagonal[-1] * moved[-1]])
+    hessian[0] += j.off_diagonal[0] * moved[1]
+    hessian[1] += j.off_diagonal[-1] * moved[-2]
+
+    times_moved = dt[:, None] * moved
+    if problem.first_is_full:
+        times_moved[0] = 0
+    times = problem.times(lam)
+    return Model(
+        gradient=j.gradient[[0, -1]] * to_lambda,
+        hessian=hessian * to_lambda[:, None],
+        short=problem.d_min - (times[:-1] - times[1:]),
+        slopes=times_moved[:-1] - times_moved[1:],
+        gamma=s.gamma,
+    )
+
+
+def _motion(j: Derivatives) -> Tensor:
+    """How every lambda follows the two ends at a minimum of the lower level: (K + 1, 2, P)."""
+    points, members = j.diagonal.shape
+    moved = j.diagonal.new_zeros(points, 2, members)
+    moved[0, 0] = moved[-1, 1] = 1
+    if points > 2:
+        right = torch.zeros_like(moved[1:-1])
+        right[0, 0] = -j.off_diagonal[0]
+        right[-1, 1] = -j.off_diagonal[-1]
+        inner = j.diagonal[1:-1]
+        moved[1:-1] = solve_tridiagonal(inner, j.off_diagonal[1:-1], right, floor=1e-9 * inner.abs())
+    return moved
+
+
+def _minimise_model(model: Model, mu: Tensor, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
+    """Minimum of m(s) + mu s D s / 2 over low <= s <= high: the step (2, P) and the decrease of m (P,).
+
+    Newton's method with two guesses of the intervals that end up short, those that are so now and those that the first
+    guess's step makes so, and a line search; all of them evaluated at once.
+    """
+    diagonal = model.hessian.diagonal().T.abs() + model.gradient.abs()
+    damped = model._replace(hessian=model.hessian + torch.diag_embed((mu * diagonal).T).permute(1, 2, 0))
+    lengths = torch.tensor([0, 1, 0.5, 0.25, 0.1, 0.01], dtype=mu.dtype, device=mu.device)[:, None]
+    s = torch.zeros_like(low)
+    for _ in range(MODEL_ITERATIONS):
+        binding = damped.shortfall(s) > 0
+        step = damped.newton_step(s, binding, low, high)
+        crossed = binding | (damped.shortfall(s + step) > 0)
+        along = damped.newton_step(s, crossed, low, high)
+        trials = torch.cat([s[:, None] + lengths * step[:, None], s[:, None] + lengths[1:] * along[:, None]], dim=1)
+        best = damped.value(trials).argmin(0)
+        s = trials.gather(1, best.expand(2, 1, -1))[:, 0]
+        if bool((best == 0).all()):
+            break
+    return s, model.value(torch.zeros_like(s)) - model.value(s)
+
+
+def _box_newton_step(g: Tensor, h: Tensor, low: Tensor, high: Tensor) -> Tensor:
+    """Minimum of g s + s h s / 2 over low <= s <= high, in two variables: (2, P).
+
+    It is the free one if that lies inside, else the best of the four edges' minima. Curvature is made positive.
+    """
+    tiny = 1e-9 * (g.abs().amax(0) + h[0, 0].abs() + h[1, 1].abs()) + 1e-300
+    a, c = torch.maximum(h[0, 0], tiny), torch.maximum(h[1, 1], tiny)
+    most = (a * c).sqrt() * (1 - 1e-12)
+    b = torch.minimum(torch.maximum(0.5 * (h[0, 1] + h[1, 0]), -most), most)
+    free = torch.stack([b * g[1] - c * g[0], b * g[0] - a * g[1]]) / (a * c - b * b)
+    candidates = [free]
+    for x, y in (low, high):
+        on_x = ((-g[1] - b * x) / c).clamp(low[1], high[1])
+        on_y = ((-g[0] - b * y) / a).clamp(low[0], high[0])
+        candidates += [torch.stack([x, on_x]), torch.stack([on_y, y])]
+    s = torch.stack(candidates)  # (5, 2, P)
+    value = (g * s).sum(1) + 0.5 * (a * s[:, 0].square() + 2 * b * s[:, 0] * s[:, 1] + c * s[:, 1].square())
+    inside = ((free >= low) & (free <= high)).all(0)
+    value[0] = torch.where(inside, value[0], torch.inf)
+    return s.gather(0, value.argmin(0).expand(1, 2, -1))[0]

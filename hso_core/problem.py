@@ -1,0 +1,176 @@
+"""What is searched: the settings of the method, and the problem they pose for one noise schedule and step count."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from .edm_start import edm_start
+from .noise_schedule import NoiseSchedule
+from .spacing import least_spacing, spacing_penalty
+
+MAX_STEPS = 10_000  # as in ComfyUI's own KSampler
+MAPPINGS = ("ddim", "unipc")
+STARTS = ("auto", "searched", "sigma_max")
+# A flow model's t = 1 has lambda = -inf. ComfyUI's samplers put percent_to_sigma(1e-4) in its place; so do the bounds.
+FINITE_T = 1 - 1e-4
+
+
+class SettingsError(ValueError):
+    """A setting that the method cannot work with; the message names it, its value and what would be right."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Every parameter of the method; the defaults are the paper's.
+
+    exponent           p in eps(lambda) = sigma^p / alpha
+    rho, t_min, t_max  bounds of psi
+    gamma              weight of the spacing penalty
+    spacing            d_min at N = 4 and at N = 20
+    population         members of the differential evolution for each of the three parameters
+    generations        at most so many
+    tolerance          spread of the population's fitness, relative to its mean, at which the search ends
+    iterations         of the lower level, at most
+    mapping            "ddim": N sigmas, then 0. "unipc": N + 1 sigmas, the last one at t_min, no 0
+    start              the first sigma: "searched" (at t_max, as in the paper), "sigma_max" (exactly the noise level
+                       that denoise asks for: sigma_max at 1), "auto": sigma_max for flow models, searched for others
+    denoise            part of the time axis that is sampled: t_min, t_max and d_min are scaled by it
+    seed               of the differential evolution
+    """
+
+    exponent: float = 2.0
+    rho: tuple[float, float] = (3.0, 16.0)
+    t_min: tuple[float, float] = (0.01, 0.03)
+    t_max: tuple[float, float] = (0.96, 1.0)
+    gamma: float = 1e9
+    spacing: tuple[float, float] = (0.15, 0.01)
+    population: int = 20
+    generations: int = 60
+    tolerance: float = 0.01
+    iterations: int = 80
+    mapping: str = "ddim"
+    start: str = "auto"
+    denoise: float = 1.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        _choice("mapping", self.mapping, MAPPINGS)
+        _choice("start", self.start, STARTS)
+        _within("exponent", self.exponent, 1, 8)
+        _within("gamma", self.gamma, 0, 1e15)
+        _within("denoise", self.denoise, 1e-4, 1)
+        _within("tolerance", self.tolerance, 0, 1)
+        _within("population", self.population, 2, 200)
+        _within("generations", self.generations, 0, 10_000)
+        _within("iterations", self.iterations, 1, 10_000)
+        _within("seed", self.seed, 0, 2**63 - 1)
+        for name, low, high in (("rho", 0.1, 100), ("t_min", 1e-6, 0.9), ("t_max", 1e-6, 1)):
+            _bounds(name, getattr(self, name), low, high)
+        for d_min in self.spacing:
+            _within("spacing", d_min, 0, 1)
+        if self.t_min[1] >= self.t_max[0]:
+            raise SettingsError(
+                f"t_min goes up to {self.t_min[1]:g} and t_max down to {self.t_max[0]:g}; t_min must stay below t_max"
+            )
+
+
+def _choice(name: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise SettingsError(f"{name} is {value!r}; it must be one of {', '.join(allowed)}")
+
+
+def _within(name: str, value: float, low: float, high: float) -> None:
+    if not (math.isfinite(value) and low <= value <= high):
+        raise SettingsError(f"{name} is {value:g}; it must be between {low:g} and {high:g}")
+
+
+def _bounds(name: str, bounds: tuple[float, float], low: float, high: float) -> None:
+    for value in bounds:
+        _within(name, value, low, high)
+    if bounds[0] > bounds[1]:
+        raise SettingsError(f"{name} goes from {bounds[0]:g} to {bounds[1]:g}; the first must not be the larger")
+
+
+def check_steps(steps: int) -> int:
+    """The step count as an int, or SettingsError."""
+    if isinstance(steps, bool) or int(steps) != steps or not 1 <= steps <= MAX_STEPS:
+        raise SettingsError(f"steps is {steps}; it must be a whole number from 1 to {MAX_STEPS}")
+    return int(steps)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """The bi-level problem for `noise` and N = `steps`. psi is (rho, t_min, t_max)."""
+
+    noise: NoiseSchedule
+    steps: int
+    settings: Settings
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "steps", check_steps(self.steps))
+
+    @property
+    def intervals(self) -> int:
+        """K, the number of intervals that the MEP sums over.
+
+        The paper's DDIM mapping (K = N - 1, all K + 1 times are used) leaves nothing to place for N = 1 and 2. There
+        K = N as in its UniPC mapping, and the last time, t_min, gives way to the step to 0. On the network hsc32 two
+        such steps end at 0.27 from the converged picture, two steps of the DDIM mapping at 0.43.
+        """
+        few = self.steps < 3
+        return self.steps if few or self.settings.mapping == "unipc" else self.steps - 1
+
+    @property
+    def emitted(self) -> int:
+        """How many of the K + 1 times become sigmas."""
+        return self.steps + 1 if self.settings.mapping == "unipc" else self.steps
+
+    @property
+    def first_is_full(self) -> bool:
+        """Whether the first sigma is exactly the noise level of `denoise` instead of sigma(t_max)."""
+        if self.settings.start == "auto":
+            return self.noise.family == "flow"
+        return self.settings.start == "sigma_max"
+
+    @cached_property
+    def bounds(self) -> Tensor:
+        """Box of psi, (3, 2) float64 on the CPU, on the time axis [0, denoise].
+
+        t_min does not go below the table's first entry as long as that lies at most half way up to the start.
+        """
+        s, d = self.settings, self.settings.denoise
+        t_max = [min(d * t, self._finite_t) for t in s.t_max]
+        first_entry = 1 / len(self.noise)
+        floor = first_entry if first_entry <= t_max[0] / 2 else 0.0
+        t_min = [max(d * t, floor) for t in s.t_min]
+        return torch.tensor([s.rho, t_min, t_max], dtype=torch.float64)
+
+    @property
+    def _finite_t(self) -> float:
+        infinite = self.noise.family == "flow" and self.noise.sigma_max >= 1
+        return FINITE_T if infinite else 1.0
+
+    @cached_property
+    def d_min(self) -> float:
+        return self.settings.denoise * least_spacing(self.steps, *self.settings.spacing)
+
+    def starts(self, psi: Tensor) -> Tensor:
+        """Lambda_init(psi) for psi (3, P): (K + 1, P)."""
+        rho, t_min, t_max = psi
+        return edm_start(rho, self.noise.lambda_of_t(t_max), self.noise.lambda_of_t(t_min), self.intervals)
+
+    def times(self, lam: Tensor) -> Tensor:
+        """Times t of the schedules that lam (K + 1, ...) gives, descending; the first one as it is emitted."""
+        t = self.noise.t_of_lambda(lam)
+        if self.first_is_full:
+            t[0] = self.settings.denoise
+        return t
+
+    def penalty(self, lam: Tensor) -> Tensor:
+        """Spacing penalty of lam (K + 1, ...), on the times that are emitted; (...)."""
+        return spacing_penalty(self.times(lam), self.d_min, self.settings.gamma)
