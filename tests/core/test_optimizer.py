@@ -1,0 +1,276 @@
+"""The whole method: the paper's numbers, the scipy reference as oracle, and the contract of every schedule."""
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+import torch
+
+from hso_core import MAX_STEPS, NoiseSchedule, Settings, SettingsError, named_schedule, optimize_schedule, optimizer
+from hso_core.problem import Problem
+
+NAMES = ("sd15", "ddpm", "flow:1", "flow:3", "edm:0.002:80")
+GOLDENS = json.loads((Path(__file__).parent / "reference_goldens.json").read_text())
+NO_SPACING = Settings(gamma=0)
+
+# Table, K, schedule as round(999 t), J: the numbers of the paper's method between t = 0.96 and 0.03. The first row is
+# the one schedule that the paper prints.
+PAPER = [
+    ("ddpm", 3, [959, 716, 370, 30], 6.31618),
+    ("ddpm", 5, [959, 827, 670, 474, 250, 30], 5.60061),
+    ("sd15", 3, [959, 708, 376, 30], 3.19675),
+    ("sd15", 4, [959, 782, 557, 292, 30], 3.09602),
+    ("sd15", 5, [959, 822, 655, 459, 239, 30], 3.05128),
+    ("sd15", 8, [959, 877, 785, 680, 564, 436, 299, 155, 30], 3.00410),
+    ("sd15", 10, [959, 894, 823, 745, 659, 565, 463, 355, 242, 128, 30], 2.99339),
+]
+
+
+@pytest.mark.parametrize(("name", "intervals", "timesteps", "objective"), PAPER)
+def test_numbers_of_the_paper(name, intervals, timesteps, objective):
+    found = optimize_schedule(named_schedule(name), intervals + 1, NO_SPACING)
+    assert list(found.timesteps) == pytest.approx(timesteps, abs=1)
+    assert found.objective == pytest.approx(objective, abs=2e-5)
+    assert (found.t_min, found.t_max) == pytest.approx((0.03, 0.96), abs=1e-9)
+
+
+@pytest.mark.parametrize(("name", "intervals", "timesteps", "objective"), [row for row in PAPER if row[1] <= 5])
+def test_numbers_of_the_paper_with_its_spacing_penalty(name, intervals, timesteps, objective):
+    """Up to six steps the penalty can be met, and costs next to nothing."""
+    found = optimize_schedule(named_schedule(name), intervals + 1)
+    assert list(found.timesteps) == pytest.approx(timesteps, abs=1)
+    assert found.objective == pytest.approx(objective, abs=3e-3)
+    assert found.spacing_met and found.penalty < 1e-6
+
+
+def test_the_unipc_mapping_uses_as_many_intervals_as_steps():
+    found = optimize_schedule(named_schedule("sd15"), 4, Settings(mapping="unipc"))
+    assert list(found.timesteps) == [959, 782, 557, 292, 30]
+    assert len(found.sigmas) == 5 and found.sigmas[-1] > 0
+
+
+def test_spacing_that_cannot_be_met_widens_the_range():
+    """What the released code printed for SD, DDIM, 8 steps: 999, 900, 785, 652, 500, 331, 153, 9 (as 1000 t - 1)."""
+    found = optimize_schedule(named_schedule("sd15"), 8)
+    assert list(found.timesteps) == pytest.approx([999, 900, 785, 652, 500, 331, 153, 9], abs=1)
+    assert (found.t_min, found.t_max) == pytest.approx((0.01, 1.0), abs=1e-9)
+    assert not found.spacing_met and found.penalty > 1e5
+
+
+@pytest.mark.parametrize("golden", GOLDENS, ids=lambda g: f"{g['schedule']}-{g['steps']}")
+def test_never_worse_than_the_reference(golden):
+    found = optimize_schedule(named_schedule(golden["schedule"]), golden["steps"])
+    assert found.fitness <= golden["fitness"] * (1 + 1e-6)
+
+
+def test_goldens_are_complete():
+    assert {(g["schedule"], g["steps"]) for g in GOLDENS} == {
+        (name, steps) for name in ("sd15", "ddpm", "flow:3", "edm:0.002:80") for steps in range(2, 21)
+    }
+
+
+@pytest.mark.parametrize(("name", "steps"), [("ddpm", 4), ("sd15", 5), ("flow:3", 4)])
+def test_reference_run_live(name, steps):
+    noise = named_schedule(name)
+    slow, fast = (optimize_schedule(noise, steps, backend=backend) for backend in ("scipy", "torch"))
+    assert fast.fitness <= slow.fitness * (1 + 1e-6)
+    assert fast.fitness == pytest.approx(slow.fitness, rel=1e-4)
+    assert fast.sigmas == pytest.approx(slow.sigmas, rel=1e-3)
+    golden = next(g for g in GOLDENS if (g["schedule"], g["steps"]) == (name, steps))
+    assert slow.fitness == pytest.approx(golden["fitness"], rel=1e-5)
+
+
+def assert_contract(found, noise, steps):
+    sigmas = found.to_tensor()
+    assert sigmas.shape == (steps + 1,) and sigmas.dtype == torch.float32 and sigmas.device.type == "cpu"
+    assert bool(sigmas.isfinite().all()) and bool((sigmas[1:] < sigmas[:-1]).all()) and float(sigmas[-1]) == 0
+    assert float(sigmas[0]) <= torch.tensor(noise.sigma_max).float()
+    assert len(found.timesteps) == steps and all(math.isfinite(x) for x in found.lambdas)
+    bounds = Problem(noise, steps, found.settings).bounds
+    psi = torch.tensor([found.rho, found.t_min, found.t_max], dtype=torch.float64)
+    assert bool(((psi >= bounds[:, 0]) & (psi <= bounds[:, 1])).all())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_contract_for_every_step_count(name):
+    noise = named_schedule(name)
+    for steps in (*range(1, 31), 50, 100):
+        assert_contract(optimize_schedule(noise, steps), noise, steps)
+
+
+@pytest.mark.parametrize("denoise", [0.9, 0.5, 0.1, 0.01])
+@pytest.mark.parametrize("name", NAMES)
+def test_denoise_keeps_the_steps_and_starts_at_its_noise_level(name, denoise):
+    noise = named_schedule(name)
+    level = float(noise.sigma_of_t(torch.tensor(denoise, dtype=torch.float64)))
+    for steps in (1, 2, 4, 8, 20):
+        searched, exact = (
+            optimize_schedule(noise, steps, Settings(denoise=denoise, start=s)) for s in ("searched", "sigma_max")
+        )
+        assert_contract(searched, noise, steps)
+        assert_contract(exact, noise, steps)
+        assert exact.sigmas[0] == pytest.approx(level, rel=1e-6)
+        assert 0.96 * denoise - 1e-9 <= searched.t_max <= denoise
+
+
+@pytest.mark.parametrize("length", [2, 50, 1000, 10_000])
+def test_tables_of_any_length(length):
+    noise = NoiseSchedule(torch.linspace(1 / length, 1, length), "flow")
+    vp = NoiseSchedule(torch.logspace(-1.5, 1.2, length), "vp")
+    for table in (noise, vp):
+        for steps in (1, 2, 5, 12):
+            found = optimize_schedule(table, steps)
+            assert_contract(found, table, steps)
+            if length != 1000:
+                assert all(isinstance(t, float) for t in found.timesteps)
+
+
+def test_a_short_table_is_not_left_at_its_low_end():
+    """The 50 levels of the LCM patch start at t = 0.02, above the paper's lower bound of t_min."""
+    sd = named_schedule("sd15").sigmas[19::20]
+    found = optimize_schedule(NoiseSchedule(sd), 10)
+    assert found.t_min >= 0.02 - 1e-12 and found.sigmas[-2] >= float(sd[0]) * (1 - 1e-6)
+
+
+def test_one_and_two_steps():
+    noise = named_schedule("sd15")
+    one, two = optimize_schedule(noise, 1), optimize_schedule(noise, 2)
+    assert one.sigmas == (two.sigmas[0], 0.0)
+    assert list(two.timesteps) == [959, 526]  # the inner time of two intervals, not 30 as in the DDIM mapping
+
+
+@pytest.mark.parametrize("name", ["flow:3", "flow:1"])
+def test_a_flow_schedule_starts_at_full_noise(name):
+    for steps in (1, 4, 8):
+        found = optimize_schedule(named_schedule(name), steps)
+        assert found.sigmas[0] == 1.0 and found.timesteps[0] == 999
+        assert found.t_max < 1
+
+
+def test_start_at_sigma_max():
+    noise = named_schedule("sd15")
+    assert optimize_schedule(noise, 5).sigmas[0] < 12
+    assert optimize_schedule(noise, 5, Settings(start="sigma_max")).sigmas[0] == float(noise.sigmas[-1].float())
+
+
+def test_steps_in_a_narrow_range_stay_apart():
+    """A table of neighbouring float32 numbers: rounding would make sigmas equal."""
+    noise = NoiseSchedule(torch.linspace(1.0, 1.00001, 1000, dtype=torch.float64))
+    found = optimize_schedule(noise, 100)
+    assert all(a > b for a, b in zip(found.sigmas, found.sigmas[1:], strict=False))
+
+
+def test_the_same_arguments_give_the_same_schedule():
+    noise = named_schedule("ddpm")
+    first = optimize_schedule(noise, 9, Settings(seed=3))
+    optimizer._memory.clear()
+    again = optimize_schedule(named_schedule("ddpm"), 9, Settings(seed=3))
+    assert first.sigmas == again.sigmas and first is not again
+    threads = torch.get_num_threads()
+    try:
+        for count in (1, 2):
+            torch.set_num_threads(count)
+            optimizer._memory.clear()
+            assert optimize_schedule(noise, 9, Settings(seed=3)).sigmas == first.sigmas
+    finally:
+        torch.set_num_threads(threads)
+
+
+@pytest.mark.parametrize("steps", [4, 6, 8, 13])
+def test_the_schedule_does_not_hang_on_the_seed(steps):
+    for name in ("sd15", "ddpm", "flow:3"):
+        found = [optimize_schedule(named_schedule(name), steps, Settings(seed=seed)) for seed in range(6)]
+        assert max(f.fitness for f in found) == pytest.approx(min(f.fitness for f in found), rel=1e-9)
+        for f in found[1:]:
+            assert f.sigmas == pytest.approx(found[0].sigmas, rel=1e-6)
+
+
+def test_results_are_remembered_and_cannot_be_spoiled():
+    noise = named_schedule("sd15")
+    first = optimize_schedule(noise, 7)
+    assert optimize_schedule(named_schedule("sd15"), 7) is first
+    tensor = first.to_tensor()
+    tensor[-1] = 0.001  # as core's uni_pc does
+    assert float(optimize_schedule(noise, 7).to_tensor()[-1]) == 0
+
+
+def test_progress_is_told_and_a_cancelled_search_leaves_nothing():
+    class Cancelled(Exception):
+        pass
+
+    calls = []
+
+    def cancel(done, total):
+        calls.append((done, total))
+        if done == 2:
+            raise Cancelled
+
+    noise, settings = named_schedule("sd15"), Settings(seed=77)
+    for backend in ("torch", "scipy"):
+        calls.clear()
+        with pytest.raises(Cancelled):
+            optimize_schedule(noise, 8, settings, backend=backend, on_progress=cancel)
+        assert calls == [(0, 60), (1, 60), (2, 60)]
+    calls.clear()
+    with pytest.raises(Cancelled):
+        optimize_schedule(noise, 8, settings, on_progress=cancel)
+    assert calls
+
+
+def test_the_search_works_under_inference_mode():
+    with torch.inference_mode():
+        found = optimize_schedule(named_schedule("sd15"), 5, Settings(seed=123))
+    assert not found.to_tensor().is_inference()
+    assert found.sigmas == optimize_schedule(named_schedule("sd15"), 5).sigmas
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA GPU on this machine")
+@pytest.mark.parametrize("name", NAMES)
+def test_cuda_gives_the_numbers_of_the_cpu(name):
+    for steps in (1, 2, 5, 8, 20):
+        optimizer._memory.clear()
+        cpu = optimize_schedule(named_schedule(name), steps, device="cpu")
+        optimizer._memory.clear()
+        cuda = optimize_schedule(named_schedule(name), steps, device="cuda")
+        assert cuda.lambdas == pytest.approx(cpu.lambdas, rel=1e-9)
+
+
+@pytest.mark.parametrize("steps", [0, -1, 100_000, MAX_STEPS + 1, 2.5, True])
+def test_bad_step_counts_are_refused(steps):
+    with pytest.raises(SettingsError, match=f"steps is {steps}; it must be a whole number from 1 to 10000"):
+        optimize_schedule(named_schedule("sd15"), steps)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"denoise": 0}, "denoise is 0; it must be between 0.0001 and 1"),
+        ({"denoise": math.nan}, "denoise is nan"),
+        ({"exponent": 0.5}, "exponent is 0.5"),
+        ({"gamma": -1}, "gamma is -1"),
+        ({"rho": (5, 3)}, "rho goes from 5 to 3"),
+        ({"rho": (0, 3)}, "rho is 0"),
+        ({"t_min": (0.01, 0.5), "t_max": (0.4, 1)}, "t_min must stay below t_max"),
+        ({"t_max": (0.9, 1.1)}, "t_max is 1.1"),
+        ({"spacing": (2, 0)}, "spacing is 2"),
+        ({"population": 1}, "population is 1"),
+        ({"mapping": "ddpm"}, "mapping is 'ddpm'; it must be one of ddim, unipc"),
+        ({"start": "late"}, "start is 'late'"),
+        ({"seed": -1}, "seed is -1"),
+    ],
+)
+def test_bad_settings_are_refused(values, message):
+    with pytest.raises(SettingsError, match=message):
+        Settings(**values)
+
+
+def test_bad_backends_and_devices_are_refused(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    noise = named_schedule("sd15")
+    with pytest.raises(SettingsError, match="backend is 'jax'"):
+        optimize_schedule(noise, 5, backend="jax")
+    with pytest.raises(SettingsError, match="device is 'mps'.*float64, which MPS and DirectML do not have"):
+        optimize_schedule(noise, 5, device="mps")
+    with pytest.raises(SettingsError, match="finds no CUDA GPU; use auto or cpu"):
+        optimize_schedule(noise, 5, device="cuda")

@@ -1,0 +1,153 @@
+"""Schedules as text: reading, printing, checking and resampling."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hso_core.sigmas import (
+    SigmasError,
+    check_range,
+    check_sigmas,
+    parse_sigmas,
+    plain_decimal,
+    print_sigmas,
+    resample_sigmas,
+)
+
+TURBO = [1.0, 0.6509, 0.4374, 0.2932, 0.1893, 0.1108, 0.0495, 0.00031, 0.0]  # FLUX.2-dev-Turbo, 8 steps
+
+
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        ("14.6, 6.4, 0.03, 0", [14.6, 6.4, 0.03, 0]),
+        ("14.6,6.4,0.03,0", [14.6, 6.4, 0.03, 0]),
+        ("14.6 6.4\n0.03\t0", [14.6, 6.4, 0.03, 0]),
+        ("14.6; 6.4; 0.03; 0;", [14.6, 6.4, 0.03, 0]),
+        ("[14.6, 6.4, 0.03, 0]", [14.6, 6.4, 0.03, 0]),
+        ("(1., .5, 1e-3, 0.)", [1, 0.5, 0.001, 0]),
+        ("tensor([1.0000, 0.5000, 0.0000])", [1, 0.5, 0]),
+        ("sigmas: 2 1 0", [2, 1, 0]),
+        ("+2 1.5E0 1e-10", [2, 1.5, 1e-10]),
+        ("5 4", [5, 4]),
+    ],
+)
+def test_texts_that_people_write(text, values):
+    assert parse_sigmas(text).tolist() == torch.tensor(values, dtype=torch.float32).tolist()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "at least 2 sigmas .* not 0"),
+        ("14.6", "at least 2 sigmas .* not 1"),
+        ("14.6, x, 0", "'x', value 2, is not a number"),
+        ("14.6, 1..5, 0", "'1..5', value 2, is not a number"),
+        ("14.6, nan, 0", "'nan', value 2, is not a number \\(not finite\\)"),
+        ("inf, 1, 0", "'inf', value 1"),
+        ("1e400, 1, 0", "value 1 is inf; every sigma must be a finite number"),
+        ("3, 2, -1", "value 3 is -1; a sigma is never negative"),
+        ("3, 2, 2, 0", "value 3 \\(2\\) is not below value 2 \\(2\\); sigmas must fall at every step"),
+        ("1, 2, 0", "value 2 \\(2\\) is not below value 1 \\(1\\)"),
+        ("0x10, 1", "'0x10', value 1"),
+        ("1_000, 1", "'1_000', value 1"),
+        ("__import__('os') 1", "value 1, is not a number"),
+        ("٣ ٢ ١ x", "'x', value 4"),
+    ],
+)
+def test_bad_texts_are_refused(text, message):
+    with pytest.raises(SigmasError, match=message):
+        parse_sigmas(text)
+
+
+def test_a_long_paste_is_refused_at_once():
+    with pytest.raises(SigmasError, match="values are too many; a schedule has at most 10001"):
+        parse_sigmas("1, " * 3_000_000)
+    with pytest.raises(SigmasError, match=r"'aaaa.*\.\.\.', value 1, is not a number"):
+        parse_sigmas("a" * 10_000_000)
+
+
+@given(st.text(max_size=60))
+def test_any_text_gives_a_schedule_or_a_clear_error(text):
+    try:
+        sigmas = parse_sigmas(text)
+    except SigmasError as error:
+        assert 10 < len(str(error)) < 250
+    else:
+        assert bool((sigmas[1:] < sigmas[:-1]).all()) and float(sigmas[-1]) >= 0
+
+
+@given(st.lists(st.floats(0, 1e5, width=32), min_size=2, max_size=40, unique=True))
+def test_printing_is_exact_and_without_exponents(values):
+    sigmas = torch.tensor(sorted(values, reverse=True), dtype=torch.float32)
+    text = print_sigmas(sigmas)
+    assert "e" not in text.lower()
+    assert torch.equal(parse_sigmas(text), sigmas)
+
+
+def test_plain_decimals():
+    assert [plain_decimal(x) for x in (14.614641, 1.0, 0.0, 1e-7, 0.1)] == ["14.614641", "1", "0", "0.0000001", "0.1"]
+
+
+def test_tensors_are_checked():
+    with pytest.raises(SigmasError, match="value 2 is nan"):
+        check_sigmas(torch.tensor([1.0, float("nan"), 0.0]))
+    with pytest.raises(SigmasError, match=r"not shape \(2, 2\)"):
+        check_sigmas(torch.ones(2, 2))
+
+
+def test_a_start_above_the_model_is_refused():
+    sd = torch.tensor([14.615, 1.0, 0.0])
+    assert check_range(sd, 14.6146, "vp") is sd  # rounded lists are meant to start at sigma_max
+    with pytest.raises(SigmasError, match="starts at sigma 14.615, but the largest of this flow model is 1"):
+        check_range(sd, 1.0, "flow")
+    with pytest.raises(SigmasError, match="starts at sigma 700"):
+        check_range(torch.tensor([700.0, 1.0, 0.0]), 14.6146, "vp")
+
+
+def test_resampling_to_its_own_step_count_changes_nothing():
+    sigmas = torch.tensor(TURBO)
+    same = resample_sigmas(sigmas, 8)
+    assert torch.equal(same, sigmas) and same is not sigmas
+
+
+def test_resampling_is_linear_in_the_logarithm_and_keeps_the_ends():
+    sigmas = torch.tensor([8.0, 4.0, 2.0, 1.0, 0.0])
+    assert resample_sigmas(sigmas, 7).tolist() == pytest.approx([8, 8**0.5 * 2, 4, 8**0.5, 2, 2**0.5, 1, 0], rel=1e-6)
+    assert resample_sigmas(sigmas, 1).tolist() == [8, 0]
+    assert resample_sigmas(sigmas, 2).tolist() == [8, 1, 0]
+    without_zero = resample_sigmas(torch.tensor([4.0, 2.0, 1.0]), 4)
+    assert without_zero.tolist() == pytest.approx([4, 8**0.5, 2, 2**0.5, 1], rel=1e-6)
+
+
+@pytest.mark.parametrize("method", ["log-linear", "monotone"])
+@given(
+    values=st.lists(st.floats(0.0009765625, 1000, width=32), min_size=2, max_size=20, unique=True),
+    zero=st.booleans(),
+    steps=st.integers(1, 60),
+)
+def test_resampling_always_gives_a_schedule(method, values, zero, steps):
+    sigmas = torch.tensor(sorted(values, reverse=True) + ([0.0] if zero else []), dtype=torch.float32)
+    if bool((sigmas.diff() > -1e-3 * sigmas[:-1]).any()):
+        return  # neighbours so close that float32 holds no 60 values between them
+    result = resample_sigmas(sigmas, steps, method)
+    assert len(result) == steps + 1 and result.dtype == torch.float32
+    assert float(result[0]) == float(sigmas[0]) and float(result[-1]) == float(sigmas[-1])
+    assert bool((result[1:] < result[:-1]).all())
+
+
+def test_monotone_resampling_goes_through_the_values():
+    sigmas = torch.tensor(TURBO)
+    fine = resample_sigmas(sigmas, 15, "monotone")  # 15 values above 0 where there were 8: every second one is old
+    np.testing.assert_allclose(fine[:-1:2].numpy(), sigmas[:-1].numpy(), rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("steps", "method", "message"),
+    [(0, "log-linear", "steps is 0"), (4, "cubic", "resampling is 'cubic'"), (4, "monotone", "of 1 step cannot be")],
+)
+def test_bad_resamplings_are_refused(steps, method, message):
+    with pytest.raises(SigmasError, match=message):
+        resample_sigmas(torch.tensor([1.0, 0.0]), steps, method)
