@@ -1,0 +1,30 @@
+"""The ComfyUI layer: the pack's nodes and its entry in the scheduler lists."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from comfy_api.v0_0_2 import ComfyExtension
+
+logger = logging.getLogger(__name__)
+
+
+async def comfy_entrypoint() -> ComfyExtension | None:
+    """What ComfyUI calls to get the nodes."""
+    try:
+        from .extension import HSOExtension
+    except ImportError as error:
+        if not (error.name or "").startswith("comfy_api"):
+            raise
+        logger.error("HSO: this ComfyUI is too old (it has no node API v0_0_2); HSO needs ComfyUI 0.3.64 or newer.")
+        return None
+    from . import scheduler_entry
+
+    try:
+        scheduler_entry.register()
+    except Exception:
+        # The nodes work without the entry; a host that changed its lists must not cost the user the whole pack.
+        logger.exception("HSO: could not add 'hso' to the scheduler lists; the nodes work all the same.")
+    return HSOExtension()

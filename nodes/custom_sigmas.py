@@ -1,0 +1,115 @@
+"""Custom Sigmas: a schedule as text, kept in the workflow."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from comfy_api.v0_0_2 import io
+from torch import Tensor
+
+from ..hso_core.sigmas import (
+    RESAMPLINGS,
+    SigmasError,
+    check_range,
+    check_sigmas,
+    parse_sigmas,
+    print_sigmas,
+    resample_sigmas,
+)
+from . import host
+
+NAME = "Custom Sigmas (HSO)"
+
+
+class CustomSigmas(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        # The order of the widgets is part of every saved workflow: new ones only at the end.
+        return host.schema(
+            node_id="HSOCustomSigmas",
+            display_name=NAME,
+            category="sampling/custom_sampling/sigmas",
+            description="A schedule that you type or paste. It is saved in the workflow, so everybody who opens the "
+            "workflow samples with exactly these values.",
+            search_aliases=["hso", "manual sigmas", "sigmas from text", "schedule"],
+            inputs=[
+                io.String.Input(
+                    "text",
+                    default="",
+                    multiline=True,
+                    placeholder="11.54, 4.71, 1.96, 0.81, 0.17, 0",
+                    tooltip="The sigmas, from the first to the last (usually 0), separated by commas, spaces or new "
+                    "lines. N + 1 values make N steps. Empty: the connected sigmas pass through.",
+                ),
+                io.Int.Input(
+                    "steps",
+                    default=0,
+                    min=0,
+                    max=10_000,
+                    tooltip="0: the values exactly as they are. Otherwise the schedule is resampled to so many steps.",
+                ),
+                io.Combo.Input(
+                    "resampling",
+                    options=list(RESAMPLINGS),
+                    default=RESAMPLINGS[0],
+                    tooltip="How values between the given ones are found: straight lines in ln sigma, or a smooth "
+                    "curve through them that never rises. The first and the last value stay.",
+                ),
+                io.Sigmas.Input(
+                    "sigmas",
+                    optional=True,
+                    lazy=True,
+                    tooltip="Used while the text is empty. With text it is not even computed.",
+                ),
+                io.Model.Input(
+                    "model",
+                    optional=True,
+                    tooltip="If connected, the schedule is checked: it must not start above the model's largest sigma.",
+                ),
+            ],
+            outputs=[
+                io.Sigmas.Output(
+                    display_name="SIGMAS", tooltip="For SamplerCustom, SamplerCustomAdvanced or KSampler (HSO)."
+                ),
+                io.String.Output("sigmas_text", display_name="text", tooltip="The same values, ready to be pasted."),
+            ],
+            hidden=[io.Hidden.unique_id],
+        )
+
+    @classmethod
+    def validate_inputs(cls, text: str | None) -> bool | str:
+        if text and text.strip():
+            try:
+                parse_sigmas(text)
+            except SigmasError as error:
+                return f"{NAME}: {error}"
+        return True
+
+    @classmethod
+    def check_lazy_status(cls, text: str, sigmas: Tensor | None = None, **_: Any) -> list[str]:
+        return [] if text.strip() or sigmas is not None else ["sigmas"]
+
+    @classmethod
+    def execute(
+        cls,
+        text: str,
+        steps: int,
+        resampling: str,
+        sigmas: Tensor | None = None,
+        model: Any = None,
+    ) -> io.NodeOutput:
+        with host.named_errors(NAME):
+            if text.strip():
+                result = parse_sigmas(text)
+            elif sigmas is not None:
+                result = check_sigmas(sigmas).detach().cpu().float().clone()
+            else:
+                raise SigmasError("there are no sigmas; type some into text, or connect some")
+            if steps:
+                result = resample_sigmas(result, steps, resampling)
+            if model is not None:
+                noise = host.noise_schedule(model)
+                check_range(result, noise.sigma_max, noise.family)
+        if float(result[-1]) > 0:
+            host.announce(NAME, cls.hidden.unique_id, f"ends at {float(result[-1]):g}, not at 0: noise will be left")
+        return io.NodeOutput(result, print_sigmas(result))

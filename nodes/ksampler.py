@@ -1,0 +1,79 @@
+"""KSampler (HSO): ComfyUI's KSampler with a schedule in place of steps, scheduler and denoise."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from comfy_api.v0_0_2 import io
+from torch import Tensor
+
+from ..hso_core.sigmas import check_range, check_sigmas
+from . import host
+
+NAME = "KSampler (HSO)"
+
+
+class KSampler(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        # The order of the widgets is part of every saved workflow: new ones only at the end.
+        return host.schema(
+            node_id="HSOKSampler",
+            display_name=NAME,
+            category="sampling",
+            description="KSampler with the schedule as an input: connect HSO Optimize Schedule, Custom Sigmas (HSO) or "
+            "any other sigmas.",
+            search_aliases=["hso", "ksampler sigmas", "sampler"],
+            inputs=[
+                io.Model.Input("model", tooltip="The model used for denoising the input latent."),
+                io.Int.Input(
+                    "seed",
+                    default=0,
+                    min=0,
+                    max=0xFFFFFFFFFFFFFFFF,
+                    control_after_generate=True,
+                    tooltip="The random seed used for creating the noise.",
+                ),
+                io.Float.Input(
+                    "cfg",
+                    default=8.0,
+                    min=0.0,
+                    max=100.0,
+                    step=0.1,
+                    round=0.01,
+                    tooltip="Classifier-free guidance: how closely the picture follows the prompt.",
+                ),
+                io.Combo.Input(
+                    "sampler_name",
+                    options=host.sampler_names(),
+                    default="dpmpp_2m",
+                    tooltip="The algorithm. dpm_fast and dpm_adaptive ignore the schedule but for its ends.",
+                ),
+                io.Conditioning.Input("positive", tooltip="What the picture should show."),
+                io.Conditioning.Input("negative", tooltip="What it should not show."),
+                io.Latent.Input("latent_image", tooltip="The latent image to denoise."),
+                io.Sigmas.Input("sigmas", tooltip="The schedule: N + 1 sigmas for N steps. All of them are used."),
+            ],
+            outputs=[io.Latent.Output(tooltip="The denoised latent.")],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        model: Any,
+        seed: int,
+        cfg: float,
+        sampler_name: str,
+        positive: list,
+        negative: list,
+        latent_image: dict[str, Any],
+        sigmas: Tensor,
+    ) -> io.NodeOutput:
+        if len(sigmas) == 0:
+            return io.NodeOutput(latent_image)  # as in core: what BasicScheduler gives for denoise 0
+        with host.named_errors(NAME):
+            noise = host.noise_schedule(model)
+            check_range(check_sigmas(sigmas), noise.sigma_max, noise.family)
+        return io.NodeOutput(
+            host.sample_with_sigmas(model, seed, cfg, sampler_name, sigmas, positive, negative, latent_image)
+        )

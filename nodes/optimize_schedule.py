@@ -1,0 +1,126 @@
+"""HSO Optimize Schedule: the search as a node."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from comfy_api.v0_0_2 import io
+
+from ..hso_core import MAX_STEPS, Settings, optimize_schedule
+from ..hso_core.optimizer import BACKENDS, DEVICES
+from ..hso_core.problem import MAPPINGS, STARTS
+from . import host
+
+NAME = "HSO Optimize Schedule"
+DEFAULT = Settings()
+
+
+class OptimizeSchedule(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        # The order of the widgets is part of every saved workflow: new ones only at the end.
+        return host.schema(
+            node_id="HSOOptimizeSchedule",
+            display_name=NAME,
+            category="sampling/custom_sampling/schedulers",
+            description="Computes the best few-step noise schedule for the connected model, from the model itself.",
+            search_aliases=["hso", "few steps", "scheduler", "optimal sigmas", "timesteps"],
+            inputs=[
+                io.Model.Input("model", tooltip="The model that will sample, with all its patches (shift, zsnr, LCM)."),
+                io.Int.Input("steps", default=5, min=1, max=MAX_STEPS, tooltip="Number of steps. Made for 4 to 8."),
+                io.Float.Input(
+                    "denoise",
+                    default=1.0,
+                    min=0.01,
+                    max=1.0,
+                    step=0.01,
+                    tooltip="Below 1 for image to image: all steps are kept, and optimised for the part that is left.",
+                ),
+                io.Combo.Input(
+                    "start",
+                    options=list(STARTS),
+                    default=DEFAULT.start,
+                    tooltip="The first sigma. searched: as in the paper, slightly below full noise. sigma_max: exactly "
+                    "the noise level that denoise asks for. auto: sigma_max for flow models (Flux, SD3, Wan, Qwen), "
+                    "searched for all others.",
+                ),
+                host.advanced(
+                    io.Int.Input(
+                        "seed",
+                        default=DEFAULT.seed,
+                        min=0,
+                        max=2**31 - 1,
+                        control_after_generate=False,
+                        tooltip="Seed of the search, not of the picture. The same seed always gives the same schedule.",
+                    )
+                ),
+                _choice(
+                    "mapping",
+                    MAPPINGS,
+                    DEFAULT.mapping,
+                    "ddim: the schedule ends at 0, as ComfyUI's samplers expect. unipc: the paper's other variant, "
+                    "which stops at t_min and leaves a little noise.",
+                ),
+                _number("exponent", DEFAULT.exponent, 1, 8, 0.1, "p in the error model sigma^p / alpha."),
+                _number("rho_low", DEFAULT.rho[0], 0.1, 100, 0.1, "Lower bound of rho, the curve of the start."),
+                _number("rho_high", DEFAULT.rho[1], 0.1, 100, 0.1, "Upper bound of rho."),
+                _number("t_min_low", DEFAULT.t_min[0], 1e-4, 0.9, 1e-4, "Lower bound of t_min, the last time above 0."),
+                _number("t_min_high", DEFAULT.t_min[1], 1e-4, 0.9, 1e-4, "Upper bound of t_min."),
+                _number("t_max_low", DEFAULT.t_max[0], 1e-4, 1, 1e-4, "Lower bound of t_max, the first time."),
+                _number("t_max_high", DEFAULT.t_max[1], 1e-4, 1, 1e-4, "Upper bound of t_max."),
+                _number("gamma", DEFAULT.gamma, 0, 1e12, 1, "Weight of the penalty for close steps; 0: none."),
+                _number("d_min_4", DEFAULT.spacing[0], 0, 1, 1e-3, "Least distance of two steps in t, at 4 steps."),
+                _number("d_min_20", DEFAULT.spacing[1], 0, 1, 1e-3, "The same at 20 steps; between them it is linear."),
+                _count("population", DEFAULT.population, 2, 200, "Members of the search per parameter (there are 3)."),
+                _count("generations", DEFAULT.generations, 0, 10_000, "Generations of the search, at most."),
+                _number("tolerance", DEFAULT.tolerance, 0, 1, 1e-3, "The search ends when its members differ by less."),
+                _count("iterations", DEFAULT.iterations, 1, 10_000, "Iterations of each refinement, at most."),
+                _choice(
+                    "backend",
+                    BACKENDS,
+                    "torch",
+                    "torch: milliseconds. scipy: the paper's own procedure, seconds to minutes, same result.",
+                ),
+                _choice(
+                    "device",
+                    DEVICES,
+                    "auto",
+                    "Where the search runs; the result is the same. It needs float64, which Apple's MPS and DirectML "
+                    "lack: there, and with auto, it runs on the CPU.",
+                ),
+            ],
+            outputs=[
+                io.Sigmas.Output(
+                    display_name="SIGMAS", tooltip="For SamplerCustom, SamplerCustomAdvanced or KSampler (HSO)."
+                ),
+                io.String.Output(
+                    display_name="report", tooltip="What was found, and the sigmas as text for Custom Sigmas (HSO)."
+                ),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, model: Any, steps: int, denoise: float, backend: str, device: str, **values: Any) -> io.NodeOutput:
+        with host.named_errors(NAME):
+            schedule = optimize_schedule(
+                host.noise_schedule(model), steps, _settings(denoise, values), backend, device, host.progress_bar()
+            )
+        return io.NodeOutput(schedule.to_tensor(), schedule.summary())
+
+
+def _settings(denoise: float, values: dict[str, Any]) -> Settings:
+    pairs = {name: (values.pop(f"{name}_low"), values.pop(f"{name}_high")) for name in ("rho", "t_min", "t_max")}
+    spacing = (values.pop("d_min_4"), values.pop("d_min_20"))
+    return Settings(denoise=denoise, spacing=spacing, **pairs, **values)
+
+
+def _number(name: str, default: float, low: float, high: float, step: float, tooltip: str) -> io.Float.Input:
+    return host.advanced(io.Float.Input(name, default=default, min=low, max=high, step=step, tooltip=tooltip))
+
+
+def _count(name: str, default: int, low: int, high: int, tooltip: str) -> io.Int.Input:
+    return host.advanced(io.Int.Input(name, default=default, min=low, max=high, tooltip=tooltip))
+
+
+def _choice(name: str, options: tuple[str, ...], default: str, tooltip: str) -> io.Combo.Input:
+    return host.advanced(io.Combo.Input(name, options=list(options), default=default, tooltip=tooltip))

@@ -1,0 +1,26 @@
+"""The scheduler `hso` in the lists of KSampler, KSamplerAdvanced and BasicScheduler."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor
+
+from ..hso_core import optimize_schedule
+from . import host
+
+NAME = "hso"
+
+
+def hso_scheduler(model_sampling: Any, steps: int) -> Tensor:
+    """Sigmas (steps + 1,) for a model_sampling: what HSO Optimize Schedule gives with its default settings.
+
+    A pure function of the two: KSampler's cache knows only the scheduler's name. For denoise below 1 ComfyUI asks for
+    steps / denoise steps and takes the last ones.
+    """
+    with host.named_errors("Scheduler 'hso'"):
+        return optimize_schedule(host.noise_schedule_of_sampling(model_sampling), steps).to_tensor()
+
+
+def register() -> None:
+    host.add_scheduler(NAME, hso_scheduler)
