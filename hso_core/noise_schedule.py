@@ -106,39 +106,41 @@ class NoiseSchedule:
         Flow: alpha/sigma is piecewise linear in (1 - t)/t, which is exact for every shifted flow
         sigma = s t / (1 + (s - 1) t) and finite where sigma is 1.
         """
-        u, y = self._knots(t.device)
+        line = self._lines(t.device)[0]
         # Beyond the last knot a table is flat: its largest sigma holds.
         if self.family == "vp":
-            return _lambda_of_minus_log_alpha(_interpolate(t.clamp(max=u[-1]), u, y))
-        return _interpolate(((1 - t) / t).clamp(min=u[0]), u, y).log()
+            return _lambda_of_minus_log_alpha(line(t.clamp(max=line.knots[-1])))
+        return line(((1 - t) / t).clamp(min=line.knots[0])).log()
 
     def t_of_lambda(self, lam: Tensor) -> Tensor:
         """The inverse of `lambda_of_t`."""
-        u, y = self._knots(lam.device)
+        line = self._lines(lam.device)[1]
         if self.family == "vp":
-            return _interpolate(_minus_log_alpha_of_lambda(lam), y, u)
-        return 1 / (1 + _interpolate(lam.exp(), y, u))
+            return line(_minus_log_alpha_of_lambda(lam))
+        return 1 / (1 + line(lam.exp()))
 
     def dt_dlambda(self, lam: Tensor) -> Tensor:
         """Slope of `t_of_lambda` (negative; one-sided at table entries)."""
-        u, y = self._knots(lam.device)
+        line = self._lines(lam.device)[1]
         if self.family == "vp":
             # d(-ln alpha)/dlambda = -sigma^2
-            return -(-2 * lam).sigmoid() * _slope(_minus_log_alpha_of_lambda(lam), y, u)
-        w = _interpolate(lam.exp(), y, u)
-        return -lam.exp() * _slope(lam.exp(), y, u) / (1 + w).square()
+            return -(-2 * lam).sigmoid() * line.slope(_minus_log_alpha_of_lambda(lam))
+        ratio = lam.exp()
+        return -ratio * line.slope(ratio) / (1 + line(ratio)).square()
 
     def sigma_of_t(self, t: Tensor) -> Tensor:
         return self.sigma_of_lambda(self.lambda_of_t(t))
 
-    def _knots(self, device: torch.device) -> tuple[Tensor, Tensor]:
-        """Ascending (u, y) between which the maps are linear: (t, -ln alpha), or ((1-t)/t, alpha/sigma) for flow."""
-        cache = self.__dict__.setdefault("_knots_on", {})
+    def _lines(self, device: torch.device) -> tuple[_PiecewiseLinear, _PiecewiseLinear]:
+        """The map that is piecewise linear, t -> -ln alpha or (1-t)/t -> alpha/sigma for flow, and its inverse."""
+        cache = self.__dict__.setdefault("_lines_on", {})
         if device not in cache:
-            cache[device] = tuple(knots.to(device) for knots in self._make_knots())
+            u, y = (knots.to(device) for knots in self._make_knots())
+            cache[device] = (_PiecewiseLinear(u, y), _PiecewiseLinear(y, u))
         return cache[device]
 
     def _make_knots(self) -> tuple[Tensor, Tensor]:
+        """Ascending (u, y), both (n,): (t, -ln alpha), or ((1-t)/t, alpha/sigma) for flow."""
         length = len(self.sigmas)
         t = torch.arange(1, length + 1, dtype=torch.float64) / length
         keep = _first_of_equal(self.sigmas)
@@ -188,21 +190,23 @@ def _first_of_equal(sigmas: Tensor) -> Tensor:
     return keep
 
 
-def _cell(x: Tensor, knots: Tensor) -> Tensor:
-    """Index of the cell of `knots` (ascending) that x lies in; the outer cells reach to infinity."""
-    return (torch.searchsorted(knots, x.contiguous()) - 1).clamp(0, len(knots) - 2)
+class _PiecewiseLinear:
+    """The function through (knots, values), both (n,) and ascending; straight on outside."""
 
+    def __init__(self, knots: Tensor, values: Tensor) -> None:
+        self.knots = knots
+        self.values = values
+        self.slopes = values.diff() / knots.diff()
 
-def _slope(x: Tensor, knots: Tensor, values: Tensor) -> Tensor:
-    i = _cell(x, knots)
-    return (values[i + 1] - values[i]) / (knots[i + 1] - knots[i])
+    def __call__(self, x: Tensor) -> Tensor:
+        i = self._cell(x)
+        return torch.addcmul(self.values[i], x - self.knots[i], self.slopes[i])
 
+    def slope(self, x: Tensor) -> Tensor:
+        return self.slopes[self._cell(x)]
 
-def _interpolate(x: Tensor, knots: Tensor, values: Tensor) -> Tensor:
-    """Piecewise linear, exact at the knots, straight on outside."""
-    i = _cell(x, knots)
-    weight = (x - knots[i]) / (knots[i + 1] - knots[i])
-    return torch.where(x == knots[i + 1], values[i + 1], values[i] + weight * (values[i + 1] - values[i]))
+    def _cell(self, x: Tensor) -> Tensor:
+        return (torch.searchsorted(self.knots, x.contiguous(), right=True) - 1).clamp_(0, len(self.slopes) - 1)
 
 
 def _minus_log_alpha_of_lambda(lam: Tensor) -> Tensor:

@@ -23,7 +23,7 @@ from .trust_region import EXACT, Refined, minimise_midpoint_error
 
 BACKENDS = ("torch", "scipy")
 DEVICES = ("auto", "cpu", "cuda")
-ROUGH = 1e-2  # as EXACT, while the population is bred: intervals are right to about 1e-4
+ROUGH = 3e-2  # as EXACT, while the population is bred: intervals are right to about one part in 1000
 POLISHED = 8  # members that are polished
 SPACING_TOLERANCE = 1e-6  # in t: a shortfall below this is rounding, not a collapsed step
 REMEMBERED = 512

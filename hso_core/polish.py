@@ -38,21 +38,21 @@ class Model(NamedTuple):
 
     def shortfall(self, s: Tensor) -> Tensor:
         """What the linearised times lack in spacing (K, ..., P) at s (2, ..., P); negative where they have room."""
-        short = self.short.view(len(self.short), *[1] * (s.ndim - 2), -1)
-        return short - torch.einsum("kip,i...p->k...p", self.slopes, s)
+        new = (slice(None), *[None] * (s.ndim - 2))
+        return self.short[new] - self.slopes[:, 0][new] * s[0] - self.slopes[:, 1][new] * s[1]
 
     def value(self, s: Tensor) -> Tensor:
         """m(s), (..., P), for s (2, ..., P)."""
-        linear = torch.einsum("i...p,ip->...p", s, self.gradient)
-        curved = 0.5 * torch.einsum("i...p,ijp,j...p->...p", s, self.hessian, s)
-        return linear + curved + self.gamma * torch.relu(self.shortfall(s)).square().sum(0)
+        (a, b), (c, d) = self.hessian
+        x, y = s
+        smooth = x * (self.gradient[0] + 0.5 * (a * x + b * y)) + y * (self.gradient[1] + 0.5 * (c * x + d * y))
+        return smooth + self.gamma * torch.relu(self.shortfall(s)).square().sum(0)
 
     def newton_step(self, s: Tensor, binding: Tensor, low: Tensor, high: Tensor) -> Tensor:
         """Step (2, P) from s to the minimum in low <= s <= high, were the intervals `binding` (K, P) always short."""
         slopes = self.slopes * binding[:, None]
-        g = self.gradient + torch.einsum("ijp,jp->ip", self.hessian, s)
-        g = g - 2 * self.gamma * (self.shortfall(s)[:, None] * slopes).sum(0)
-        h = self.hessian + 2 * self.gamma * torch.einsum("kip,kjp->ijp", slopes, slopes)
+        g = self.gradient + (self.hessian * s).sum(1) - 2 * self.gamma * (self.shortfall(s)[:, None] * slopes).sum(0)
+        h = self.hessian + 2 * self.gamma * (slopes[:, :, None] * slopes[:, None]).sum(0)
         return _box_newton_step(g, h, low - s, high - s)
 
 
@@ -139,6 +139,8 @@ def _minimise_model(model: Model, mu: Tensor, low: Tensor, high: Tensor) -> tupl
     for _ in range(MODEL_ITERATIONS):
         binding = damped.shortfall(s) > 0
         step = damped.newton_step(s, binding, low, high)
+        if not bool(step.any()):
+            break
         crossed = binding | (damped.shortfall(s + step) > 0)
         along = damped.newton_step(s, crossed, low, high)
         trials = torch.cat([s[:, None] + lengths * step[:, None], s[:, None] + lengths[1:] * along[:, None]], dim=1)

@@ -161,8 +161,8 @@ class Problem:
 
     def starts(self, psi: Tensor) -> Tensor:
         """Lambda_init(psi) for psi (3, P): (K + 1, P)."""
-        rho, t_min, t_max = psi
-        return edm_start(rho, self.noise.lambda_of_t(t_max), self.noise.lambda_of_t(t_min), self.intervals)
+        last, first = self.noise.lambda_of_t(psi[1:])
+        return edm_start(psi[0], first, last, self.intervals)
 
     def times(self, lam: Tensor) -> Tensor:
         """Times t of the schedules that lam (K + 1, ...) gives, descending; the first one as it is emitted."""

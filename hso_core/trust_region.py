@@ -13,7 +13,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .midpoint_error import Derivatives, midpoint_error, midpoint_error_derivatives, sum_on_ends
+from .midpoint_error import (
+    Derivatives,
+    equidistribute,
+    midpoint_error,
+    midpoint_error_derivatives,
+    sum_on_ends,
+)
 
 ACCEPT = 1e-4  # least ratio of actual to predicted decrease
 SHRINK, GROW = 0.25, 0.75  # below and above these ratios the region changes
@@ -41,6 +47,9 @@ def minimise_midpoint_error(
     """
     if lam.shape[0] < 3:
         return Refined(lam, midpoint_error(lam, p, k), torch.ones_like(lam[0], dtype=torch.bool), 0)
+    if p <= 2:  # beyond, the density vanishes at low noise and says nothing there
+        for _ in range(2):
+            lam = equidistribute(lam, lam.shape[0] - 1, p, k)
     mu = torch.zeros_like(lam[0])
     done = torch.zeros_like(mu, dtype=torch.bool)
     here = midpoint_error_derivatives(lam, p, k)
@@ -50,12 +59,11 @@ def minimise_midpoint_error(
         step, predicted, change, size = _damped_newton_step(lam, here, mu)
         trial = torch.cat([lam[:1], lam[1:-1] + step, lam[-1:]])
         there = midpoint_error_derivatives(trial, p, k)
-        # At low noise the objective is so flat that its value shows no change; the gradient still does.
-        ratio = torch.where(
-            predicted > BLIND * here.value,
-            (here.value - there.value) / predicted,
-            1 - (there.gradient[1:-1].square() / size).sum(0) / (here.gradient[1:-1].square() / size).sum(0),
-        )
+        ratio = (here.value - there.value) / predicted
+        blind = predicted <= BLIND * here.value
+        if bool(blind.any()):
+            # At low noise the objective is so flat that its value shows no change; the gradient still does.
+            ratio = torch.where(blind, 1 - _weighted_square(there, size) / _weighted_square(here, size), ratio)
         accept = ratio >= ACCEPT
         done = done | ((mu == 0) & (change <= tolerance))
         if bool(accept.all()):
@@ -63,9 +71,15 @@ def minimise_midpoint_error(
         else:
             lam = torch.where(accept, trial, lam)
             here = Derivatives(*(torch.where(accept, new, old) for new, old in zip(there, here, strict=True)))
-        mu = torch.where(ratio > GROW, mu * 0.1, torch.where(ratio < SHRINK, (mu * 8).clamp(min=0.125), mu))
-        mu = torch.where((mu < 1e-3) | done, 0, mu)
+        if bool(((ratio < SHRINK) | (mu > 0)).any()):
+            mu = torch.where(ratio > GROW, mu * 0.1, torch.where(ratio < SHRINK, (mu * 8).clamp(min=0.125), mu))
+            mu = torch.where((mu < 1e-3) | done, 0, mu)
     return Refined(lam, here.value, done, iteration)
+
+
+def _weighted_square(at: Derivatives, size: Tensor) -> Tensor:
+    """Squared length (P,) of the inner gradient, each component in the scale of its curvature."""
+    return (at.gradient[1:-1].square() / size).sum(0)
 
 
 def _damped_newton_step(lam: Tensor, here: Derivatives, mu: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:

@@ -86,8 +86,10 @@ class CustomSigmas(io.ComfyNode):
         return True
 
     @classmethod
-    def check_lazy_status(cls, text: str, sigmas: Tensor | None = None, **_: Any) -> list[str]:
-        return [] if text.strip() or sigmas is not None else ["sigmas"]
+    def check_lazy_status(cls, text: str, **linked: Any) -> list[str]:
+        # ComfyUI gives None for a link that has not been computed, and nothing where there is no link.
+        wanted = not text.strip() and linked.get("sigmas", 0) is None
+        return ["sigmas"] if wanted else []
 
     @classmethod
     def execute(
@@ -102,7 +104,7 @@ class CustomSigmas(io.ComfyNode):
             if text.strip():
                 result = parse_sigmas(text)
             elif sigmas is not None:
-                result = check_sigmas(sigmas).detach().cpu().float().clone()
+                result = check_sigmas(sigmas)
             else:
                 raise SigmasError("there are no sigmas; type some into text, or connect some")
             if steps:
@@ -112,4 +114,4 @@ class CustomSigmas(io.ComfyNode):
                 check_range(result, noise.sigma_max, noise.family)
         if float(result[-1]) > 0:
             host.announce(NAME, cls.hidden.unique_id, f"ends at {float(result[-1]):g}, not at 0: noise will be left")
-        return io.NodeOutput(result, print_sigmas(result))
+        return io.NodeOutput(host.sigmas_output(result), print_sigmas(result))

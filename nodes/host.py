@@ -13,6 +13,7 @@ import comfy.sample
 import comfy.samplers
 import comfy.utils
 import latent_preview
+import torch
 from comfy_api.v0_0_2 import io
 from server import PromptServer
 from torch import Tensor
@@ -115,6 +116,33 @@ def sample_with_sigmas(
         seed=seed,
     )
     return {**latent, "samples": samples}
+
+
+class GuardedSigmas(Tensor):
+    """A schedule that core's uni_pc cannot spoil: what is sliced out of it is a copy. All else is as with a Tensor.
+
+    uni_pc writes 0.001 over the final 0 through a slice of the very tensor that the node put out. ComfyUI keeps that
+    tensor in its cache, so the next sampler, also of the next workflow, would get the spoiled one.
+    """
+
+    __torch_function__ = torch._C._disabled_torch_function_impl  # whatever is computed from it is a plain Tensor
+
+    def __getitem__(self, index: Any) -> Tensor:
+        return self.clone()[index]
+
+    def __repr__(self, **options: Any) -> str:
+        return self.clone().__repr__(**options)
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return self.clone().__reduce_ex__(protocol)
+
+    def __deepcopy__(self, memo: dict) -> Tensor:
+        return self.clone()
+
+
+def sigmas_output(sigmas: Tensor) -> Tensor:
+    """The form in which a node puts out a schedule (n,): float32, on the CPU, its own memory, guarded."""
+    return sigmas.detach().to("cpu", torch.float32, copy=True).as_subclass(GuardedSigmas)
 
 
 # -- the scheduler lists -----------------------------------------------------------------------------------------------

@@ -44,15 +44,12 @@ class OptimizeSchedule(io.ComfyNode):
                     "the noise level that denoise asks for. auto: sigma_max for flow models (Flux, SD3, Wan, Qwen), "
                     "searched for all others.",
                 ),
-                host.advanced(
-                    io.Int.Input(
-                        "seed",
-                        default=DEFAULT.seed,
-                        min=0,
-                        max=2**31 - 1,
-                        control_after_generate=False,
-                        tooltip="Seed of the search, not of the picture. The same seed always gives the same schedule.",
-                    )
+                _count(
+                    "seed",
+                    DEFAULT.seed,
+                    0,
+                    2**31 - 1,
+                    "Seed of the search, not of the picture. The same seed always gives the same schedule.",
                 ),
                 _choice(
                     "mapping",
@@ -100,27 +97,56 @@ class OptimizeSchedule(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, model: Any, steps: int, denoise: float, backend: str, device: str, **values: Any) -> io.NodeOutput:
+    def execute(
+        cls,
+        model: Any,
+        steps: int,
+        denoise: float,
+        start: str,
+        backend: str = "torch",
+        device: str = "auto",
+        **advanced: Any,
+    ) -> io.NodeOutput:
         with host.named_errors(NAME):
             schedule = optimize_schedule(
-                host.noise_schedule(model), steps, _settings(denoise, values), backend, device, host.progress_bar()
+                host.noise_schedule(model),
+                steps,
+                Settings(denoise=denoise, start=start, **_named_as_settings(advanced)),
+                backend,
+                device,
+                host.progress_bar(),
             )
-        return io.NodeOutput(schedule.to_tensor(), schedule.summary())
+        return io.NodeOutput(host.sigmas_output(schedule.to_tensor()), schedule.summary())
 
 
-def _settings(denoise: float, values: dict[str, Any]) -> Settings:
-    pairs = {name: (values.pop(f"{name}_low"), values.pop(f"{name}_high")) for name in ("rho", "t_min", "t_max")}
-    spacing = (values.pop("d_min_4"), values.pop("d_min_20"))
-    return Settings(denoise=denoise, spacing=spacing, **pairs, **values)
+def _named_as_settings(widgets: dict[str, Any]) -> dict[str, Any]:
+    """The advanced widgets that are given, as fields of Settings; two widgets make one pair."""
+    values = dict(widgets)
+    pairs = {name: (f"{name}_low", f"{name}_high") for name in ("rho", "t_min", "t_max")}
+    pairs["spacing"] = ("d_min_4", "d_min_20")
+    for name, ends in pairs.items():
+        default = getattr(DEFAULT, name)
+        values[name] = tuple(values.pop(end, default[i]) for i, end in enumerate(ends))
+    return values
+
+
+# An advanced input is optional: a prompt written by hand need not have it, nor one from before it was added.
 
 
 def _number(name: str, default: float, low: float, high: float, step: float, tooltip: str) -> io.Float.Input:
-    return host.advanced(io.Float.Input(name, default=default, min=low, max=high, step=step, tooltip=tooltip))
+    return host.advanced(
+        io.Float.Input(name, default=default, min=low, max=high, step=step, tooltip=tooltip, optional=True)
+    )
 
 
 def _count(name: str, default: int, low: int, high: int, tooltip: str) -> io.Int.Input:
-    return host.advanced(io.Int.Input(name, default=default, min=low, max=high, tooltip=tooltip))
+    # control_after_generate: browsers would give a widget named "seed" a new value after each run
+    return host.advanced(
+        io.Int.Input(
+            name, default=default, min=low, max=high, tooltip=tooltip, optional=True, control_after_generate=False
+        )
+    )
 
 
 def _choice(name: str, options: tuple[str, ...], default: str, tooltip: str) -> io.Combo.Input:
-    return host.advanced(io.Combo.Input(name, options=list(options), default=default, tooltip=tooltip))
+    return host.advanced(io.Combo.Input(name, options=list(options), default=default, tooltip=tooltip, optional=True))

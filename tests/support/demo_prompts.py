@@ -102,6 +102,46 @@ def basic_scheduler(scheduler: str = "karras", steps: int = 20, denoise: float =
     return node("BasicScheduler", model=["model", 0], scheduler=scheduler, steps=steps, denoise=denoise)
 
 
+def optimize_schedule(steps: int = 5, denoise: float = 1.0, start: str = "auto", **advanced: Any) -> dict[str, Any]:
+    """HSO Optimize Schedule on the network."""
+    return node("HSOOptimizeSchedule", model=["model", 0], steps=steps, denoise=denoise, start=start, **advanced)
+
+
+def custom_sigmas(text: str = "", steps: int = 0, resampling: str = "log-linear", **links: Any) -> dict[str, Any]:
+    """Custom Sigmas (HSO); links: sigmas, model."""
+    return node("HSOCustomSigmas", text=text, steps=steps, resampling=resampling, **links)
+
+
+def hso_ksampler(
+    sigmas: str, sampler: str = "dpmpp_2m", *, cfg: float = 1.0, seed: int = 1, latent: str = "latent"
+) -> dict[str, Any]:
+    """KSampler (HSO) on the network, with output 0 of the node `sigmas`."""
+    return node(
+        "HSOKSampler",
+        model=["model", 0],
+        positive=["model", 1],
+        negative=["model", 1],
+        latent_image=[latent, 0],
+        sigmas=[sigmas, 0],
+        seed=seed,
+        cfg=cfg,
+        sampler_name=sampler,
+    )
+
+
+def hso_ksampler_prompt(
+    sigmas: dict[str, Any], sampler: str = "dpmpp_2m", *, cfg: float = 1.0, seed: int = 1, batch_size: int = 4
+) -> Prompt:
+    """KSampler (HSO) ("sample") with the node `sigmas` ("sigmas", output 0)."""
+    sample = hso_ksampler("sigmas", sampler, cfg=cfg, seed=seed)
+    return {**galaxy_nodes(batch_size), "sigmas": sigmas, "sample": sample, **save_latent("sample")}
+
+
+def show_text(source: str, output: int = 0) -> dict[str, Any]:
+    """Core's Preview as Text; what it shows is in ComfyServer.texts(entry)."""
+    return node("PreviewAny", source=[source, output])
+
+
 def save_latent(source: str) -> Prompt:
     """A node "save" that saves the LATENT of `source` (output 0), to be read by fetch_latents."""
     return {"save": node("SaveLatent", samples=[source, 0], filename_prefix="test")}
@@ -109,10 +149,15 @@ def save_latent(source: str) -> Prompt:
 
 def fetch_latents(server: ComfyServer, entry: Mapping[str, Any]) -> Any:
     """Tensor (batch, channels, height, width), float32, that the entry's SaveLatent node wrote."""
+    (file,) = server.files(entry, "latents")
+    return read_latents(server.fetch(file))
+
+
+def read_latents(content: bytes) -> Any:
+    """The tensor in a file of SaveLatent."""
     import safetensors.torch
 
-    (file,) = server.files(entry, "latents")
-    return safetensors.torch.load(server.fetch(file))["latent_tensor"]
+    return safetensors.torch.load(content)["latent_tensor"]
 
 
 def sample(server: ComfyServer, prompt: Prompt) -> Any:

@@ -1,0 +1,186 @@
+"""The nodes, executed in a real ComfyUI in this process (without the server's prompt machinery)."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+
+import pytest
+import torch
+
+import host_import
+from hso_core import Settings, named_schedule, optimize_schedule
+
+host_import.import_host()
+
+import comfy.model_sampling as model_sampling  # noqa: E402
+
+
+class Model:
+    """As much of a MODEL as the schedule nodes look at."""
+
+    def __init__(self, sampling):
+        self.sampling = sampling
+
+    def get_model_object(self, name):
+        assert name == "model_sampling"
+        return self.sampling
+
+
+SD15 = Model(type("ModelSampling", (model_sampling.ModelSamplingDiscrete, model_sampling.EPS), {})())
+FLOW = Model(type("ModelSampling", (model_sampling.ModelSamplingDiscreteFlow, model_sampling.CONST), {})())
+
+
+def defaults(cls) -> dict:
+    """The values of a node's widgets as the browser first shows them."""
+    inputs = cls.INPUT_TYPES()
+    return {
+        name: definition[1]["default"]
+        for group in ("required", "optional")
+        for name, definition in inputs.get(group, {}).items()
+        if len(definition) > 1 and "default" in definition[1]
+    }
+
+
+def run(cls, **values):
+    """Execute a node; its outputs as a tuple."""
+    with torch.inference_mode():
+        return cls.execute(**{**defaults(cls), **values}).args
+
+
+def test_ids_and_widgets_of_a_released_node_never_change(node_classes):
+    """A saved workflow stores widget values by position. New widgets go to the end; nothing else may change here."""
+    orders = {name: cls.GET_NODE_INFO_V1()["input_order"] for name, cls in node_classes.items()}
+    assert {name: order["required"] + order.get("optional", []) for name, order in orders.items()} == {
+        "HSOOptimizeSchedule": [
+            "model", "steps", "denoise", "start", "seed", "mapping", "exponent", "rho_low", "rho_high", "t_min_low",
+            "t_min_high", "t_max_low", "t_max_high", "gamma", "d_min_4", "d_min_20", "population", "generations",
+            "tolerance", "iterations", "backend", "device",
+        ],
+        "HSOCustomSigmas": ["text", "steps", "resampling", "sigmas", "model"],
+        "HSOKSampler": ["model", "seed", "cfg", "sampler_name", "positive", "negative", "latent_image", "sigmas"],
+    }  # fmt: skip
+
+
+def test_every_input_and_output_is_explained(node_classes):
+    for name, cls in node_classes.items():
+        info = cls.GET_NODE_INFO_V1()
+        for group in ("required", "optional"):
+            for input_name, definition in info["input"].get(group, {}).items():
+                assert len(definition[1].get("tooltip", "")) > 10, (name, input_name)
+        assert all(info["output_tooltips"]) and info["description"], name
+
+
+def test_defaults_of_the_node_are_those_of_the_library(node_classes):
+    for model, name in ((SD15, "sd15"), (FLOW, "flow:1")):
+        sigmas, report = run(node_classes["HSOOptimizeSchedule"], model=model, steps=5)
+        found = optimize_schedule(named_schedule(name), 5)
+        assert sigmas.tolist() == list(found.sigmas)
+        assert report.splitlines()[0] == found.summary().splitlines()[0]
+
+
+def test_every_widget_reaches_the_search(node_classes):
+    values = {
+        "denoise": 0.8, "start": "sigma_max", "seed": 9, "mapping": "unipc", "exponent": 1.5, "gamma": 10.0,
+        "population": 8, "generations": 3, "tolerance": 0.1, "iterations": 50,
+    }  # fmt: skip
+    pairs = {"rho": (5.0, 6.0), "t_min": (0.02, 0.04), "t_max": (0.9, 0.95)}
+    widgets = {f"{name}_{end}": pairs[name][i] for name in pairs for i, end in enumerate(("low", "high"))}
+    sigmas, _ = run(
+        node_classes["HSOOptimizeSchedule"], model=SD15, steps=6, d_min_4=0.1, d_min_20=0.02, **values, **widgets
+    )
+    found = optimize_schedule(named_schedule("sd15"), 6, Settings(**values, **pairs, spacing=(0.1, 0.02)))
+    assert sigmas.tolist() == list(found.sigmas)
+
+
+def test_the_report_can_be_pasted_into_custom_sigmas(node_classes):
+    sigmas, report = run(node_classes["HSOOptimizeSchedule"], model=SD15, steps=7)
+    pasted, text = run(node_classes["HSOCustomSigmas"], text=report.splitlines()[-1])
+    assert torch.equal(pasted, sigmas) and text == report.splitlines()[-1].removeprefix("sigmas: ")
+
+
+def test_a_prompt_need_not_have_the_advanced_inputs(node_classes):
+    sigmas, _ = node_classes["HSOOptimizeSchedule"].execute(model=SD15, steps=5, denoise=1.0, start="auto").args
+    assert sigmas.tolist() == list(optimize_schedule(named_schedule("sd15"), 5).sigmas)
+
+
+def test_the_output_is_a_tensor_that_a_slice_cannot_spoil(node_classes):
+    sigmas, _ = run(node_classes["HSOOptimizeSchedule"], model=SD15, steps=4)
+    expected = torch.tensor(optimize_schedule(named_schedule("sd15"), 4).sigmas)
+    moved = sigmas.to("cpu")  # what ComfyUI does before it samples
+    moved[:][-1] = 0.001  # what uni_pc does
+    moved[-1:][0] = 0.001
+    assert torch.equal(sigmas, expected) and isinstance(sigmas, torch.Tensor)
+    assert sigmas.dtype == torch.float32 and sigmas.device.type == "cpu" and sigmas.shape == (5,)
+    assert repr(sigmas) == repr(expected) and f"{sigmas}" == f"{expected}"
+    computed = (sigmas.clone(), sigmas[:-1], sigmas + 1, torch.cat([sigmas, sigmas]), sigmas.flip(0))
+    copies = (copy.deepcopy(sigmas), pickle.loads(pickle.dumps(sigmas)))
+    assert all(type(tensor) is torch.Tensor for tensor in computed + copies)
+
+
+def test_bad_settings_name_the_node(node_classes):
+    with pytest.raises(ValueError, match="^HSO Optimize Schedule: rho goes from 9 to 3; the first must not be"):
+        run(node_classes["HSOOptimizeSchedule"], model=SD15, rho_low=9.0, rho_high=3.0)
+
+
+def test_custom_sigmas_passes_connected_sigmas_through_while_the_text_is_empty(node_classes):
+    cls = node_classes["HSOCustomSigmas"]
+    connected = torch.tensor([3.0, 1.0, 0.0])
+    sigmas, text = run(cls, text="  ", sigmas=connected)
+    assert torch.equal(sigmas, connected) and sigmas is not connected and text == "3, 1, 0"
+    assert run(cls, text="5 4 0", sigmas=connected)[1] == "5, 4, 0"
+    assert cls.check_lazy_status(text="", sigmas=None) == ["sigmas"]
+    assert cls.check_lazy_status(text="", sigmas=connected) == []
+    assert cls.check_lazy_status(text="5 4 0", sigmas=None) == []
+    assert cls.check_lazy_status(text="") == []
+
+
+def test_custom_sigmas_resamples_on_request(node_classes):
+    cls = node_classes["HSOCustomSigmas"]
+    assert run(cls, text="8 4 2 1 0", steps=2)[1] == "8, 1, 0"
+    assert len(run(cls, text="8 4 2 1 0", steps=9, resampling="monotone")[0]) == 10
+
+
+def test_custom_sigmas_checks_the_range_of_a_connected_model(node_classes):
+    cls = node_classes["HSOCustomSigmas"]
+    assert run(cls, text="14.615 3 0", model=SD15)
+    with pytest.raises(
+        ValueError, match="^Custom Sigmas .HSO.: the schedule starts at sigma 14.615, but the largest of"
+    ):
+        run(cls, text="14.615 3 0", model=FLOW)
+
+
+def test_custom_sigmas_refuses_bad_text_before_anything_runs(node_classes):
+    cls = node_classes["HSOCustomSigmas"]
+    assert cls.validate_inputs(text="") is True and cls.validate_inputs(text=None) is True
+    assert cls.validate_inputs(text="14.6, 3, 0") is True
+    assert cls.validate_inputs(text="14.6, x, 0").startswith("Custom Sigmas (HSO): 'x', value 2, is not a number")
+    with pytest.raises(ValueError, match="there are no sigmas; type some into text, or connect some"):
+        run(cls, text="")
+
+
+def test_custom_sigmas_announces_noise_that_is_left(node_classes, caplog):
+    cls = node_classes["HSOCustomSigmas"].PREPARE_CLASS_CLONE({"hidden_inputs": {}})
+    run(cls, text="5 1")
+    assert "ends at 1, not at 0: noise will be left" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("sigmas", "message"),
+    [
+        ([1.0, float("nan"), 0.0], "value 2 is nan"),
+        ([1.0, 2.0, 0.0], "value 2 .2. is not below value 1"),
+        ([1.0], "at least 2 sigmas"),
+        ([700.0, 1.0, 0.0], "starts at sigma 700, but the largest of this model is 14.6146"),
+    ],
+)
+def test_ksampler_refuses_wrong_schedules(node_classes, sigmas, message):
+    with pytest.raises(ValueError, match=f"^KSampler .HSO.: .*{message}"):
+        node_classes["HSOKSampler"].execute(SD15, 0, 1.0, "euler", [], [], {}, torch.tensor(sigmas))
+
+
+def test_ksampler_leaves_the_latent_alone_without_a_step(node_classes):
+    """What BasicScheduler gives for denoise 0."""
+    latent = {"samples": torch.ones(1, 4, 8, 8)}
+    result = node_classes["HSOKSampler"].execute(SD15, 0, 1.0, "euler", [], [], latent, torch.FloatTensor([]))
+    assert result.args[0] is latent

@@ -1,0 +1,88 @@
+"""The entry `hso` in ComfyUI's scheduler lists, alone and beside packs that are less careful with them."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+
+import pytest
+import torch
+
+import host_import
+from hso_core import named_schedule, optimize_schedule
+
+host_import.import_host()
+
+import comfy.model_sampling as model_sampling  # noqa: E402
+import comfy.samplers as samplers  # noqa: E402
+
+
+@pytest.fixture
+def entry(pack):
+    return sys.modules[pack.__name__ + ".nodes.scheduler_entry"]
+
+
+@pytest.fixture
+def scheduler_lists(pack, monkeypatch):
+    """ComfyUI's lists, restored afterwards."""
+    monkeypatch.setattr(samplers, "SCHEDULER_HANDLERS", dict(samplers.SCHEDULER_HANDLERS))
+    monkeypatch.setattr(samplers, "SCHEDULER_NAMES", list(samplers.SCHEDULER_NAMES))
+    monkeypatch.setattr(samplers.KSampler, "SCHEDULERS", samplers.SCHEDULER_NAMES)
+
+
+def sd15():
+    return type("ModelSampling", (model_sampling.ModelSamplingDiscrete, model_sampling.EPS), {})()
+
+
+def test_the_entry_is_last_in_both_lists(pack):
+    assert samplers.SCHEDULER_NAMES[-1] == "hso" and samplers.SCHEDULER_NAMES.count("hso") == 1
+    assert samplers.KSampler.SCHEDULERS is samplers.SCHEDULER_NAMES
+    assert samplers.SCHEDULER_NAMES[0] == "simple"  # ComfyUI's silent fallback
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3, 4, 5, 8, 20, 40, 100])
+def test_the_entry_gives_the_numbers_of_the_library(pack, steps):
+    sigmas = samplers.calculate_sigmas(sd15(), "hso", steps)
+    assert sigmas.tolist() == list(optimize_schedule(named_schedule("sd15"), steps).sigmas)
+    assert sigmas.dtype == torch.float32 and sigmas.device.type == "cpu"
+
+
+def test_every_call_gives_a_tensor_of_its_own(pack):
+    first = samplers.calculate_sigmas(sd15(), "hso", 5)
+    first[-1] = 0.001  # as core's uni_pc does
+    assert float(samplers.calculate_sigmas(sd15(), "hso", 5)[-1]) == 0
+
+
+def test_registering_twice_changes_nothing(entry, scheduler_lists):
+    before = list(samplers.SCHEDULER_NAMES)
+    entry.register()
+    assert before == samplers.SCHEDULER_NAMES
+
+
+def test_a_pack_that_rebinds_the_lists_loses_the_entry_only_until_start_up(entry, scheduler_lists, monkeypatch):
+    on_startup = []
+    server = type("Server", (), {"app": type("App", (), {"on_startup": on_startup})()})
+    monkeypatch.setattr(sys.modules["server"].PromptServer, "instance", server, raising=False)
+    entry.register()
+    samplers.SCHEDULER_NAMES = ["simple", "theirs"]
+    samplers.KSampler.SCHEDULERS = ["simple", "karras"]
+    asyncio.run(on_startup[-1](None))
+    assert samplers.SCHEDULER_NAMES == ["simple", "theirs", "hso"]
+    assert samplers.KSampler.SCHEDULERS == ["simple", "karras", "hso"]
+
+
+def test_another_packs_scheduler_of_this_name_stays(entry, scheduler_lists):
+    theirs = samplers.SchedulerHandler(lambda ms, steps: torch.zeros(1), use_ms=True)
+    samplers.SCHEDULER_HANDLERS["hso"] = theirs
+    entry.register()
+    assert samplers.SCHEDULER_HANDLERS["hso"] is theirs
+
+
+def test_errors_name_the_entry(pack):
+    class Broken:
+        sigmas = torch.tensor([2.0, 1.0])
+
+    with pytest.raises(ValueError, match=r"Scheduler 'hso': this model's noise schedule \(Broken\) cannot be used"):
+        samplers.calculate_sigmas(Broken(), "hso", 4)
+    with pytest.raises(ValueError, match="Scheduler 'hso': steps is 20000; it must be a whole number from 1 to 10000"):
+        samplers.calculate_sigmas(sd15(), "hso", 20000)
