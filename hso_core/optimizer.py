@@ -7,6 +7,7 @@ is added. The best members are polished.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import OrderedDict
 from collections.abc import Callable
@@ -23,11 +24,13 @@ from .trust_region import EXACT, Refined, minimise_midpoint_error
 
 BACKENDS = ("torch", "scipy")
 DEVICES = ("auto", "cpu", "cuda")
+WITHOUT_FLOAT64 = ("mps", "privateuseone")  # Apple's GPUs; DirectML
 ROUGH = 3e-2  # as EXACT, while the population is bred: intervals are right to about one part in 1000
 POLISHED = 8  # members that are polished
 SPACING_TOLERANCE = 1e-6  # in t: a shortfall below this is rounding, not a collapsed step
 REMEMBERED = 512
 
+logger = logging.getLogger(__name__)
 Progress = Callable[[int, int], None]
 _memory: OrderedDict[tuple, Schedule] = OrderedDict()
 
@@ -69,18 +72,16 @@ def optimize_schedule(
 
 
 def resolve_device(device: str) -> torch.device:
-    """The torch device for "auto", "cpu" or "cuda".
+    """The torch device for "auto", "cpu" or "cuda"; the CPU, with a warning, for a kind of GPU that has no float64.
 
-    float64 is needed, which MPS and DirectML lack; there the search runs on the CPU.
-
-    "auto" is the CPU: a generation is some hundred operations on a few thousand numbers, less work for each than it
+    "auto" is the CPU: a generation is some hundred operations on a few hundred numbers, less work for each than it
     takes to start one on a GPU (benchmarks/search_speed.py measures it where a GPU is there).
     """
+    if device in WITHOUT_FLOAT64:
+        logger.warning("HSO: %s has no float64, which the search needs; it runs on the CPU.", device)
+        device = "cpu"
     if device not in DEVICES:
-        raise SettingsError(
-            f"device is {device!r}; it must be one of {', '.join(DEVICES)}"
-            " (the search needs float64, which MPS and DirectML do not have)"
-        )
+        raise SettingsError(f"device is {device!r}; it must be one of {', '.join(DEVICES)}")
     if device == "cuda" and not torch.cuda.is_available():
         raise SettingsError("device is 'cuda', but this torch finds no CUDA GPU; use auto or cpu")
     return torch.device("cuda" if device == "cuda" else "cpu")

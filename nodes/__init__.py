@@ -18,7 +18,7 @@ async def comfy_entrypoint() -> ComfyExtension | None:
     except ImportError as error:
         if not (error.name or "").startswith("comfy_api"):
             raise
-        logger.error("HSO: this ComfyUI is too old (it has no node API v0_0_2); HSO needs ComfyUI 0.3.64 or newer.")
+        logger.error("HSO: this ComfyUI is too old (it has no node API v0_0_2); HSO needs ComfyUI 0.3.75 or newer.")
         return None
     from . import scheduler_entry
 

@@ -265,12 +265,18 @@ def test_bad_settings_are_refused(values, message):
         Settings(**values)
 
 
+def test_a_gpu_without_float64_is_replaced_by_the_cpu_and_says_so(caplog):
+    noise = named_schedule("sd15")
+    assert optimize_schedule(noise, 5, device="mps") is optimize_schedule(noise, 5)
+    assert "mps has no float64, which the search needs; it runs on the CPU" in caplog.text
+
+
 def test_bad_backends_and_devices_are_refused(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     noise = named_schedule("sd15")
     with pytest.raises(SettingsError, match="backend is 'jax'"):
         optimize_schedule(noise, 5, backend="jax")
-    with pytest.raises(SettingsError, match="device is 'mps'.*float64, which MPS and DirectML do not have"):
-        optimize_schedule(noise, 5, device="mps")
+    with pytest.raises(SettingsError, match="device is 'tpu'; it must be one of auto, cpu, cuda"):
+        optimize_schedule(noise, 5, device="tpu")
     with pytest.raises(SettingsError, match="finds no CUDA GPU; use auto or cpu"):
         optimize_schedule(noise, 5, device="cuda")

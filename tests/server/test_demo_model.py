@@ -115,9 +115,17 @@ def test_image_node_shows_each_galaxy_enlarged_on_a_dark_sky(server: ComfyServer
         assert brightness.crop((80, 80, 176, 176)).getextrema()[1] > 100
 
 
-def test_previews_become_the_galaxy(server: ComfyServer) -> None:
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        demo_prompts.ksampler_prompt(seed=11, batch_size=1),
+        demo_prompts.hso_ksampler_prompt(demo_prompts.optimize_schedule(8), seed=11, batch_size=1),
+    ],
+    ids=["KSampler", "KSampler (HSO)"],
+)
+def test_previews_become_the_galaxy(server: ComfyServer, prompt: demo_prompts.Prompt) -> None:
     """Latent2RGB previews arrive while sampling; the last one is dark at the corner and bright in the middle."""
-    previews = asyncio.run(_previews(server, demo_prompts.ksampler_prompt(seed=11, batch_size=1)))
+    previews = asyncio.run(_previews(server, prompt))
 
     assert len(previews) >= 2
     last = previews[-1].convert("L")

@@ -1,0 +1,137 @@
+"""The measurements behind "What we decided" in docs/method.md.
+
+    .venv/bin/python -P benchmarks/decisions.py
+
+Needs the demonstration network, which `python3 dev.py setup` downloads.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(REPOSITORY / "tests" / "support"))
+
+import torch  # noqa: E402
+from torch import Tensor  # noqa: E402
+
+import workbench  # noqa: E402
+from by_path import import_path  # noqa: E402
+
+import_path(REPOSITORY / "hso_core", "hso_core")
+galaxy_network = import_path(REPOSITORY / "demo" / "galaxy_network.py", "galaxy_network")
+
+from hso_core import NoiseSchedule, Settings, named_schedule, optimize_schedule, trust_region  # noqa: E402
+from hso_core.problem import Problem  # noqa: E402
+from hso_core.trust_region import minimise_midpoint_error  # noqa: E402
+
+Denoiser = Callable[[Tensor, float], Tensor]
+
+
+def sample(denoise: Denoiser, x: Tensor, sigmas: list[float], multistep: bool = False) -> Tensor:
+    """Euler, or DPM-Solver++(2M), from x at sigmas[0]; x = x0 + sigma * noise, the last step goes to D."""
+    before = None
+    for i, (s, t) in enumerate(zip(sigmas, sigmas[1:], strict=False)):
+        d = denoise(x, s)
+        guess = d
+        if multistep and before is not None and t > 0:
+            ratio = math.log(sigmas[i - 1] / s) / math.log(s / t)
+            guess = d + (d - before) / (2 * ratio)
+        x = (t / s) * x + (1 - t / s) * guess
+        before = d
+    return x
+
+
+def minimum(noise: NoiseSchedule, intervals: int, t_max: float, t_min: float) -> list[float]:
+    """Sigmas (K + 1) of the MEP's minimum between two times."""
+    problem = Problem(noise, intervals, Settings(mapping="unipc"))
+    psi = torch.tensor([[7.0], [t_min], [t_max]], dtype=torch.float64)
+    return noise.sigma_of_lambda(minimise_midpoint_error(problem.starts(psi), 2.0, noise.snr_power).lam[:, 0]).tolist()
+
+
+def rmse(a: Tensor, b: Tensor) -> float:
+    return float((a - b).square().flatten(1).mean(1).sqrt().mean())
+
+
+def two_steps() -> None:
+    network = galaxy_network.load_network(workbench.demo_weights())
+    noise = NoiseSchedule(torch.linspace(0.02, 10, 1000, dtype=torch.float64).expm1().sqrt().float())
+
+    def denoise(x: Tensor, sigma: float) -> Tensor:
+        with torch.inference_mode():
+            return x - sigma * network(x / math.sqrt(1 + sigma**2), torch.full((len(x),), math.log1p(sigma**2)))
+
+    x = torch.randn(64, 1, 32, 32, generator=torch.Generator().manual_seed(0))
+    fine = torch.logspace(math.log10(noise.sigma_max), math.log10(noise.sigma_min), 200).tolist() + [0.0]
+    converged = sample(denoise, x * noise.sigma_max, fine, multistep=True)
+    print("\n### Few steps on the demonstration network, euler: mean RMSE to the converged picture, 64 seeds\n")
+    print("| steps | DDIM mapping | K = N, the last time gives way to 0 |\n|---|---|---|")
+    for steps in (2, 3, 4, 5):
+        ddim = minimum(noise, steps - 1, 0.96, 0.03) + [0.0]
+        full = minimum(noise, steps, 0.96, 0.03)[:-1] + [0.0]
+        errors = [rmse(sample(denoise, x * s[0], s), converged) for s in (ddim, full)]
+        print(f"| {steps} | {errors[0]:.3f} | {errors[1]:.3f} |")
+
+
+def flow_start() -> None:
+    """An exact model: 30 Gaussians of unit total variance in 64 dimensions; flow schedule with shift 3."""
+    generator = torch.Generator().manual_seed(0)
+    means = 0.8 * torch.randn(30, 64, generator=generator, dtype=torch.float64)
+    spread = 0.6
+
+    def denoise(x: Tensor, sigma: float) -> Tensor:
+        """E[x0 | x] for x = x0 + sigma noise."""
+        variance = spread**2 + sigma**2
+        weight = (-0.5 * (x[:, None] - means).square().sum(-1) / variance).softmax(1)
+        centre = weight @ means
+        return centre + spread**2 / variance * (x - centre)
+
+    def flow(sigmas: list[float], noise: Tensor) -> Tensor:
+        """Sample in the flow's convention, x = (1 - sigma) x0 + sigma noise, from pure noise at sigma = 1."""
+        d = means.mean(0).expand_as(noise)
+        x = sigmas[1] * noise + (1 - sigmas[1]) * d  # the first step: at sigma = 1 the denoiser knows the mean only
+        ratio = [s / (1 - s) for s in sigmas[1:]]
+        return sample(denoise, x / (1 - sigmas[1]), ratio)
+
+    noise = torch.randn(256, 64, generator=generator, dtype=torch.float64)
+    fine = [3 * t / (1 + 2 * t) for t in torch.linspace(1, 0, 1000, dtype=torch.float64).tolist()]
+    converged = flow(fine, noise)
+    table = named_schedule("flow:3")
+    print(
+        "\n### Where a flow schedule of N steps leaves sigma = 1, euler: mean RMSE to the converged sample, 256 seeds\n"
+    )
+    print("| steps | t_max = 0.96 | t_max = 0.99 | t_max = 0.9999 | as the pack does |\n|---|---|---|---|---|")
+    for steps in (4, 6, 8):
+        errors = [
+            rmse(flow([1.0, *minimum(table, steps - 1, t_max, 0.03)[1:], 0.0], noise), converged)
+            for t_max in (0.96, 0.99, 0.9999)
+        ]
+        errors.append(rmse(flow(list(optimize_schedule(table, steps).sigmas), noise), converged))
+        print(f"| {steps} | {' | '.join(f'{e:.3f}' for e in errors)} |")
+
+
+def density_first() -> None:
+    print("\n### Iterations of the lower level, 60 schedules from every rho, without and with the density first\n")
+    print("| noise schedule | steps | without | with |\n|---|---|---|---|")
+    with_density = trust_region.equidistribute
+    for name in ("sd15", "ddpm", "flow:3", "edm:0.002:80"):
+        for steps in (5, 10):
+            problem = Problem(named_schedule(name), steps, Settings())
+            generator = torch.Generator().manual_seed(0)
+            unit = torch.rand(3, 60, generator=generator, dtype=torch.float64)
+            start = problem.starts(problem.bounds[:, :1] + unit * problem.bounds.diff(dim=1))
+            counts = []
+            for move in (lambda lam, *_: lam, with_density):
+                trust_region.equidistribute = move
+                counts.append(minimise_midpoint_error(start, 2.0, problem.noise.snr_power).iterations)
+            print(f"| {name} | {steps} | {counts[0]} | {counts[1]} |")
+    trust_region.equidistribute = with_density
+
+
+if __name__ == "__main__":
+    two_steps()
+    flow_start()
+    density_first()
