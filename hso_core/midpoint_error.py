@@ -14,6 +14,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from .noise_schedule import cell_of
+
 
 class Derivatives(NamedTuple):
     """Value (P,), gradient (K+1, P), Hessian's diagonal (K+1, P) and the diagonal beside it (K, P)."""
@@ -76,12 +78,15 @@ def equidistribute(lam: Tensor, intervals: int, p: float, k: int) -> Tensor:
     density = step_density(0.5 * (lam[1:] + lam[:-1]), p, k)
     # A trace of uniform density keeps the integral invertible where the density vanishes.
     cells = width * (density + 1e-6 * density.amax(0))
-    mass = torch.cat([torch.zeros_like(cells[:1]), cells.cumsum(0)]).T.contiguous()
-    wanted = mass[:, -1:] * torch.arange(1, intervals, dtype=lam.dtype, device=lam.device) / intervals
-    cell = (torch.searchsorted(mass, wanted) - 1).clamp(0, len(cells) - 1)
-    filled = (wanted - mass.gather(1, cell)) / cells.T.gather(1, cell)
-    inner = lam.T.gather(1, cell) + filled * width.T.gather(1, cell)
-    return torch.cat([lam[:1], inner.T, lam[-1:]])
+    mass = torch.cat([torch.zeros_like(cells[:1]), cells.cumsum(0)])
+    wanted = mass[-1] * torch.arange(1, intervals, dtype=lam.dtype, device=lam.device)[:, None] / intervals
+    # One search for all members: each one's mass is scaled to 1 and moved to its own place on a common axis.
+    member = torch.arange(lam.shape[1], dtype=lam.dtype, device=lam.device)
+    axis, place = (mass / mass[-1] + member).T.flatten(), wanted / mass[-1] + member
+    cell = cell_of(axis, place, len(axis)) - (len(cells) + 1) * member.long()
+    cell = cell.clamp_(0, len(cells) - 1)
+    filled = (wanted - mass.gather(0, cell)) / cells.gather(0, cell)
+    return torch.cat([lam[:1], lam.gather(0, cell) + filled * width.gather(0, cell), lam[-1:]])
 
 
 def density_schedule(lambda_first: float, lambda_last: float, intervals: int, p: float, k: int) -> Tensor:
@@ -94,5 +99,5 @@ def density_schedule(lambda_first: float, lambda_last: float, intervals: int, p:
 
 
 def _sigma_power(lam: Tensor, q: float, k: int) -> Tensor:
-    """sigma^q, sigma = sigmoid(-k lambda)^(1/k)."""
-    return torch.sigmoid(-k * lam) if q == k else (q / k * torch.nn.functional.logsigmoid(-k * lam)).exp()
+    """sigma^q, sigma = sigmoid(-k lambda)^(1/k). (torch's logsigmoid would start threads for a handful of numbers.)"""
+    return torch.sigmoid(-k * lam).pow(q / k)

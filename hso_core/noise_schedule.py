@@ -11,6 +11,7 @@ import math
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -190,6 +191,19 @@ def _first_of_equal(sigmas: Tensor) -> Tensor:
     return keep
 
 
+def cell_of(knots: Tensor, x: Tensor, cells: int) -> Tensor:
+    """Index of the cell between knots (n,), ascending, that each x lies in, at least 0 and at most cells - 1.
+
+    torch.searchsorted starts threads for as few as 200 values. Where the cores are busy, waiting for them takes ten
+    times as long as the whole search for a schedule.
+    """
+    if x.is_cuda:
+        found = torch.searchsorted(knots, x.contiguous(), right=True)
+    else:
+        found = torch.as_tensor(np.searchsorted(knots.numpy(), x.numpy(), side="right"))
+    return (found - 1).clamp_(0, cells - 1)
+
+
 class _PiecewiseLinear:
     """The function through (knots, values), both (n,) and ascending; straight on outside."""
 
@@ -206,7 +220,7 @@ class _PiecewiseLinear:
         return self.slopes[self._cell(x)]
 
     def _cell(self, x: Tensor) -> Tensor:
-        return (torch.searchsorted(self.knots, x.contiguous(), right=True) - 1).clamp_(0, len(self.slopes) - 1)
+        return cell_of(self.knots, x, len(self.slopes))
 
 
 def _minus_log_alpha_of_lambda(lam: Tensor) -> Tensor:

@@ -62,18 +62,25 @@ class Schedule:
         return values
 
     def summary(self) -> str:
-        """A few lines to read: where it comes from, how good it is, and a table of the steps."""
-        spacing = "met" if self.spacing_met else "not met; no schedule found keeps this distance at so many steps"
-        lines = [
-            f"HSO, {self.steps} steps on a {self.family} noise schedule of {self.table_length} levels "
-            f"({self.fingerprint})",
-            f"rho {self.rho:.2f}   t_min {self.t_min:.4f}   t_max {self.t_max:.4f}   J {self.objective:.5f}",
-            f"spacing (at least {self.d_min:.4f} in t): {spacing}",
-            f"{self.backend}, {self.generations} generations, {self.elapsed_ms:.0f} ms",
-            "",
-            "step    sigma       timestep",
-        ]
-        timesteps = [*self.timesteps, *[0.0] * (len(self.sigmas) - len(self.timesteps))]
-        for i, (sigma, t) in enumerate(zip(self.sigmas, timesteps, strict=True)):
-            lines.append(f"{i:<7} {sigma:<11.6g} {t:.6g}" if sigma else f"{i:<7} 0")
-        return "\n".join([*lines, "", f"sigmas: {print_sigmas(self.to_tensor())}"])
+        """A report to read, in Markdown: the sigmas (exact when read back), a table of the steps, how it was found."""
+        spacing = "kept" if self.spacing_met else "not kept: at so many steps no schedule that was found can"
+        rows = zip(self.sigmas, [*self.timesteps, 0], strict=False)
+        return "\n".join(
+            [
+                f"{self.steps} steps, made for this model.",
+                "",
+                f"sigmas: {print_sigmas(self.to_tensor())}",
+                "",
+                "| step | sigma | timestep |",
+                "|---|---|---|",
+                *(f"| {i} | {sigma:.5g} | {t:.5g} |" for i, (sigma, t) in enumerate(rows)),
+                "",
+                f"Distance between steps, at least {self.d_min:.4f} in t: {spacing}.",
+                "",
+                f"rho {self.rho:.2f}, t_min {self.t_min:.4f}, t_max {self.t_max:.4f}, "
+                f"midpoint error {self.objective:.5f}",
+                "",
+                f"Noise schedule {self.fingerprint} ({self.family}, {self.table_length} levels); "
+                f"{self.backend}, {self.generations} generations, {self.elapsed_ms:.0f} ms",
+            ]
+        )

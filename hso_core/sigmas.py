@@ -9,12 +9,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .noise_schedule import NoiseSchedule
+
 MAX_SIGMAS = 10_001  # of MAX_STEPS steps
 RESAMPLINGS = ("log-linear", "monotone")
 SLACK = 1e-2  # published lists are rounded: a start up to 1 % above the model's sigma_max is meant to be it
 
+LEAST_FULL_NOISE = 0.75  # time t; sigma 1 is t = 0.35 on SD, 0.49 on SVD
+
 _SEPARATORS = re.compile(r"[\s,;\[\](){}|]+")
 _WRAPPERS = re.compile(r"\b(tensor|array|sigmas)\b[=:]?", re.IGNORECASE)
+_DECIMAL_COMMA = re.compile(r"\d,\d")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
 
@@ -31,7 +36,12 @@ def parse_sigmas(text: str) -> Tensor:
     if len(tokens) > MAX_SIGMAS:
         raise SigmasError(f"{len(tokens)} values are too many; a schedule has at most {MAX_SIGMAS}")
     values = [_number(token, place) for place, token in enumerate(tokens, start=1)]
-    return check_sigmas(torch.tensor(values, dtype=torch.float32))
+    try:
+        return check_sigmas(torch.tensor(values, dtype=torch.float32))
+    except SigmasError as error:
+        if _DECIMAL_COMMA.search(text) and "." not in text:
+            raise SigmasError(f"{error} (write decimals with a point: 14.6, not 14,6)") from None
+        raise
 
 
 def _number(token: str, place: int) -> float:
@@ -71,6 +81,22 @@ def check_range(sigmas: Tensor, sigma_max: float, family: str) -> Tensor:
         raise SigmasError(
             f"the schedule starts at sigma {start:g}, but the largest of this {kind}model is {sigma_max:g}: "
             "it was made for another model; use a schedule of this model, or start at most there"
+        )
+    return sigmas
+
+
+def check_full_noise(sigmas: Tensor, noise: NoiseSchedule) -> Tensor:
+    """`sigmas` itself unless it starts so far below the model's full noise that nothing can come of an empty latent.
+
+    That is how a flow model's schedule, which starts at 1, goes wrong on another model without a word.
+    """
+    start = float(sigmas[0])
+    t = float(noise.t_of_lambda(noise.lambda_of_sigma(torch.tensor(start, dtype=torch.float64))))
+    if t < LEAST_FULL_NOISE:
+        raise SigmasError(
+            f"the schedule starts at sigma {start:g}, which is {t:.0%} of this model's noise (its largest sigma is "
+            f"{noise.sigma_max:g}), but the latent is empty; use a schedule that was made for this model, "
+            "or connect the latent of a picture"
         )
     return sigmas
 

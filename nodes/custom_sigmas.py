@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from comfy_api.v0_0_2 import io
@@ -17,6 +18,8 @@ from ..hso_core.sigmas import (
     resample_sigmas,
 )
 from . import host
+
+logger = logging.getLogger(__name__)
 
 NAME = "Custom Sigmas (HSO)"
 
@@ -73,7 +76,6 @@ class CustomSigmas(io.ComfyNode):
                 ),
                 io.String.Output("sigmas_text", display_name="text", tooltip="The same values, ready to be pasted."),
             ],
-            hidden=[io.Hidden.unique_id],
         )
 
     @classmethod
@@ -82,7 +84,7 @@ class CustomSigmas(io.ComfyNode):
             try:
                 parse_sigmas(text)
             except SigmasError as error:
-                return f"{NAME}: {error}"
+                return str(error)  # ComfyUI puts the node's and the input's name in front
         return True
 
     @classmethod
@@ -113,5 +115,5 @@ class CustomSigmas(io.ComfyNode):
                 noise = host.noise_schedule(model)
                 check_range(result, noise.sigma_max, noise.family)
         if float(result[-1]) > 0:
-            host.announce(NAME, cls.hidden.unique_id, f"ends at {float(result[-1]):g}, not at 0: noise will be left")
+            logger.warning("%s: ends at %g, not at 0: noise will be left.", NAME, float(result[-1]))
         return io.NodeOutput(host.sigmas_output(result), print_sigmas(result))

@@ -72,20 +72,17 @@ def progress_bar() -> Callable[[int, int], None]:
     return show
 
 
-def announce(node: str, node_id: str | None, message: str) -> None:
-    """Say something on the node in the browser, and in the log."""
-    logger.warning("%s: %s", node, message)
-    server = getattr(PromptServer, "instance", None)
-    if server is not None and node_id is not None and hasattr(server, "send_progress_text"):
-        server.send_progress_text(message, node_id)
-
-
 # -- sampling ----------------------------------------------------------------------------------------------------------
 
 
 def sampler_names() -> list[str]:
     """The samplers of this ComfyUI: the very list, so that what other packs add later is there."""
     return comfy.samplers.SAMPLER_NAMES
+
+
+def is_empty(latent: dict[str, Any]) -> bool:
+    """Whether a LATENT is what Empty Latent Image gives: no picture to start from."""
+    return not torch.count_nonzero(latent["samples"])
 
 
 def sample_with_sigmas(

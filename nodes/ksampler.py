@@ -7,7 +7,7 @@ from typing import Any
 from comfy_api.v0_0_2 import io
 from torch import Tensor
 
-from ..hso_core.sigmas import check_range, check_sigmas
+from ..hso_core.sigmas import check_full_noise, check_range, check_sigmas
 from . import host
 
 NAME = "KSampler (HSO)"
@@ -74,6 +74,8 @@ class KSampler(io.ComfyNode):
         with host.named_errors(NAME):
             noise = host.noise_schedule(model)
             check_range(check_sigmas(sigmas), noise.sigma_max, noise.family)
+            if host.is_empty(latent_image):
+                check_full_noise(sigmas, noise)
         return io.NodeOutput(
             host.sample_with_sigmas(model, seed, cfg, sampler_name, sigmas, positive, negative, latent_image)
         )

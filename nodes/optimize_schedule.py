@@ -45,7 +45,7 @@ class OptimizeSchedule(io.ComfyNode):
                     "searched for all others.",
                 ),
                 _count(
-                    "seed",
+                    "search_seed",
                     DEFAULT.seed,
                     0,
                     2**31 - 1,
@@ -65,7 +65,7 @@ class OptimizeSchedule(io.ComfyNode):
                 _number("t_min_high", DEFAULT.t_min[1], 1e-4, 0.9, 1e-4, "Upper bound of t_min."),
                 _number("t_max_low", DEFAULT.t_max[0], 1e-4, 1, 1e-4, "Lower bound of t_max, the first time."),
                 _number("t_max_high", DEFAULT.t_max[1], 1e-4, 1, 1e-4, "Upper bound of t_max."),
-                _number("gamma", DEFAULT.gamma, 0, 1e12, 1, "Weight of the penalty for close steps; 0: none."),
+                _number("gamma", DEFAULT.gamma, 0, 1e12, 1e8, "Weight of the penalty for close steps; 0: none."),
                 _number("d_min_4", DEFAULT.spacing[0], 0, 1, 1e-3, "Least distance of two steps in t, at 4 steps."),
                 _number("d_min_20", DEFAULT.spacing[1], 0, 1, 1e-3, "The same at 20 steps; between them it is linear."),
                 _count("population", DEFAULT.population, 2, 200, "Members of the search per parameter (there are 3)."),
@@ -124,6 +124,8 @@ def _named_as_settings(widgets: dict[str, Any]) -> dict[str, Any]:
     values = dict(widgets)
     pairs = {name: (f"{name}_low", f"{name}_high") for name in ("rho", "t_min", "t_max")}
     pairs["spacing"] = ("d_min_4", "d_min_20")
+    if "search_seed" in values:
+        values["seed"] = values.pop("search_seed")
     for name, ends in pairs.items():
         default = getattr(DEFAULT, name)
         values[name] = tuple(values.pop(end, default[i]) for i, end in enumerate(ends))
@@ -140,12 +142,7 @@ def _number(name: str, default: float, low: float, high: float, step: float, too
 
 
 def _count(name: str, default: int, low: int, high: int, tooltip: str) -> io.Int.Input:
-    # control_after_generate: browsers would give a widget named "seed" a new value after each run
-    return host.advanced(
-        io.Int.Input(
-            name, default=default, min=low, max=high, tooltip=tooltip, optional=True, control_after_generate=False
-        )
-    )
+    return host.advanced(io.Int.Input(name, default=default, min=low, max=high, tooltip=tooltip, optional=True))
 
 
 def _choice(name: str, options: tuple[str, ...], default: str, tooltip: str) -> io.Combo.Input:

@@ -51,6 +51,7 @@ def test_texts_that_people_write(text, values):
         ("3, 2, -1", "value 3 is -1; a sigma is never negative"),
         ("3, 2, 2, 0", "value 3 \\(2\\) is not below value 2 \\(2\\); sigmas must fall at every step"),
         ("1, 2, 0", "value 2 \\(2\\) is not below value 1 \\(1\\)"),
+        ("14,6 4,7 0", "value 4 .* is not below .* \\(write decimals with a point: 14.6, not 14,6\\)"),
         ("0x10, 1", "'0x10', value 1"),
         ("1_000, 1", "'1_000', value 1"),
         ("__import__('os') 1", "value 1, is not a number"),

@@ -142,7 +142,7 @@ def test_every_sampler_of_the_host_at_one_to_ten_steps(server: ComfyServer) -> N
         prompt, after = demo_prompts.galaxy_nodes(1), {}
         for steps in range(1, 11):
             # The search's seed is new for each sampler, so that nothing comes from the cache in the first run.
-            prompt[f"sigmas{steps}"] = demo_prompts.optimize_schedule(steps, seed=seed)
+            prompt[f"sigmas{steps}"] = demo_prompts.optimize_schedule(steps, search_seed=seed)
             prompt[f"sample{steps}"] = hso_ksampler(f"sigmas{steps}", sampler)
             prompt[f"save{steps}"] = save_latent(f"sample{steps}")["save"]
             after[f"text{steps}"] = custom_sigmas(sigmas=[f"sigmas{steps}", 0])
@@ -174,7 +174,7 @@ def test_a_shared_schedule_gives_the_same_picture_without_a_search(server: Comfy
 
 
 def test_the_second_run_comes_from_the_cache(server: ComfyServer) -> None:
-    prompt = demo_prompts.hso_ksampler_prompt(demo_prompts.optimize_schedule(7, seed=12))
+    prompt = demo_prompts.hso_ksampler_prompt(demo_prompts.optimize_schedule(7, search_seed=12))
     server.run(prompt)
     assert {"sigmas", "sample"} <= taken_from_cache(server, prompt)
     prompt["sample"]["inputs"]["seed"] = 99  # another picture, the same schedule
@@ -198,7 +198,7 @@ def test_a_search_can_be_cancelled(server: ComfyServer) -> None:
     """The paper's own procedure takes half a minute at 9 steps; Cancel ends it within one generation."""
     prompt = {
         **demo_prompts.galaxy_nodes(1),
-        "source": demo_prompts.optimize_schedule(9, backend="scipy", seed=5),
+        "source": demo_prompts.optimize_schedule(9, backend="scipy", search_seed=5),
         "show": show_text("source", 1),
     }
     prompt_id = server.queue(prompt)
@@ -217,7 +217,7 @@ def test_a_search_can_be_cancelled(server: ComfyServer) -> None:
         server.wait(prompt_id)
     thread.join()
     assert interrupted.value.node_type == "HSOOptimizeSchedule"
-    assert len(sigmas_of(server, demo_prompts.optimize_schedule(9, seed=5))) == 10  # nothing half-done was kept
+    assert len(sigmas_of(server, demo_prompts.optimize_schedule(9, search_seed=5))) == 10  # nothing half-done was kept
 
 
 def problem(server: ComfyServer, **nodes: dict) -> str:
@@ -234,9 +234,9 @@ def problem(server: ComfyServer, **nodes: dict) -> str:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("3, nan, 0", "Custom Sigmas (HSO): 'nan', value 2, is not a number (not finite)"),
-        ("3, two, 0", "Custom Sigmas (HSO): 'two', value 2, is not a number; write sigmas like 14.6"),
-        ("3, 4, 0", "Custom Sigmas (HSO): value 2 (4) is not below value 1 (3); sigmas must fall at every step"),
+        ("3, nan, 0", "'nan', value 2, is not a number (not finite)"),
+        ("3, two, 0", "'two', value 2, is not a number; write sigmas like 14.6"),
+        ("3, 4, 0", "value 2 (4) is not below value 1 (3); sigmas must fall at every step"),
         ("", "Custom Sigmas (HSO): there are no sigmas; type some into text, or connect some"),
     ],
 )

@@ -1,0 +1,225 @@
+"""The example workflows, as the browser saves them, fit the nodes of this server, and the demonstration runs."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+import workbench
+from comfy_server import ComfyServer
+
+REPOSITORY = workbench.REPOSITORY
+FOLDERS = (REPOSITORY / "example_workflows", REPOSITORY / "demo" / "example_workflows")
+FILES = [file for folder in FOLDERS for file in sorted(folder.glob("*.json"))]
+GALAXIES = REPOSITORY / "demo" / "example_workflows" / "galaxies.json"
+DEV_WORKFLOW = REPOSITORY / "demo" / "workflow_api.json"
+
+ONLY_IN_BROWSER = {"Note"}  # the server does not know it
+AFTER_GENERATE = {"fixed", "increment", "decrement", "randomize"}
+CHECKPOINT = "v1-5-pruned-emaonly-fp16.safetensors"  # the user's; a server for tests has none
+WIDGET_TYPES = {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"}
+
+Node = dict[str, Any]
+Definition = dict[str, Any]
+
+
+def load(file: Path) -> dict[str, Any]:
+    return json.loads(file.read_text("utf-8"))
+
+
+def name_of(file: Path) -> str:
+    return file.relative_to(REPOSITORY).as_posix()
+
+
+every_workflow = pytest.mark.parametrize("file", FILES, ids=name_of)
+
+
+def server_nodes(workflow: dict[str, Any]) -> list[Node]:
+    return [node for node in workflow["nodes"] if node["type"] not in ONLY_IN_BROWSER]
+
+
+def input_definitions(definition: Definition) -> dict[str, list[Any]]:
+    """Every input of a node as [type, options], in the order in which the browser makes them."""
+    order = definition["input_order"]
+    return {name: definition["input"][group][name] for group in order if group != "hidden" for name in order[group]}
+
+
+def is_widget(kind: Any) -> bool:
+    return isinstance(kind, list) or kind in WIDGET_TYPES
+
+
+def widgets(definition: Definition) -> list[tuple[str, Any, dict[str, Any]]]:
+    """Name, type and options of each value that the browser saves for a node, in order.
+
+    Behind a seed comes the browser's own `control_after_generate`, and behind an upload the name of its kind; neither
+    is an input of the node.
+    """
+    found = []
+    for name, (kind, *rest) in input_definitions(definition).items():
+        if not is_widget(kind):
+            continue
+        options = rest[0] if rest else {}
+        found.append((name, kind, options))
+        if options.get("control_after_generate"):
+            found.append(("", sorted(AFTER_GENERATE), {}))
+        if options.get("image_upload"):
+            found.append(("", "STRING", {}))
+    return found
+
+
+def to_prompt(workflow: dict[str, Any], object_info: dict[str, Definition]) -> dict[str, Any]:
+    """The API format of a workflow: what the browser posts when the user presses Run."""
+    links = {link[0]: link for link in workflow["links"]}
+    prompt = {}
+    for node in server_nodes(workflow):
+        saved = zip(widgets(object_info[node["type"]]), node.get("widgets_values") or [], strict=True)
+        inputs = {name: value for (name, _, _), value in saved if name}
+        for slot in node["inputs"]:
+            if slot.get("link") is not None:
+                _, source, output, *_ = links[slot["link"]]
+                inputs[slot["name"]] = [str(source), output]
+        prompt[str(node["id"])] = {"class_type": node["type"], "inputs": inputs}
+    return prompt
+
+
+def assert_value_fits(value: Any, kind: Any, options: dict[str, Any], where: str) -> None:
+    choices = kind if isinstance(kind, list) else options.get("options")
+    if choices is not None:
+        assert value in choices or value in (CHECKPOINT, "example.png"), where
+    elif kind in ("INT", "FLOAT"):
+        assert isinstance(value, int if kind == "INT" else (int, float)) and not isinstance(value, bool), where
+        assert options.get("min", value) <= value <= options.get("max", value), where
+    else:
+        assert isinstance(value, bool if kind == "BOOLEAN" else str), where
+
+
+def assert_pictures_of_galaxies(server: ComfyServer, entry: dict[str, Any], count: int) -> None:
+    """Dark sky in the corners, a bright source in the middle, all different."""
+    contents = [server.fetch(file) for file in server.files(entry)]
+    assert len(set(contents)) == count
+    for content in contents:
+        brightness = Image.open(io.BytesIO(content)).convert("L")
+        assert brightness.size == (256, 256)
+        assert all(brightness.getpixel(corner) < 30 for corner in ((4, 4), (251, 4), (4, 251), (251, 251)))
+        assert brightness.crop((80, 80, 176, 176)).getextrema()[1] > 100
+
+
+def test_there_is_a_workflow_for_each_way_to_use_the_pack() -> None:
+    used = {node["type"] for file in FILES for node in load(file)["nodes"]}
+    ways = {"HSOOptimizeSchedule", "HSOCustomSigmas", "HSOKSampler", "SamplerCustom", "SamplerCustomAdvanced"}
+    assert ways <= used
+    assert GALAXIES in FILES
+
+
+def test_the_template_browser_lists_them(server: ComfyServer) -> None:
+    listed = server.get("/api/workflow_templates")
+    assert set(listed["hso-schedule"]) == {file.stem for file in FILES if file.parent == FOLDERS[0]}
+    assert listed["hso-demo"] == ["galaxies"]
+    assert server.get("/api/workflow_templates/hso-schedule/hso_ksampler.json") == load(
+        FOLDERS[0] / "hso_ksampler.json"
+    )
+
+
+@every_workflow
+def test_widget_values_fit_the_nodes(server: ComfyServer, file: Path) -> None:
+    object_info = server.object_info()
+    for node in server_nodes(load(file)):
+        expected = widgets(object_info[node["type"]])  # KeyError: the server has no such node
+        values = node.get("widgets_values") or []
+        assert len(values) == len(expected), node["type"]
+        for (name, kind, options), value in zip(expected, values, strict=True):
+            assert_value_fits(value, kind, options, f"{node['type']}.{name} = {value!r}")
+
+
+@every_workflow
+def test_seeds_are_fixed(server: ComfyServer, file: Path) -> None:
+    """Everybody who opens the workflow gets the same picture, also the second time."""
+    for node in load(file)["nodes"]:
+        assert not {"increment", "decrement", "randomize"} & set(map(str, node.get("widgets_values") or []))
+
+
+@every_workflow
+def test_links_are_consistent(server: ComfyServer, file: Path) -> None:
+    """Both ends exist, know the link, and have its type; every input that the server requires is connected."""
+    workflow, object_info = load(file), server.object_info()
+    nodes = {node["id"]: node for node in workflow["nodes"]}
+    links = {link[0]: link for link in workflow["links"]}
+    assert len(links) == len(workflow["links"]) and max(links) == workflow["last_link_id"]
+    for number, source, output, target, slot, kind in links.values():
+        sender, receiver = nodes[source]["outputs"][output], nodes[target]["inputs"][slot]
+        assert number in sender["links"] and receiver["link"] == number
+        sent = sender["type"]
+        assert sent == object_info[nodes[source]["type"]]["output"][output]
+        assert kind in (sent, "*")  # the browser writes the receiver's type where that takes anything
+        expected = input_definitions(object_info[nodes[target]["type"]])[receiver["name"]][0]
+        assert expected in (sent, "*")
+    for node in server_nodes(workflow):
+        connected = {slot["name"] for slot in node["inputs"] if slot.get("link") is not None}
+        required = object_info[node["type"]]["input"].get("required", {})
+        assert {name for name, (kind, *_) in required.items() if not is_widget(kind)} <= connected, node["type"]
+        assert {slot["link"] for slot in node["inputs"] if slot.get("link") is not None} <= links.keys()
+        assert {link for output in node["outputs"] for link in output["links"] or []} <= links.keys()
+
+
+@every_workflow
+def test_nodes_do_not_overlap(server: ComfyServer, file: Path) -> None:
+    """Positions are those of the body; the title is 30 pixels above it. One node grows with what it has to show."""
+    boxes = []
+    for node in load(file)["nodes"]:
+        (x, y), (width, height) = node["pos"], node["size"]
+        height = max(height, 560) if node["type"] == "HSOOptimizeSchedule" else height  # with its advanced inputs
+        boxes.append((x, y - 30, x + width, y + height))
+    for i, (left, top, right, bottom) in enumerate(boxes):
+        for other in boxes[i + 1 :]:
+            assert right <= other[0] or other[2] <= left or bottom <= other[1] or other[3] <= top
+
+
+@every_workflow
+def test_nothing_of_the_machine_that_saved_it_is_left(file: Path) -> None:
+    assert load(file)["extra"] == {}
+
+
+def test_the_galaxies_workflow_runs(server: ComfyServer) -> None:
+    prompt = to_prompt(load(GALAXIES), server.object_info())
+    entry = server.run(prompt)
+
+    (batch_size,) = [node["inputs"]["batch_size"] for node in prompt.values() if "batch_size" in node["inputs"]]
+    assert_pictures_of_galaxies(server, entry, batch_size)
+    (report,) = server.texts(entry)
+    assert "5 steps, made for this model" in report and "sigmas:" in report
+
+
+def test_the_workflow_of_dev_run_runs(server: ComfyServer) -> None:
+    prompt = load(DEV_WORKFLOW)
+    entry = server.run(prompt)
+
+    (batch_size,) = [node["inputs"]["batch_size"] for node in prompt.values() if "batch_size" in node["inputs"]]
+    assert_pictures_of_galaxies(server, entry, batch_size)
+    assert "5 steps, made for this model" in server.texts(entry)[0]
+
+
+def test_the_two_galaxy_workflows_are_the_same_one(server: ComfyServer) -> None:
+    """What dev.py runs and what a person opens in the browser give the same pictures."""
+    first, second = to_prompt(load(GALAXIES), server.object_info()), load(DEV_WORKFLOW)
+    pictures = [[server.fetch(file) for file in server.files(server.run(prompt))] for prompt in (first, second)]
+    assert [pixels(content) for content in pictures[0]] == [pixels(content) for content in pictures[1]]
+
+
+def pixels(picture: bytes) -> bytes:
+    """Without the workflow that SaveImage writes beside them."""
+    return Image.open(io.BytesIO(picture)).tobytes()
+
+
+def test_the_custom_sigmas_workflow_holds_what_the_search_finds(server: ComfyServer) -> None:
+    """Its text is the optimised 5-step schedule of Stable Diffusion 1.5."""
+    from hso_core import named_schedule, optimize_schedule
+    from hso_core.sigmas import parse_sigmas
+
+    (node,) = [n for n in load(FOLDERS[0] / "hso_custom_sigmas.json")["nodes"] if n["type"] == "HSOCustomSigmas"]
+    found = optimize_schedule(named_schedule("sd15"), 5).sigmas
+    assert parse_sigmas(node["widgets_values"][0]).tolist() == list(found)
