@@ -43,7 +43,8 @@ def minimise_midpoint_error(
     """Local minimum of J for each column of lam (K+1, P), strictly ascending, both ends held.
 
     p is the exponent of the MEP, k the power of the family (`NoiseSchedule.snr_power`). A member has converged when a
-    full Newton step changes no interval by more than the fraction `tolerance`; that step is still taken.
+    full Newton step changes no interval by more than the fraction `tolerance`; that step is still taken. (In a very
+    narrow range of lambda it has when rounding hides all further progress.)
     """
     if lam.shape[0] < 3:
         return Refined(lam, midpoint_error(lam, p, k), torch.ones_like(lam[0], dtype=torch.bool), 0)
@@ -65,7 +66,8 @@ def minimise_midpoint_error(
             # At low noise the objective is so flat that its value shows no change; the gradient still does.
             ratio = torch.where(blind, 1 - _weighted_square(there, size) / _weighted_square(here, size), ratio)
         accept = ratio >= ACCEPT
-        done = done | ((mu == 0) & (change <= tolerance))
+        # Either the step is small enough, or not even a damped one lowers what float64 can still see.
+        done = done | ((mu == 0) & (change <= tolerance)) | (blind & ~accept & (mu > 0))
         if bool(accept.all()):
             lam, here = trial, there
         else:
