@@ -82,7 +82,8 @@ def sampler_names() -> list[str]:
 
 def is_empty(latent: dict[str, Any]) -> bool:
     """Whether a LATENT is what Empty Latent Image gives: no picture to start from."""
-    return not torch.count_nonzero(latent["samples"])
+    samples = latent["samples"]
+    return not samples.is_nested and not torch.count_nonzero(samples)
 
 
 def sample_with_sigmas(

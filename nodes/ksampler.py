@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from comfy_api.v0_0_2 import io
 from torch import Tensor
 
-from ..hso_core.sigmas import check_full_noise, check_range, check_sigmas
+from ..hso_core import NoiseSchedule
+from ..hso_core.sigmas import SigmasError, check_full_noise, check_range, check_sigmas
 from . import host
+
+logger = logging.getLogger(__name__)
 
 NAME = "KSampler (HSO)"
 
@@ -74,8 +78,16 @@ class KSampler(io.ComfyNode):
         with host.named_errors(NAME):
             noise = host.noise_schedule(model)
             check_range(check_sigmas(sigmas), noise.sigma_max, noise.family)
-            if host.is_empty(latent_image):
-                check_full_noise(sigmas, noise)
+        if host.is_empty(latent_image):
+            warn_of_little_noise(sigmas, noise)
         return io.NodeOutput(
             host.sample_with_sigmas(model, seed, cfg, sampler_name, sigmas, positive, negative, latent_image)
         )
+
+
+def warn_of_little_noise(sigmas: Tensor, noise: NoiseSchedule) -> None:
+    """Announce in the log, and not more: somebody may mean it."""
+    try:
+        check_full_noise(sigmas, noise)
+    except SigmasError as error:
+        logger.warning("%s: %s.", NAME, error)

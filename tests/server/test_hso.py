@@ -251,6 +251,14 @@ def test_a_wrong_schedule_never_runs_silently(server: ComfyServer) -> None:
     assert "KSampler (HSO): the schedule starts at sigma 700, but the largest of this model is 148.4" in message
 
 
+def test_a_flow_schedule_on_an_empty_latent_of_another_model_is_announced(server: ComfyServer) -> None:
+    demo_prompts.sample(server, demo_prompts.hso_ksampler_prompt(custom_sigmas("1 0.8 0.4 0")))
+    message = (
+        "KSampler (HSO): the schedule starts at sigma 1, which is 7% of this model's noise (its largest sigma is 148"
+    )
+    assert message in server.log()
+
+
 @pytest.mark.parametrize(("steps", "message"), [(0, "smaller than min of 1"), (100_000, "bigger than max of 10000")])
 def test_step_counts_out_of_range_are_refused(server: ComfyServer, steps: int, message: str) -> None:
     source = demo_prompts.optimize_schedule(steps)
