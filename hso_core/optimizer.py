@@ -26,7 +26,7 @@ BACKENDS = ("torch", "scipy")
 DEVICES = ("auto", "cpu", "cuda")
 WITHOUT_FLOAT64 = ("mps", "privateuseone")  # Apple's GPUs; DirectML
 ROUGH = 3e-2  # as EXACT, while the population is bred: intervals are right to about one part in 1000
-POLISHED = 8  # members that are polished
+POLISHED = 8  # members that are polished, beside a grid over the box
 SPACING_TOLERANCE = 1e-6  # in t: a shortfall below this is rounding, not a collapsed step
 REMEMBERED = 512
 
@@ -96,13 +96,23 @@ def _search(
 
     def refine(psi: Tensor, tolerance: float = EXACT) -> tuple[Refined, Tensor]:
         refined = minimise_midpoint_error(problem.starts(psi), s.exponent, k, s.iterations, tolerance)
-        return refined, refined.objective + problem.penalty(refined.lam)
+        fitness = refined.objective + problem.penalty(refined.lam)
+        return refined, fitness.nan_to_num(nan=torch.inf)  # argmin would take a NaN for the best
 
     found = differential_evolution(
         lambda psi: refine(psi, ROUGH)[1], bounds, 3 * s.population, s.generations, s.tolerance, s.seed, on_progress
     )
     best = found.fitness.topk(min(POLISHED, len(found.fitness)), largest=False).indices
-    psi, refined, fitness = polish_ends(problem, found.members[:, best], refine)
+    # The population may have gathered in one basin of the spacing penalty; a grid over the box sees the others.
+    low, middle, high = bounds[:, 0], bounds.mean(1), bounds[:, 1]
+    grid = torch.cartesian_prod(middle[:1], *torch.stack([low, middle, high])[:, 1:].T).T
+    seeds = torch.cat([found.members[:, best], grid], dim=1)
+
+    def polishing(_: int, __: int) -> None:
+        if on_progress is not None:
+            on_progress(found.generations, s.generations)
+
+    psi, refined, fitness = polish_ends(problem, seeds, refine, polishing)
     i = int(fitness.argmin())
     return psi[:, i].tolist(), refined.lam[:, i].cpu(), float(refined.objective[i]), found.generations
 
@@ -117,6 +127,11 @@ def _schedule(
     sigmas = noise.sigma_of_lambda(used)
     if problem.first_is_full:
         sigmas[0] = noise.sigma_of_t(times[0])
+    if not bool(sigmas.isfinite().all()):
+        raise SettingsError(
+            "no schedule can be computed for this noise schedule: its sigmas, "
+            f"{noise.sigma_min:g} to {noise.sigma_max:g}, are too extreme; use another model or other bounds of t"
+        )
     timesteps = (length - 1) * times
     return Schedule(
         sigmas=tuple(_strictly_decreasing(sigmas) + ([0.0] if problem.settings.mapping == "ddim" else [])),

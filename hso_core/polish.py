@@ -57,17 +57,23 @@ class Model(NamedTuple):
 
 
 def polish_ends(
-    problem: Problem, psi: Tensor, refine: Callable[[Tensor], tuple[Refined, Tensor]]
+    problem: Problem,
+    psi: Tensor,
+    refine: Callable[[Tensor], tuple[Refined, Tensor]],
+    on_iteration: Callable[[int, int], None] | None = None,
 ) -> tuple[Tensor, Refined, Tensor]:
     """Move t_min and t_max of each psi (3, P) to a local minimum of the fitness in the box.
 
-    `refine(psi)` runs the lower level: the refined schedules and their fitness (P,).
+    `refine(psi)` runs the lower level: the refined schedules and their fitness (P,). `on_iteration(done, at most)` is
+    called once an iteration; an exception from it ends the work.
     Returns psi, the refined schedules and their fitness, never worse than given.
     """
     box = problem.bounds[[2, 1]].to(psi)  # t_max, t_min: in the order of the schedule
     refined, fitness = refine(psi)
     mu = torch.zeros_like(fitness)
-    for _ in range(ITERATIONS):
+    for iteration in range(ITERATIONS):
+        if on_iteration is not None:
+            on_iteration(iteration, ITERATIONS)
         model = _model(problem, refined.lam)
         ends = psi[[2, 1]]
         step, predicted = _minimise_model(model, mu, box[:, :1] - ends, box[:, 1:] - ends)

@@ -65,13 +65,13 @@ class Settings:
         _within("gamma", self.gamma, 0, 1e15)
         _within("denoise", self.denoise, 1e-4, 1)
         _within("tolerance", self.tolerance, 0, 1)
-        _within("population", self.population, 2, 200)
-        _within("generations", self.generations, 0, 10_000)
-        _within("iterations", self.iterations, 1, 10_000)
-        _within("seed", self.seed, 0, 2**63 - 1)
+        _whole("population", self.population, 2, 200)
+        _whole("generations", self.generations, 0, 10_000)
+        _whole("iterations", self.iterations, 1, 10_000)
+        _whole("seed", self.seed, 0, 2**32 - 1)
         for name, low, high in (("rho", 0.1, 100), ("t_min", 1e-6, 0.9), ("t_max", 1e-6, 1)):
             _bounds(name, getattr(self, name), low, high)
-        for d_min in self.spacing:
+        for d_min in _pair("spacing", self.spacing):
             _within("spacing", d_min, 0, 1)
         if self.t_min[1] >= self.t_max[0]:
             raise SettingsError(
@@ -84,13 +84,27 @@ def _choice(name: str, value: str, allowed: tuple[str, ...]) -> None:
         raise SettingsError(f"{name} is {value!r}; it must be one of {', '.join(allowed)}")
 
 
+def _whole(name: str, value: int, low: int, high: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise SettingsError(f"{name} is {value!r}; it must be a whole number from {low} to {high}")
+    _within(name, value, low, high)
+
+
+def _pair(name: str, value: tuple[float, float]) -> tuple[float, float]:
+    if not isinstance(value, tuple) or len(value) != 2:
+        raise SettingsError(f"{name} is {value!r}; it must be a pair of numbers, (low, high)")
+    return value
+
+
 def _within(name: str, value: float, low: float, high: float) -> None:
+    if not isinstance(value, (int, float)):
+        raise SettingsError(f"{name} is {value!r}; it must be a number between {low:g} and {high:g}")
     if not (math.isfinite(value) and low <= value <= high):
         raise SettingsError(f"{name} is {value:g}; it must be between {low:g} and {high:g}")
 
 
 def _bounds(name: str, bounds: tuple[float, float], low: float, high: float) -> None:
-    for value in bounds:
+    for value in _pair(name, bounds):
         _within(name, value, low, high)
     if bounds[0] > bounds[1]:
         raise SettingsError(f"{name} goes from {bounds[0]:g} to {bounds[1]:g}; the first must not be the larger")
@@ -98,9 +112,9 @@ def _bounds(name: str, bounds: tuple[float, float], low: float, high: float) -> 
 
 def check_steps(steps: int) -> int:
     """The step count as an int, or SettingsError."""
-    if isinstance(steps, bool) or int(steps) != steps or not 1 <= steps <= MAX_STEPS:
-        raise SettingsError(f"steps is {steps}; it must be a whole number from 1 to {MAX_STEPS}")
-    return int(steps)
+    if isinstance(steps, bool) or not isinstance(steps, int) or not 1 <= steps <= MAX_STEPS:
+        raise SettingsError(f"steps is {steps!r}; it must be a whole number from 1 to {MAX_STEPS}")
+    return steps
 
 
 @dataclass(frozen=True)
@@ -152,8 +166,11 @@ class Problem:
 
     @property
     def _finite_t(self) -> float:
-        infinite = self.noise.family == "flow" and self.noise.sigma_max >= 1
-        return FINITE_T if infinite else 1.0
+        """Up to where lambda is finite: a flow table reaches 1 at its last entry, or earlier where it is rounded."""
+        sigmas = self.noise.sigmas
+        if self.noise.family != "flow" or float(sigmas[-1]) < 1:
+            return 1.0
+        return min(FINITE_T, int((sigmas < 1).sum()) / len(sigmas))
 
     @cached_property
     def d_min(self) -> float:

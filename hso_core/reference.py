@@ -38,15 +38,16 @@ def search(
     def count(*_: object) -> None:
         nonlocal bred
         bred += 1
-        if on_progress is not None:
-            on_progress(min(bred, s.generations), s.generations)
 
-    if on_progress is not None:
-        on_progress(0, s.generations)
+    def told_fitness(psi: Array) -> float:
+        if on_progress is not None:  # at each evaluation: a generation may take many seconds
+            on_progress(min(bred, s.generations), s.generations)
+        return fitness(problem, psi)
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # "delta_grad == 0.0" of the quasi-Newton update, at every fit
         found = differential_evolution(
-            lambda psi: fitness(problem, psi),
+            told_fitness,
             problem.bounds.tolist(),
             popsize=s.population,
             maxiter=s.generations,

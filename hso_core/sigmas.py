@@ -17,8 +17,11 @@ SLACK = 1e-2  # published lists are rounded: a start up to 1 % above the model's
 
 LEAST_FULL_NOISE = 0.75  # time t; sigma 1 is t = 0.35 on SD, 0.49 on SVD
 
-_SEPARATORS = re.compile(r"[\s,;\[\](){}|]+")
-_WRAPPERS = re.compile(r"\b(tensor|array|sigmas)\b[=:]?", re.IGNORECASE)
+_SEPARATORS = re.compile(r"""[\s,;\[\](){}|"']+""")
+_WRAPPERS = re.compile(
+    r"""\b(torch\.|np\.|numpy\.)?(float)?(tensor|array|sigmas)\b["']?\s*[=:]?|\b(dtype|device)\s*=\s*[^,)]+""",
+    re.IGNORECASE,
+)
 _DECIMAL_COMMA = re.compile(r"\d,\d")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
@@ -67,38 +70,38 @@ def check_sigmas(sigmas: Tensor) -> Tensor:
     if len(rises):
         i = int(rises[0])
         raise SigmasError(
-            f"value {i + 2} ({values[i + 1]:g}) is not below value {i + 1} ({values[i]:g}); "
+            f"value {i + 2} ({plain_decimal(values[i + 1])}) is not below value {i + 1} ({plain_decimal(values[i])}); "
             "sigmas must fall at every step"
         )
     return sigmas
 
 
-def check_range(sigmas: Tensor, sigma_max: float, family: str) -> Tensor:
+def check_range(sigmas: Tensor, noise: NoiseSchedule) -> Tensor:
     """`sigmas` itself unless it starts above the largest noise level of the model."""
     start = float(sigmas[0])
-    if start > sigma_max * (1 + SLACK):
-        kind = "flow " if family == "flow" else ""
+    if start > noise.sigma_max * (1 + SLACK):
+        kind = "flow " if noise.family == "flow" else ""
         raise SigmasError(
-            f"the schedule starts at sigma {start:g}, but the largest of this {kind}model is {sigma_max:g}: "
+            f"the schedule starts at sigma {start:g}, but the largest of this {kind}model is {noise.sigma_max:g}: "
             "it was made for another model; use a schedule of this model, or start at most there"
         )
     return sigmas
 
 
-def check_full_noise(sigmas: Tensor, noise: NoiseSchedule) -> Tensor:
-    """`sigmas` itself unless it starts so far below the model's full noise that nothing can come of an empty latent.
+def describe_low_start(sigmas: Tensor, noise: NoiseSchedule) -> str | None:
+    """A sentence if the schedule starts so far below the model's full noise that nothing can come of an empty latent.
 
     That is how a flow model's schedule, which starts at 1, goes wrong on another model without a word.
     """
-    start = float(sigmas[0])
-    t = float(noise.t_of_lambda(noise.lambda_of_sigma(torch.tensor(start, dtype=torch.float64))))
-    if t < LEAST_FULL_NOISE:
-        raise SigmasError(
-            f"the schedule starts at sigma {start:g}, which is {t:.0%} of this model's noise (its largest sigma is "
-            f"{noise.sigma_max:g}), but the latent is empty; use a schedule that was made for this model, "
-            "or connect the latent of a picture"
-        )
-    return sigmas
+    start = sigmas[0].detach().cpu().double()
+    t = float(noise.t_of_lambda(noise.lambda_of_sigma(start))) if start > 0 else 0.0
+    if t >= LEAST_FULL_NOISE:
+        return None
+    return (
+        f"the schedule starts at sigma {float(start):g}, which is {t:.0%} of this model's noise (its largest sigma is "
+        f"{noise.sigma_max:g}): enough to change a picture, too little for an empty latent. "
+        "Was it made for another kind of model?"
+    )
 
 
 def resample_sigmas(sigmas: Tensor, steps: int, method: str = "log-linear") -> Tensor:
@@ -119,7 +122,7 @@ def resample_sigmas(sigmas: Tensor, steps: int, method: str = "log-linear") -> T
     count = steps if ends_at_zero else steps + 1
     if len(above) == 1 and count > 1:
         raise SigmasError(f"a schedule of 1 step cannot be resampled to {steps}: there is nothing between start and 0")
-    known, log = np.linspace(0, 1, len(above)), above.double().log().numpy()
+    known, log = np.linspace(0, 1, len(above)), above.detach().cpu().double().log().numpy()
     wanted = np.linspace(0, 1, count)
     if method == "monotone" and len(above) > 2:
         from scipy.interpolate import PchipInterpolator
@@ -127,7 +130,7 @@ def resample_sigmas(sigmas: Tensor, steps: int, method: str = "log-linear") -> T
         values = np.exp(PchipInterpolator(known, log)(wanted))
     else:
         values = np.exp(np.interp(wanted, known, log))
-    result = torch.from_numpy(values).to(sigmas.dtype)
+    result = torch.from_numpy(values).to(sigmas)
     result[0] = above[0]
     if count > 1:
         result[-1] = above[-1]

@@ -11,7 +11,6 @@ from torch import Tensor
 from ..hso_core.sigmas import (
     RESAMPLINGS,
     SigmasError,
-    check_range,
     check_sigmas,
     parse_sigmas,
     print_sigmas,
@@ -106,14 +105,14 @@ class CustomSigmas(io.ComfyNode):
             if text.strip():
                 result = parse_sigmas(text)
             elif sigmas is not None:
-                result = check_sigmas(sigmas)
+                result = check_sigmas(sigmas.detach().cpu().float())
             else:
                 raise SigmasError("there are no sigmas; type some into text, or connect some")
             if steps:
                 result = resample_sigmas(result, steps, resampling)
-            if model is not None:
-                noise = host.noise_schedule(model)
-                check_range(result, noise.sigma_max, noise.family)
+            odd = host.check_schedule(result, model) if model is not None else None
+        if odd:
+            logger.warning("%s: %s", NAME, odd)
         if float(result[-1]) > 0:
             logger.warning("%s: ends at %g, not at 0: noise will be left.", NAME, float(result[-1]))
         return io.NodeOutput(host.sigmas_output(result), print_sigmas(result))

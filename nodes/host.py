@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from server import PromptServer
 from torch import Tensor
 
 from ..hso_core import NoiseSchedule, NoiseScheduleError
+from ..hso_core.sigmas import check_range, describe_low_start
 
 logger = logging.getLogger(__name__)
 
@@ -40,6 +42,19 @@ def noise_schedule(model: Any) -> NoiseSchedule:
     return noise_schedule_of_sampling(model.get_model_object("model_sampling"))
 
 
+def check_schedule(sigmas: Tensor, model: Any) -> str | None:
+    """Refuse sigmas (n,) that start above the largest noise level of `model`; say what is odd about a low start.
+
+    Raises SigmasError. A model whose noise schedule cannot be read is not held against the schedule.
+    """
+    try:
+        noise = noise_schedule(model)
+    except NoiseScheduleError:
+        return None
+    check_range(sigmas, noise)
+    return describe_low_start(sigmas, noise)
+
+
 def noise_schedule_of_sampling(model_sampling: Any) -> NoiseSchedule:
     """The noise schedule of a model_sampling object. Raises NoiseScheduleError, which names the object's class."""
     kind = type(model_sampling).__name__
@@ -59,12 +74,17 @@ def noise_schedule_of_sampling(model_sampling: Any) -> NoiseSchedule:
 # -- long work ---------------------------------------------------------------------------------------------------------
 
 
+def stop_if_cancelled(*_: object) -> None:
+    """Raise ComfyUI's own exception if the user has cancelled."""
+    comfy.model_management.throw_exception_if_processing_interrupted()
+
+
 def progress_bar() -> Callable[[int, int], None]:
     """A function of (done, total) that moves the node's progress bar, and ends the work when the user cancels."""
     bar: list[comfy.utils.ProgressBar] = []
 
     def show(done: int, total: int) -> None:
-        comfy.model_management.throw_exception_if_processing_interrupted()
+        stop_if_cancelled()
         if not bar:
             bar.append(comfy.utils.ProgressBar(max(total, 1)))
         bar[0].update_absolute(done, max(total, 1))
@@ -73,6 +93,8 @@ def progress_bar() -> Callable[[int, int], None]:
 
 
 # -- sampling ----------------------------------------------------------------------------------------------------------
+
+DOWNSCALE_RATIOS = ("downscale_ratio_spacial", "downscale_ratio_temporal")
 
 
 def sampler_names() -> list[str]:
@@ -97,7 +119,7 @@ def sample_with_sigmas(
     latent: dict[str, Any],
 ) -> dict[str, Any]:
     """What ComfyUI's KSampler does, with the schedule given: a LATENT, with preview, progress, mask and batch index."""
-    latent_image = comfy.sample.fix_empty_latent_channels(model, latent["samples"])
+    latent_image = comfy.sample.fix_empty_latent_channels(model, latent["samples"], **_downscale_ratios(latent))
     noise = comfy.sample.prepare_noise(latent_image, seed, latent.get("batch_index"))
     samples = comfy.sample.sample_custom(
         model,
@@ -113,11 +135,18 @@ def sample_with_sigmas(
         disable_pbar=not comfy.utils.PROGRESS_BAR_ENABLED,
         seed=seed,
     )
-    return {**latent, "samples": samples}
+    return {**{key: value for key, value in latent.items() if key not in DOWNSCALE_RATIOS}, "samples": samples}
+
+
+def _downscale_ratios(latent: dict[str, Any]) -> dict[str, Any]:
+    """What newer hosts' empty latents say of their size, for those of the arguments that this host's function takes."""
+    taken = inspect.signature(comfy.sample.fix_empty_latent_channels).parameters
+    return {key: latent.get(key) for key in DOWNSCALE_RATIOS if key in taken}
 
 
 class GuardedSigmas(Tensor):
-    """A schedule that core's uni_pc cannot spoil: what is sliced out of it is a copy. All else is as with a Tensor.
+    """A schedule that core's uni_pc cannot spoil: what is sliced out of it is a copy. All else is as with a Tensor
+    (and so writing through view(), unbind() or numpy() would still reach it; no sampler of ComfyUI does that).
 
     uni_pc writes 0.001 over the final 0 through a slice of the very tensor that the node put out. ComfyUI keeps that
     tensor in its cache, so the next sampler, also of the next workflow, would get the spoiled one.

@@ -8,8 +8,7 @@ from typing import Any
 from comfy_api.v0_0_2 import io
 from torch import Tensor
 
-from ..hso_core import NoiseSchedule
-from ..hso_core.sigmas import SigmasError, check_full_noise, check_range, check_sigmas
+from ..hso_core.sigmas import check_sigmas
 from . import host
 
 logger = logging.getLogger(__name__)
@@ -73,21 +72,12 @@ class KSampler(io.ComfyNode):
         latent_image: dict[str, Any],
         sigmas: Tensor,
     ) -> io.NodeOutput:
-        if len(sigmas) == 0:
+        if sigmas.ndim == 1 and len(sigmas) == 0:
             return io.NodeOutput(latent_image)  # as in core: what BasicScheduler gives for denoise 0
         with host.named_errors(NAME):
-            noise = host.noise_schedule(model)
-            check_range(check_sigmas(sigmas), noise.sigma_max, noise.family)
-        if host.is_empty(latent_image):
-            warn_of_little_noise(sigmas, noise)
+            odd = host.check_schedule(check_sigmas(sigmas), model)
+        if odd and host.is_empty(latent_image):
+            logger.warning("%s: %s", NAME, odd)
         return io.NodeOutput(
             host.sample_with_sigmas(model, seed, cfg, sampler_name, sigmas, positive, negative, latent_image)
         )
-
-
-def warn_of_little_noise(sigmas: Tensor, noise: NoiseSchedule) -> None:
-    """Announce in the log, and not more: somebody may mean it."""
-    try:
-        check_full_noise(sigmas, noise)
-    except SigmasError as error:
-        logger.warning("%s: %s.", NAME, error)

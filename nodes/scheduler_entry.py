@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ..hso_core import optimize_schedule
+from ..hso_core import MAX_STEPS, optimize_schedule
 from . import host
 
 NAME = "hso"
@@ -19,7 +19,10 @@ def hso_scheduler(model_sampling: Any, steps: int) -> Tensor:
     steps / denoise steps and takes the last ones.
     """
     with host.named_errors("Scheduler 'hso'"):
-        return optimize_schedule(host.noise_schedule_of_sampling(model_sampling), steps).to_tensor()
+        if steps > MAX_STEPS:
+            raise ValueError(f"{steps} steps (steps / denoise) are too many; it makes at most {MAX_STEPS}")
+        noise = host.noise_schedule_of_sampling(model_sampling)
+        return optimize_schedule(noise, steps, on_progress=host.stop_if_cancelled).to_tensor()
 
 
 def register() -> None:

@@ -6,10 +6,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hso_core import named_schedule
 from hso_core.sigmas import (
     SigmasError,
     check_range,
     check_sigmas,
+    describe_low_start,
     parse_sigmas,
     plain_decimal,
     print_sigmas,
@@ -31,6 +33,9 @@ TURBO = [1.0, 0.6509, 0.4374, 0.2932, 0.1893, 0.1108, 0.0495, 0.00031, 0.0]  # F
         ("tensor([1.0000, 0.5000, 0.0000])", [1, 0.5, 0]),
         ("sigmas: 2 1 0", [2, 1, 0]),
         ("+2 1.5E0 1e-10", [2, 1.5, 1e-10]),
+        ("torch.FloatTensor([3., 1., 0.])", [3, 1, 0]),
+        ("tensor([3., 1., 0.], device='cuda:0', dtype=torch.float32)", [3, 1, 0]),
+        ('{"sigmas": [3, 1, 0]}', [3, 1, 0]),
         ("5 4", [5, 4]),
     ],
 )
@@ -50,6 +55,7 @@ def test_texts_that_people_write(text, values):
         ("1e400, 1, 0", "value 1 is inf; every sigma must be a finite number"),
         ("3, 2, -1", "value 3 is -1; a sigma is never negative"),
         ("3, 2, 2, 0", "value 3 \\(2\\) is not below value 2 \\(2\\); sigmas must fall at every step"),
+        ("14.614640, 14.614641, 0", "value 2 \\(14.614641\\) is not below value 1 \\(14.61464\\)"),
         ("1, 2, 0", "value 2 \\(2\\) is not below value 1 \\(1\\)"),
         ("14,6 4,7 0", "value 4 .* is not below .* \\(write decimals with a point: 14.6, not 14,6\\)"),
         ("0x10, 1", "'0x10', value 1"),
@@ -100,12 +106,22 @@ def test_tensors_are_checked():
 
 
 def test_a_start_above_the_model_is_refused():
-    sd = torch.tensor([14.615, 1.0, 0.0])
-    assert check_range(sd, 14.6146, "vp") is sd  # rounded lists are meant to start at sigma_max
+    schedule, sd, flow = torch.tensor([14.615, 1.0, 0.0]), named_schedule("sd15"), named_schedule("flow:3")
+    assert check_range(schedule, sd) is schedule  # rounded lists are meant to start at sigma_max
     with pytest.raises(SigmasError, match="starts at sigma 14.615, but the largest of this flow model is 1"):
-        check_range(sd, 1.0, "flow")
+        check_range(schedule, flow)
     with pytest.raises(SigmasError, match="starts at sigma 700"):
-        check_range(torch.tensor([700.0, 1.0, 0.0]), 14.6146, "vp")
+        check_range(torch.tensor([700.0, 1.0, 0.0]), sd)
+
+
+def test_a_start_far_below_the_models_noise_is_described():
+    sd, flow = named_schedule("sd15"), named_schedule("flow:3")
+    ours = torch.tensor([1.0, 0.8, 0.0])
+    assert describe_low_start(ours, flow) is None
+    assert describe_low_start(torch.tensor([11.5, 3.0, 0.0]), sd) is None
+    assert "starts at sigma 1, which is 35% of this model's noise (its largest sigma is 14.6146)" in describe_low_start(
+        ours, sd
+    )
 
 
 def test_resampling_to_its_own_step_count_changes_nothing():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+import sys
 
 import pytest
 import torch
@@ -29,6 +30,11 @@ class Model:
 
 SD15 = Model(type("ModelSampling", (model_sampling.ModelSamplingDiscrete, model_sampling.EPS), {})())
 FLOW = Model(type("ModelSampling", (model_sampling.ModelSamplingDiscreteFlow, model_sampling.CONST), {})())
+
+
+@pytest.fixture
+def host(pack):
+    return sys.modules[pack.__name__ + ".nodes.host"]
 
 
 def defaults(cls) -> dict:
@@ -158,6 +164,17 @@ def test_custom_sigmas_checks_the_range_of_a_connected_model(node_classes):
         run(cls, text="14.615 3 0", model=FLOW)
 
 
+def test_custom_sigmas_announces_a_flow_schedule_on_another_model(node_classes, caplog):
+    run(node_classes["HSOCustomSigmas"], text="1 0.9 0.5 0", model=SD15)
+    assert "Custom Sigmas (HSO): the schedule starts at sigma 1, which is 35% of this model's noise" in caplog.text
+
+
+def test_custom_sigmas_checks_what_float32_makes_of_the_values(node_classes):
+    close = torch.tensor([1.00000000001, 1.0, 0.0], dtype=torch.float64)
+    with pytest.raises(ValueError, match="value 2 .1. is not below value 1 .1."):
+        run(node_classes["HSOCustomSigmas"], text="", sigmas=close)
+
+
 def test_custom_sigmas_refuses_bad_text_before_anything_runs(node_classes):
     cls = node_classes["HSOCustomSigmas"]
     assert cls.validate_inputs(text="") is True and cls.validate_inputs(text=None) is True
@@ -178,6 +195,7 @@ def test_custom_sigmas_announces_noise_that_is_left(node_classes, caplog):
         ([1.0, float("nan"), 0.0], "value 2 is nan"),
         ([1.0, 2.0, 0.0], "value 2 .2. is not below value 1"),
         ([1.0], "at least 2 sigmas"),
+        (1.0, "at least 2 sigmas"),
         ([700.0, 1.0, 0.0], "starts at sigma 700, but the largest of this model is 14.6146"),
     ],
 )
@@ -186,6 +204,39 @@ def test_ksampler_refuses_wrong_schedules(node_classes, sigmas, message):
         node_classes["HSOKSampler"].execute(
             SD15, 0, 1.0, "euler", [], [], {"samples": torch.zeros(1, 4, 8, 8)}, torch.tensor(sigmas)
         )
+
+
+def test_ksampler_samples_a_model_whose_noise_schedule_cannot_be_read(node_classes, monkeypatch, host):
+    class Untold:
+        sigma_min, sigma_max = 0.1, 1.0
+
+    monkeypatch.setattr(host, "sample_with_sigmas", lambda *arguments: {"samples": arguments[4]})
+    latent = {"samples": torch.zeros(1, 4, 8, 8)}
+    sigmas = torch.tensor([700.0, 0.0])
+    result = node_classes["HSOKSampler"].execute(Model(Untold()), 0, 1.0, "euler", [], [], latent, sigmas)
+    assert torch.equal(result.args[0]["samples"], sigmas)
+
+
+def test_an_audio_video_latent_is_not_taken_for_empty(host):
+    from comfy.nested_tensor import NestedTensor
+
+    nested = NestedTensor([torch.zeros(1, 4, 8, 8), torch.zeros(1, 4, 8)])
+    assert not host.is_empty({"samples": nested})
+    assert host.is_empty({"samples": torch.zeros(1, 4, 8, 8)}) and not host.is_empty(
+        {"samples": torch.ones(1, 4, 8, 8)}
+    )
+
+
+def test_newer_hosts_are_told_the_size_of_an_empty_latent(host, monkeypatch):
+    """From 0.38 on an empty latent says for which downscale ratio it was made."""
+
+    def newer(model, latent_image, downscale_ratio_spacial=None, downscale_ratio_temporal=None):
+        raise AssertionError
+
+    latent = {"samples": torch.zeros(1), "downscale_ratio_spacial": 8, "batch_index": [0]}
+    assert host._downscale_ratios(latent) == {}
+    monkeypatch.setattr(host.comfy.sample, "fix_empty_latent_channels", newer)
+    assert host._downscale_ratios(latent) == {"downscale_ratio_spacial": 8, "downscale_ratio_temporal": None}
 
 
 def test_ksampler_leaves_the_latent_alone_without_a_step(node_classes):

@@ -84,5 +84,5 @@ def test_errors_name_the_entry(pack):
 
     with pytest.raises(ValueError, match=r"Scheduler 'hso': this model's noise schedule \(Broken\) cannot be used"):
         samplers.calculate_sigmas(Broken(), "hso", 4)
-    with pytest.raises(ValueError, match="Scheduler 'hso': steps is 20000; it must be a whole number from 1 to 10000"):
+    with pytest.raises(ValueError, match=r"Scheduler 'hso': 20000 steps \(steps / denoise\) are too many; it makes at"):
         samplers.calculate_sigmas(sd15(), "hso", 20000)
