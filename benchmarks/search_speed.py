@@ -64,13 +64,33 @@ def all_step_counts(name: str) -> None:
     )
 
 
-def import_time() -> None:
-    code = "import time, torch; t = time.perf_counter(); import hso_core; print(time.perf_counter() - t)"
-    runs = [
-        float(subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True).stdout)
-        for _ in range(5)
-    ]
-    print(f"\nImporting hso_core where torch is loaded: {statistics.median(runs):.3f} s.")
+IMPORT_CORE = "import time, torch; t = time.perf_counter(); import hso_core; print(time.perf_counter() - t)"
+IMPORT_PACK = """
+import asyncio, sys, time
+sys.path.insert(0, "tests/support")
+import host_import
+host_import.import_host()
+import nodes, server
+t = time.perf_counter()
+assert asyncio.run(nodes.load_custom_node("."))
+print(time.perf_counter() - t)
+"""
+
+
+def import_times() -> None:
+    for what, code, flags in (
+        ("hso_core where torch is loaded", IMPORT_CORE, []),
+        ("the pack in a ComfyUI that is loaded", IMPORT_PACK, ["-P"]),
+    ):
+        runs = [
+            subprocess.run([sys.executable, *flags, "-c", code], cwd=REPOSITORY, capture_output=True, text=True)
+            for _ in range(5)
+        ]
+        if any(run.returncode for run in runs):
+            print(f"Importing {what}: not measured, it needs `python3 dev.py setup` and its .venv.")
+        else:
+            seconds = statistics.median(float(run.stdout.splitlines()[-1]) for run in runs)
+            print(f"Importing {what}: {seconds:.3f} s.")
 
 
 def refinement_on_devices(name: str) -> None:
@@ -112,7 +132,8 @@ def main() -> None:
     compare_with_scipy(options.schedule, options.steps, not options.no_scipy)
     all_step_counts(options.schedule)
     refinement_on_devices(options.schedule)
-    import_time()
+    print()
+    import_times()
 
 
 if __name__ == "__main__":

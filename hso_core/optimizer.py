@@ -2,7 +2,7 @@
 
 Differential evolution proposes psi = (rho, t_min, t_max); for a whole generation at once, the EDM formula makes the
 starting schedules, the trust region refines them to the minimum of the Midpoint Error Proxy, and the spacing penalty
-is added. The best members are polished.
+is added. The best members are polished, and a grid over the box beside them.
 """
 
 from __future__ import annotations
@@ -106,13 +106,13 @@ def _search(
     # The population may have gathered in one basin of the spacing penalty; a grid over the box sees the others.
     low, middle, high = bounds[:, 0], bounds.mean(1), bounds[:, 1]
     grid = torch.cartesian_prod(middle[:1], *torch.stack([low, middle, high])[:, 1:].T).T
-    seeds = torch.cat([found.members[:, best], grid], dim=1)
+    candidates = torch.cat([found.members[:, best], grid], dim=1)
 
     def polishing(_: int, __: int) -> None:
         if on_progress is not None:
             on_progress(found.generations, s.generations)
 
-    psi, refined, fitness = polish_ends(problem, seeds, refine, polishing)
+    psi, refined, fitness = polish_ends(problem, candidates, refine, polishing)
     i = int(fitness.argmin())
     return psi[:, i].tolist(), refined.lam[:, i].cpu(), float(refined.objective[i]), found.generations
 

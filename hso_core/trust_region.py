@@ -3,7 +3,8 @@
 Newton's method with exact derivatives in the Levenberg-Marquardt form of a trust region (More 1978; Nocedal & Wright,
 ch. 4): solve (H + mu D) s = -g, keep the step where the objective falls as the model predicts, and raise mu, which
 shrinks the region, where it does not. Every step is cut so that no interval loses more than 9/10 of its width:
-the order of the lambdas can never change.
+the order of the lambdas can never change. Before the first step the lambdas move to where the closed-form density of
+steps wants them, which takes a start from any rho most of the way (benchmarks/decisions.py counts the iterations).
 """
 
 from __future__ import annotations
