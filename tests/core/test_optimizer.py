@@ -206,6 +206,33 @@ def test_the_schedule_does_not_hang_on_the_seed(steps):
             assert f.sigmas == pytest.approx(found[0].sigmas, rel=1e-6)
 
 
+def test_the_result_says_where_it_comes_from():
+    noise, settings = named_schedule("flow:3"), Settings(seed=5)
+    found = optimize_schedule(noise, 4, settings)
+    assert (found.fingerprint, found.family, found.table_length) == (noise.fingerprint, "flow", 1000)
+    assert (found.steps, found.settings, found.backend) == (4, settings, "torch")
+    assert found.elapsed_ms > 0 and 0 <= found.generations <= 60
+    assert found.fitness == found.objective + found.penalty
+    assert json.loads(json.dumps(found.to_dict()))["psi"] == {
+        "rho": found.rho,
+        "t_min": found.t_min,
+        "t_max": found.t_max,
+    }
+
+
+def test_spacing_is_reported_for_many_steps():
+    sd, flow = named_schedule("sd15"), named_schedule("flow:3")
+    assert [optimize_schedule(sd, n).spacing_met for n in (4, 6, 8, 16, 20, 50)] == [
+        True,
+        True,
+        False,
+        False,
+        True,
+        True,
+    ]
+    assert [optimize_schedule(flow, n).spacing_met for n in (4, 5, 8, 20, 50)] == [True, True, False, True, False]
+
+
 def test_results_are_remembered_and_cannot_be_spoiled():
     noise = named_schedule("sd15")
     first = optimize_schedule(noise, 7)

@@ -132,6 +132,32 @@ def test_the_output_is_a_tensor_that_a_slice_cannot_spoil(node_classes):
     assert all(type(tensor) is torch.Tensor for tensor in computed + copies)
 
 
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        (None, r"this model's noise schedule .Odd. has no table of sigmas"),
+        (torch.tensor([3.0, 2.0]), r"this model's noise schedule .Odd. cannot be used: .* must increase"),
+    ],
+)
+def test_a_model_without_a_usable_table_is_refused(node_classes, table, message):
+    odd = type("Odd", (), {} if table is None else {"sigmas": table})()
+    with pytest.raises(ValueError, match=f"^HSO Optimize Schedule: {message}"):
+        run(node_classes["HSOOptimizeSchedule"], model=Model(odd))
+
+
+def test_cores_sigma_nodes_take_the_schedule_and_leave_it_as_it_is(node_classes):
+    import comfy_extras.nodes_custom_sampler as core
+
+    sigmas, _ = run(node_classes["HSOOptimizeSchedule"], model=SD15, steps=6)
+    before = sigmas.tolist()
+    high, low = core.SplitSigmas.execute(sigmas, 2).args
+    assert high.tolist() == before[:3] and low.tolist() == before[2:]
+    flipped = core.FlipSigmas.execute(sigmas).args[0]
+    assert flipped[-1] == before[0] and flipped[1:].tolist() == before[:-1][::-1]
+    assert core.SetFirstSigma.execute(sigmas, 14.0).args[0].tolist() == [14.0, *before[1:]]
+    assert sigmas.tolist() == before
+
+
 def test_bad_settings_name_the_node(node_classes):
     with pytest.raises(ValueError, match="^HSO Optimize Schedule: rho goes from 9 to 3; the first must not be"):
         run(node_classes["HSOOptimizeSchedule"], model=SD15, rho_low=9.0, rho_high=3.0)
