@@ -15,21 +15,24 @@ from hso_core import Settings, named_schedule, optimize_schedule
 host_import.import_host()
 
 import comfy.model_sampling as model_sampling  # noqa: E402
+from comfy.model_patcher import ModelPatcher  # noqa: E402
 
 
-class Model:
-    """As much of a MODEL as the schedule nodes look at."""
-
-    def __init__(self, sampling):
-        self.sampling = sampling
-
-    def get_model_object(self, name):
-        assert name == "model_sampling"
-        return self.sampling
+def model_with(sampling: object) -> ModelPatcher:
+    """A real MODEL around a model_sampling object; it has no network, which the schedule nodes never look at."""
+    model = torch.nn.Module()
+    model.model_sampling = sampling
+    return ModelPatcher(model, torch.device("cpu"), torch.device("cpu"))
 
 
-SD15 = Model(type("ModelSampling", (model_sampling.ModelSamplingDiscrete, model_sampling.EPS), {})())
-FLOW = Model(type("ModelSampling", (model_sampling.ModelSamplingDiscreteFlow, model_sampling.CONST), {})())
+SD15 = model_with(type("ModelSampling", (model_sampling.ModelSamplingDiscrete, model_sampling.EPS), {})())
+FLOW = model_with(type("ModelSampling", (model_sampling.ModelSamplingDiscreteFlow, model_sampling.CONST), {})())
+
+
+def teardown_module() -> None:
+    """A ModelPatcher that lives until the interpreter ends complains then that its modules are gone."""
+    global SD15, FLOW
+    del SD15, FLOW
 
 
 @pytest.fixture
@@ -83,6 +86,18 @@ def test_defaults_of_the_node_are_those_of_the_library(node_classes):
         found = optimize_schedule(named_schedule(name), 5)
         assert sigmas.tolist() == list(found.sigmas)
         assert report.splitlines()[:12] == found.summary().splitlines()[:12]
+
+
+def test_the_patched_schedule_is_the_one_that_counts(node_classes):
+    """Core's ModelSamplingSD3 node puts its own model_sampling on a clone; the model below keeps its old one."""
+    import comfy_extras.nodes_model_advanced as core
+
+    SD15.model.model_config = None
+    (patched,) = core.ModelSamplingSD3().patch(SD15, 3.0)
+    shifted, _ = run(node_classes["HSOOptimizeSchedule"], model=patched, steps=5)
+    plain, _ = run(node_classes["HSOOptimizeSchedule"], model=SD15, steps=5)
+    assert shifted.tolist() == list(optimize_schedule(named_schedule("flow:3"), 5).sigmas)
+    assert plain.tolist() == list(optimize_schedule(named_schedule("sd15"), 5).sigmas)
 
 
 def test_every_widget_reaches_the_search(node_classes):
@@ -142,7 +157,7 @@ def test_the_output_is_a_tensor_that_a_slice_cannot_spoil(node_classes):
 def test_a_model_without_a_usable_table_is_refused(node_classes, table, message):
     odd = type("Odd", (), {} if table is None else {"sigmas": table})()
     with pytest.raises(ValueError, match=f"^HSO Optimize Schedule: {message}"):
-        run(node_classes["HSOOptimizeSchedule"], model=Model(odd))
+        run(node_classes["HSOOptimizeSchedule"], model=model_with(odd))
 
 
 def test_cores_sigma_nodes_take_the_schedule_and_leave_it_as_it_is(node_classes):
@@ -239,7 +254,7 @@ def test_ksampler_samples_a_model_whose_noise_schedule_cannot_be_read(node_class
     monkeypatch.setattr(host, "sample_with_sigmas", lambda *arguments: {"samples": arguments[4]})
     latent = {"samples": torch.zeros(1, 4, 8, 8)}
     sigmas = torch.tensor([700.0, 0.0])
-    result = node_classes["HSOKSampler"].execute(Model(Untold()), 0, 1.0, "euler", [], [], latent, sigmas)
+    result = node_classes["HSOKSampler"].execute(model_with(Untold()), 0, 1.0, "euler", [], [], latent, sigmas)
     assert torch.equal(result.args[0]["samples"], sigmas)
 
 
