@@ -173,6 +173,31 @@ def test_cores_sigma_nodes_take_the_schedule_and_leave_it_as_it_is(node_classes)
     assert sigmas.tolist() == before
 
 
+def test_the_search_moves_the_progress_bar_and_stops_when_the_user_cancels(node_classes):
+    import comfy.model_management
+    import comfy.utils
+
+    shown = []
+
+    def hook(value, total, preview, **_):
+        shown.append((value, total))
+        if cancel and value == 2:
+            comfy.model_management.interrupt_current_processing()
+
+    cancel = False
+    comfy.utils.set_progress_bar_global_hook(hook)
+    try:
+        run(node_classes["HSOOptimizeSchedule"], model=SD15, steps=8, search_seed=31)
+        assert [value for value, _ in shown[:4]] == [0, 1, 2, 3] and {total for _, total in shown} == {60}
+        cancel = True
+        shown.clear()
+        with pytest.raises(comfy.model_management.InterruptProcessingException):
+            run(node_classes["HSOOptimizeSchedule"], model=SD15, steps=8, search_seed=32)
+        assert [value for value, _ in shown] == [0, 1, 2]
+    finally:
+        comfy.utils.set_progress_bar_global_hook(None)
+
+
 def test_bad_settings_name_the_node(node_classes):
     with pytest.raises(ValueError, match="^HSO Optimize Schedule: rho goes from 9 to 3; the first must not be"):
         run(node_classes["HSOOptimizeSchedule"], model=SD15, rho_low=9.0, rho_high=3.0)
