@@ -194,8 +194,8 @@ def _first_of_equal(sigmas: Tensor) -> Tensor:
 def cell_of(knots: Tensor, x: Tensor, cells: int) -> Tensor:
     """Index of the cell between knots (n,), ascending, that each x lies in, at least 0 and at most cells - 1.
 
-    torch.searchsorted starts threads for as few as 200 values. Where the cores are busy, waiting for them takes ten
-    times as long as the whole search for a schedule.
+    torch.searchsorted starts threads for as few as 200 values. Where the cores are busy, waiting for them takes longer
+    than all the rest of the search.
     """
     if x.is_cuda:
         found = torch.searchsorted(knots, x.contiguous(), right=True)

@@ -110,11 +110,10 @@ def _bounds(name: str, bounds: tuple[float, float], low: float, high: float) -> 
         raise SettingsError(f"{name} goes from {bounds[0]:g} to {bounds[1]:g}; the first must not be the larger")
 
 
-def check_steps(steps: int) -> int:
-    """The step count as an int, or SettingsError."""
+def check_steps(steps: int) -> None:
+    """Raise SettingsError unless `steps` is a step count that the search can work with."""
     if isinstance(steps, bool) or not isinstance(steps, int) or not 1 <= steps <= MAX_STEPS:
         raise SettingsError(f"steps is {steps!r}; it must be a whole number from 1 to {MAX_STEPS}")
-    return steps
 
 
 @dataclass(frozen=True)
@@ -126,7 +125,7 @@ class Problem:
     settings: Settings
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "steps", check_steps(self.steps))
+        check_steps(self.steps)
 
     @property
     def intervals(self) -> int:
@@ -155,13 +154,16 @@ class Problem:
     def bounds(self) -> Tensor:
         """Box of psi, (3, 2) float64 on the CPU, on the time axis [0, denoise].
 
-        t_min does not go below the table's first entry as long as that lies at most half way up to the start.
+        t_min does not go below the table's first entry as long as that lies at most half way up to the start. (Where a
+        flow table is 1 almost from its beginning, t_max is so small that t_min has to make room.)
         """
         s, d = self.settings, self.settings.denoise
         t_max = [min(d * t, self._finite_t) for t in s.t_max]
         first_entry = 1 / len(self.noise)
         floor = first_entry if first_entry <= t_max[0] / 2 else 0.0
         t_min = [max(d * t, floor) for t in s.t_min]
+        if t_min[1] >= t_max[0]:
+            t_min = [min(t, t_max[0] / 2) for t in t_min]
         return torch.tensor([s.rho, t_min, t_max], dtype=torch.float64)
 
     @property

@@ -121,11 +121,7 @@ def edm_start(problem: Problem, psi: Array) -> Array:
 def midpoint_error(problem: Problem, lam: Array) -> float:
     """J(lam) with eps = sigma^p / alpha, alpha and sigma in the model's own convention; complex for complex lam."""
     middle = (lam[1:] + lam[:-1]) / 2
-    if problem.noise.family == "flow":
-        alpha = 1 / (1 + np.exp(-middle))
-        sigma = alpha * np.exp(-middle)
-    else:
-        alpha = 1 / np.sqrt(1 + np.exp(-2 * middle))
-        sigma = alpha * np.exp(-middle)
+    alpha = 1 / (1 + np.exp(-middle)) if problem.noise.family == "flow" else 1 / np.sqrt(1 + np.exp(-2 * middle))
+    sigma = alpha * np.exp(-middle)
     eps = sigma**problem.settings.exponent / alpha
     return np.sum(eps * (np.exp(lam[1:]) - np.exp(lam[:-1])))

@@ -10,11 +10,10 @@ import torch
 from torch import Tensor
 
 from .noise_schedule import NoiseSchedule
+from .problem import MAX_STEPS
 
-MAX_SIGMAS = 10_001  # of MAX_STEPS steps
 RESAMPLINGS = ("log-linear", "monotone")
 SLACK = 1e-2  # published lists are rounded: a start up to 1 % above the model's sigma_max is meant to be it
-
 LEAST_FULL_NOISE = 0.75  # time t; sigma 1 is t = 0.35 on SD, 0.49 on SVD
 
 _SEPARATORS = re.compile(r"""[\s,;\[\](){}|"']+""")
@@ -36,8 +35,8 @@ def parse_sigmas(text: str) -> Tensor:
     Values may be separated by commas, semicolons, white space and brackets, and written as 14.6, .5, 1. or 1e-3.
     """
     tokens = [token for token in _SEPARATORS.split(_WRAPPERS.sub(" ", text)) if token]
-    if len(tokens) > MAX_SIGMAS:
-        raise SigmasError(f"{len(tokens)} values are too many; a schedule has at most {MAX_SIGMAS}")
+    if len(tokens) > MAX_STEPS + 1:
+        raise SigmasError(f"{len(tokens)} values are too many; a schedule has at most {MAX_STEPS + 1}")
     values = [_number(token, place) for place, token in enumerate(tokens, start=1)]
     try:
         return check_sigmas(torch.tensor(values, dtype=torch.float32))

@@ -8,6 +8,7 @@ from typing import Any
 from comfy_api.v0_0_2 import io
 from torch import Tensor
 
+from ..hso_core import MAX_STEPS
 from ..hso_core.sigmas import (
     RESAMPLINGS,
     SigmasError,
@@ -47,7 +48,7 @@ class CustomSigmas(io.ComfyNode):
                     "steps",
                     default=0,
                     min=0,
-                    max=10_000,
+                    max=MAX_STEPS,
                     tooltip="0: the values exactly as they are. Otherwise the schedule is resampled to so many steps.",
                 ),
                 io.Combo.Input(

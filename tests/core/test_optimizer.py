@@ -157,6 +157,13 @@ def test_a_flow_table_that_is_rounded_to_one_early(mu):
         assert_contract(optimize_schedule(noise, steps), noise, steps)
 
 
+def test_a_flow_table_that_is_one_almost_from_the_start():
+    """sigma = 1 from t = 0.012 on, below the paper's t_min: the search keeps to where lambda is finite."""
+    noise = NoiseSchedule(torch.cat([torch.linspace(0.1, 0.9, 11), torch.ones(989)]), "flow")
+    for steps in (1, 4, 8):
+        assert_contract(optimize_schedule(noise, steps), noise, steps)
+
+
 @pytest.mark.parametrize("table", [[1e-30, 1e-20, 1e-10], [1e-200, 1e200]])
 def test_absurd_tables_give_a_schedule_or_a_clear_error(table):
     noise = NoiseSchedule(torch.tensor(table, dtype=torch.float64))

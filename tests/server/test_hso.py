@@ -99,8 +99,8 @@ def test_few_steps_come_closer_to_the_converged_picture_than_cores_schedulers(se
         assert min(error, key=error.get) == "hso", error
 
 
-def test_preview_progress_and_mask_are_those_of_ksampler(server: ComfyServer) -> None:
-    """KSampler (HSO) with the sigmas of BasicScheduler is KSampler, also with a mask over half the picture."""
+def test_with_a_mask_it_is_ksampler_too(server: ComfyServer) -> None:
+    """KSampler (HSO) with the sigmas of BasicScheduler, and a mask over half the picture."""
     masked = {
         "mask": node("SolidMask", value=1.0, width=256, height=128),
         "ground": node("SolidMask", value=0.0, width=256, height=256),

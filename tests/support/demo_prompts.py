@@ -112,28 +112,21 @@ def custom_sigmas(text: str = "", steps: int = 0, resampling: str = "log-linear"
     return node("HSOCustomSigmas", text=text, steps=steps, resampling=resampling, **links)
 
 
-def hso_ksampler(
-    sigmas: str, sampler: str = "dpmpp_2m", *, cfg: float = 1.0, seed: int = 1, latent: str = "latent"
-) -> dict[str, Any]:
-    """KSampler (HSO) on the network, with output 0 of the node `sigmas`."""
-    return node(
-        "HSOKSampler",
-        model=["model", 0],
-        positive=["model", 1],
-        negative=["model", 1],
-        latent_image=[latent, 0],
-        sigmas=[sigmas, 0],
-        seed=seed,
-        cfg=cfg,
-        sampler_name=sampler,
-    )
-
-
 def hso_ksampler_prompt(
     sigmas: dict[str, Any], sampler: str = "dpmpp_2m", *, cfg: float = 1.0, seed: int = 1, batch_size: int = 4
 ) -> Prompt:
     """KSampler (HSO) ("sample") with the node `sigmas` ("sigmas", output 0)."""
-    sample = hso_ksampler("sigmas", sampler, cfg=cfg, seed=seed)
+    sample = node(
+        "HSOKSampler",
+        model=["model", 0],
+        positive=["model", 1],
+        negative=["model", 1],
+        latent_image=["latent", 0],
+        sigmas=["sigmas", 0],
+        seed=seed,
+        cfg=cfg,
+        sampler_name=sampler,
+    )
     return {**galaxy_nodes(batch_size), "sigmas": sigmas, "sample": sample, **save_latent("sample")}
 
 
