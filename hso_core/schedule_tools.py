@@ -1,0 +1,126 @@
+"""What people do to a schedule: blend, split, pin a value, start later. Pure functions of sigmas.
+
+Every function takes sigmas (n,) as `as_schedule` gives them, and returns fresh ones of the same form.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from .noise_schedule import NoiseSchedule
+from .sigmas import SigmasError, check_sigmas, plain_decimal, resample_sigmas
+
+SAME = 1e-5  # relative: nearer values are one level
+
+
+def as_schedule(sigmas: Tensor) -> Tensor:
+    """Whatever a node was given, as a schedule: float32, on the CPU, checked. Raises SigmasError."""
+    return check_sigmas(sigmas.detach().to("cpu", torch.float32, copy=True))
+
+
+def blend(first: Tensor, second: Tensor, weight: float, method: str = "log-linear") -> tuple[Tensor, str]:
+    """The schedule between two: ln sigma = (1 - weight) ln first + weight ln second at each step, and what was done.
+
+    weight: 0 gives the first, 1 the second. Where the step counts differ, the shorter one is resampled first.
+    Raises SigmasError if only one of them ends at 0.
+    """
+    if not 0 <= weight <= 1:
+        raise SigmasError(f"weight is {weight:g}; it must be 0 (only the first schedule) to 1 (only the second)")
+    ends = [float(sigmas[-1]) for sigmas in (first, second)]
+    if (ends[0] == 0) != (ends[1] == 0):
+        raise SigmasError(
+            f"one schedule ends at 0 and the other at {plain_decimal(max(ends))}; blend schedules that end alike"
+        )
+    counts = [len(first) - 1, len(second) - 1]
+    steps = max(counts)
+    first, second = (resample_sigmas(sigmas, steps, method) for sigmas in (first, second))
+    above = slice(None, -1) if ends[0] == 0 else slice(None)
+    mixed = first.clone()
+    mixed[above] = torch.lerp(first[above].double().log(), second[above].double().log(), weight).exp().float()
+    for end, source in ((0, first), (1, second)):
+        if weight == end:
+            mixed = source.clone()  # exactly, not up to rounding
+    note = f"{1 - weight:.0%} of the first schedule and {weight:.0%} of the second, in ln sigma."
+    if counts[0] != counts[1]:
+        shorter = "first" if counts[0] < counts[1] else "second"
+        note += f" The {shorter} one has {min(counts)} steps and was resampled to {steps}."
+    return check_sigmas(mixed), note
+
+
+def split_at_step(sigmas: Tensor, step: int) -> tuple[Tensor, Tensor]:
+    """The first `step` steps and the rest; the value between them ends the one and starts the other."""
+    steps = len(sigmas) - 1
+    if steps < 2:
+        raise SigmasError("a schedule of 1 step cannot be split")
+    if not 1 <= step < steps:
+        raise SigmasError(f"step is {step}; a schedule of {steps} steps can be split at step 1 to {steps - 1}")
+    return sigmas[: step + 1].clone(), sigmas[step:].clone()
+
+
+def split_at_sigma(sigmas: Tensor, sigma: float, insert: bool = True) -> tuple[Tensor, Tensor]:
+    """The steps that start at `sigma` or above, and those that start below it.
+
+    insert: `sigma` itself becomes the value between the two parts, which is one step more (unless it is there
+    already). Without it the low part starts at the first value below `sigma`.
+    """
+    boundary = _inner_value(sigmas, sigma, "split")
+    above, below = sigmas[sigmas > boundary * (1 + SAME)], sigmas[sigmas < boundary * (1 - SAME)]
+    between = sigmas[len(above) : len(sigmas) - len(below)]
+    if insert or len(between):
+        between = between if len(between) else torch.tensor([boundary])
+        # A step that starts exactly at the boundary belongs to the high part: there it would have no length.
+        return torch.cat([above, between]), torch.cat([between, below])
+    if len(below) < 2:
+        raise SigmasError(
+            f"no step starts below sigma {sigma:g}: the last one starts at {plain_decimal(above[-1])}; "
+            "insert the boundary, or choose a larger one"
+        )
+    return torch.cat([above, below[:1]]), below.clone()
+
+
+def pin_sigma(sigmas: Tensor, sigma: float) -> tuple[Tensor, int]:
+    """The schedule with its nearest inner value (in ln sigma) moved on to `sigma`, and which one that was (from 0)."""
+    value = _inner_value(sigmas, sigma, "pin")
+    inner = sigmas[1:-1]
+    if len(inner) == 0:
+        raise SigmasError("a schedule of 1 step has no inner value that could be moved")
+    place = 1 + int((inner.double().log() - torch.tensor(value).double().log()).abs().argmin())
+    result = sigmas.clone()
+    result[place] = value
+    return check_sigmas(result), place
+
+
+def start_at_denoise(sigmas: Tensor, noise: NoiseSchedule, denoise: float, keep_steps: bool = True) -> Tensor:
+    """The schedule from the noise level of `denoise` on, which is sigma at time t = denoise of the model.
+
+    keep_steps: the rest is resampled (in ln sigma) to as many steps as before. Without it only the values below the
+    start are left, and so fewer steps. A schedule that starts there or below is returned as it is.
+    """
+    if not 0 < denoise <= 1:
+        raise SigmasError(f"denoise is {denoise:g}; it must be above 0, and at most 1")
+    start = float(noise.sigma_of_t(torch.tensor(denoise, dtype=torch.float64))) if denoise < 1 else noise.sigma_max
+    if float(sigmas[0]) <= start * (1 + SAME):
+        return sigmas.clone()
+    if start <= float(sigmas[-1]) * (1 + SAME):
+        raise SigmasError(
+            f"denoise {denoise:g} starts at sigma {start:.4g}, and the schedule ends above it, "
+            f"at {plain_decimal(sigmas[-1])}; use a larger denoise"
+        )
+    rest = sigmas[sigmas < start * (1 - SAME)]
+    if keep_steps and len(rest) == 1 and float(rest[0]) == 0 and noise.sigma_min < start * (1 - SAME):
+        rest = torch.cat([torch.tensor([noise.sigma_min], dtype=torch.float32), rest])  # room for the other steps
+    tail = torch.cat([torch.tensor([start], dtype=torch.float32), rest])
+    return resample_sigmas(tail, len(sigmas) - 1) if keep_steps else check_sigmas(tail)
+
+
+def _inner_value(sigmas: Tensor, sigma: float, action: str) -> float:
+    """`sigma` as float32 if it lies between the ends of the schedule."""
+    value = float(torch.tensor(sigma, dtype=torch.float32))
+    high, low = float(sigmas[0]), float(sigmas[-1])
+    if not low * (1 + SAME) < value < high * (1 - SAME):
+        raise SigmasError(
+            f"cannot {action} at sigma {sigma:g}: it must lie between the schedule's ends, "
+            f"{plain_decimal(high)} and {plain_decimal(low)}"
+        )
+    return value
