@@ -1,0 +1,6 @@
+"""Schedules fitted to a model and a sampler by running them for real."""
+
+from .calibrate import BUDGETS, Calibration, calibrate
+from .run import BudgetSpent, Observer, SamplerResult, SamplerRun
+
+__all__ = ["BUDGETS", "BudgetSpent", "Calibration", "Observer", "SamplerResult", "SamplerRun", "calibrate"]

@@ -1,0 +1,278 @@
+"""Calibrate: the schedule that brings one sampler on one model closest to the converged picture."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from torch import Tensor
+
+from ..noise_schedule import NoiseSchedule
+from ..sigmas import SigmasError, check_sigmas
+from .generators import foretold_errors, suggest
+from .profile import Profile
+from .reference import Reference, reference_sigmas
+from .run import BudgetSpent, SamplerRun
+from .search import Bench, Search, Trial, loss
+from .statistics import paired_ratio
+
+BUDGETS = {"quick": 300, "normal": 2000, "thorough": 10000}
+LEAST_BUDGET = 100
+SEARCH_SEED = 66
+SHOWN = 12  # rows of the report
+FINALISTS = 4
+HOPELESS = 3.0  # times the least foretold error
+LEAST_CANDIDATES, MOST_CANDIDATES = 4, 10
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a budget is divided.
+
+    reference_steps: of one run of the reference. seeds: on which the finalists are compared. block: of them that a
+    trial is measured on at a time; the search goes no further than two blocks, so that the other half of the seeds
+    judges what was not fitted to them.
+    """
+
+    reference_steps: int
+    seeds: int
+    block: int
+
+    @classmethod
+    def of(cls, budget: int, steps: int) -> Plan:
+        """More seeds and a finer reference where the budget pays for many runs."""
+        runs = budget / steps
+        seeds = min(max(round(0.185 * runs**0.85), 4), 64)
+        return cls(12 if runs < 120 else 18 if runs < 900 else 30, seeds, max(seeds // 4, 1))
+
+    @property
+    def searched(self) -> int:
+        """Seeds that the search may use."""
+        return 2 * self.block
+
+
+@dataclass(frozen=True)
+class Row:
+    """A schedule's distances to the converged latents: RMSE over `seeds` seeds."""
+
+    name: str
+    mean: float
+    median: float
+    worst: float
+    seeds: int
+    sigmas: Tensor
+
+    def __str__(self) -> str:
+        return f"| {self.name} | {self.mean:.4g} | {self.median:.4g} | {self.worst:.4g} | {self.seeds} |"
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """The result.
+
+    sigmas       (N + 1,) float32, the last 0
+    name         of the winner: that of a candidate, or the rule that found it
+    gain         the winner's mean distance over the best candidate's, on the same seeds; 1 if that is the winner
+    interval     of `gain`, 90 %, by the bootstrap over seeds
+    evaluations  of one latent, all of them
+    rows         what was measured on as many seeds as the winner, which comes first
+    profile      of the model; None where not even one reference run was finished
+    """
+
+    sigmas: Tensor
+    name: str
+    best_candidate: str
+    gain: float
+    interval: tuple[float, float]
+    evaluations: int
+    rows: tuple[Row, ...]
+    profile: Profile | None
+
+    def report(self) -> str:
+        """What was found, in Markdown."""
+        if not self.rows:
+            verdict = f"Nothing could be measured within the budget; this is {self.name} as it is."
+        elif self.gain == 1:
+            verdict = f"Nothing that was tried is better than {self.name} here, so that is the schedule."
+        else:
+            verdict = (
+                f"The mean distance to the converged picture is {self.gain:.2f} of that with {self.best_candidate}, the "
+                f"best of the schedules at hand (90 % interval {self.interval[0]:.2f} to {self.interval[1]:.2f})."
+            )
+        lines = [
+            f"{len(self.sigmas) - 1} steps, fitted to this model and sampler: {self.name}.",
+            "",
+            verdict,
+            "",
+            "| schedule | mean | median | worst | seeds |",
+            "|---|---|---|---|---|",
+            *(str(row) for row in self.rows),
+            "",
+            f"RMSE to the converged picture; {self.evaluations} evaluations in all.",
+        ]
+        return "\n".join(lines)
+
+
+def calibrate(
+    run: SamplerRun,
+    reference_run: SamplerRun,
+    candidates: Mapping[str, Tensor],
+    steps: int,
+    noise: NoiseSchedule,
+    budget: int,
+    *,
+    first_seed: int = 0,
+    plan: Plan | None = None,
+    on_progress: Callable[[int, int, str], None] | None = None,
+    should_stop: Callable[[], bool] | None = None,
+) -> Calibration:
+    """Search the schedule of `steps` steps that brings `run` closest to where `reference_run` ends.
+
+    candidates: schedules (N + 1,) that the user could pick, by name; those of another number of steps are left out.
+    noise: the model's noise schedule. budget: evaluations of one latent, never exceeded, reference included.
+    first_seed: the seeds first_seed, first_seed + 1, ... are used.
+    on_progress: called with (evaluations so far, budget, stage). should_stop: asked before each trial; once it is true,
+    or a run raises BudgetSpent, the best found so far is the result.
+
+    Raises SigmasError where no candidate has that number of steps.
+    """
+    usable = _usable(candidates, steps, noise)
+    plan = plan or Plan.of(budget, steps)
+    stop = should_stop or (lambda: False)
+    show = on_progress or (lambda done, total, stage: None)
+    reference = Reference(reference_run, reference_sigmas(noise, plan.reference_steps), first_seed)
+    bench = Bench(run, reference, first_seed, budget)
+
+    def told(stage: str) -> Callable[[], bool]:
+        def stopped() -> bool:
+            show(bench.spent, budget, stage)
+            return stop()
+
+        return stopped
+
+    try:
+        if told("reference")():
+            raise BudgetSpent
+        reference.extend(range(plan.searched), bench.left)
+    except BudgetSpent:
+        return _unmeasured(usable, bench)
+    profile = reference.profile()
+    search = Search(bench, noise, plan.block, profile.data_scale, SEARCH_SEED)
+    own = [search.add(name, sigmas) for name, sigmas in _worth_a_run(usable, profile, noise).items()]
+    suggested = [search.add(name, sigmas) for name, sigmas in suggest(profile, noise, steps).items()]
+    try:
+        for trial in [*own[:1], *suggested, *own[1:]]:
+            if told("trying the schedules at hand")() or bench.spent > 0.6 * budget:
+                break
+            bench.measure(trial, range(plan.block))
+        if search.measured:
+            if steps > 1 or noise.family == "vp":
+                search.explore(plan.searched, lambda: _reserve(plan, bench), told("search"))
+            _measure_finalists(search, own, plan, bench, told("comparing the best"))
+    except BudgetSpent:
+        pass
+    if not search.measured:
+        return _unmeasured(usable, bench)
+    told("done")()
+    return _verdict(search, own, bench, reference.profile())
+
+
+def _usable(candidates: Mapping[str, Tensor], steps: int, noise: NoiseSchedule) -> dict[str, Tensor]:
+    """The candidates that are schedules of so many steps down to 0 in the model's range."""
+    usable = {}
+    for name, sigmas in candidates.items():
+        values = sigmas.detach().cpu().float()
+        try:
+            check_sigmas(values)
+        except SigmasError:
+            continue
+        if len(values) == steps + 1 and values[-1] == 0 and values[0] <= noise.sigma_max * (1 + 1e-4):
+            usable[name] = values
+    if not usable:
+        raise SigmasError(f"none of {len(candidates)} candidates is a schedule of {steps} steps that ends at 0")
+    return usable
+
+
+def _worth_a_run(usable: dict[str, Tensor], profile: Profile, noise: NoiseSchedule) -> dict[str, Tensor]:
+    """The first candidate and those of the others that the profile does not give up; no twins."""
+    foretold = foretold_errors(profile, noise, list(usable.values()))
+    order = [0, *(int(i) for i in foretold.argsort() if i != 0)]
+    least = foretold.min()
+    names, kept = list(usable), dict[str, Tensor]()
+    for i in order:
+        sigmas = usable[names[i]]
+        twin = any(sigmas.allclose(other, rtol=0.02, atol=0) for other in kept.values())
+        hopeless = i and (foretold[i] > HOPELESS * least or len(kept) >= MOST_CANDIDATES)
+        if not twin and not (hopeless and len(kept) >= LEAST_CANDIDATES):
+            kept[names[i]] = sigmas
+    return kept
+
+
+def _reserve(plan: Plan, bench: Bench) -> float:
+    """Evaluations that the comparison of the finalists will take."""
+    unseen = plan.seeds - plan.searched
+    runs = FINALISTS * (plan.seeds - plan.block)
+    return unseen * plan.reference_steps + runs * (bench.cost or 0)
+
+
+def _measure_finalists(search: Search, own: list[Trial], plan: Plan, bench: Bench, stop: Callable[[], bool]) -> None:
+    """Run the best trials and the best candidate on all seeds, also on those that the search has not seen."""
+    ranked = search.ranked()
+    best_own = [trial for trial in ranked if trial in own][:1]
+    finalists = best_own
+    for trial in ranked:
+        if len(finalists) < FINALISTS and not search.is_near(trial, finalists):
+            finalists = [*finalists, trial]
+    for places in (range(plan.searched), range(plan.seeds)):  # all on the same, should the budget end before the last
+        for trial in finalists:
+            if stop():
+                return
+            bench.measure(trial, places)
+
+
+def _verdict(search: Search, own: list[Trial], bench: Bench, profile: Profile) -> Calibration:
+    """The best of the trials that were run on the most seeds, unless the best candidate turns out to be as good."""
+    ranked = search.ranked()
+    most = max(len(trial.distances) for trial in ranked)
+    winner = min((trial for trial in ranked if len(trial.distances) == most), key=_score)
+    rivals = [trial for trial in ranked if trial in own]
+    rival = max(rivals, key=lambda trial: (len(trial.distances), -_score(trial)), default=winner)
+    comparison = paired_ratio(winner.distances, rival.distances)
+    if winner is not rival and not comparison.is_gain:
+        winner, comparison = rival, paired_ratio(rival.distances, rival.distances)
+    alike = [trial for trial in ranked if len(trial.distances) == len(winner.distances)]
+    rows = sorted(alike, key=lambda trial: (trial is not winner, _score(trial)))
+    return Calibration(
+        sigmas=winner.sigmas.clone(),
+        name=winner.name,
+        best_candidate=rival.name,
+        gain=comparison.of_means,
+        interval=comparison.interval,
+        evaluations=bench.spent,
+        rows=tuple(_row(trial) for trial in rows[:SHOWN]),
+        profile=profile,
+    )
+
+
+def _score(trial: Trial) -> float:
+    distances = np.array(list(trial.distances.values()))
+    return loss(distances)
+
+
+def _row(trial: Trial) -> Row:
+    distances = np.array(list(trial.distances.values()))
+    return Row(
+        trial.name,
+        float(distances.mean()),
+        float(np.median(distances)),
+        float(distances.max()),
+        len(distances),
+        trial.sigmas.clone(),
+    )
+
+
+def _unmeasured(usable: dict[str, Tensor], bench: Bench) -> Calibration:
+    """The first candidate, where the budget or the user ended before anything could be measured."""
+    name, sigmas = next(iter(usable.items()))
+    return Calibration(sigmas.clone(), name, name, 1.0, (1.0, 1.0), bench.spent, (), None)

@@ -1,0 +1,115 @@
+"""Schedules that a profile of the model suggests, at no further cost: where the search by real runs sets out from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.optimize import differential_evolution
+from torch import Tensor
+
+from ..noise_schedule import NoiseSchedule
+from .profile import Profile
+from .signed_defect import SignedDefect
+
+Array = NDArray[np.float64]
+
+RHO = (1.0, 12.0)
+POWER = (0.6, 1.6)
+END = (0.05, 3.0)  # the last sigma above 0, in standard deviations of the data
+ORDERS = {"signed defects, first order": 1, "signed defects, second order": 2}
+COMPACT = {"rho 7, end 0.3": (7.0, 1.0, 0.3), "rho 1.5, end 1": (1.5, 1.0, 1.0)}
+
+
+def suggest(profile: Profile, noise: NoiseSchedule, steps: int) -> dict[str, Tensor]:
+    """Schedules (steps + 1,) float64 by the name of the rule. For one step there is nothing to choose."""
+    if steps < 2:
+        return {}
+    scale = profile.data_scale
+    schedules = {"density of turning": turning_schedule(profile, noise, steps)}
+    for name, order in ORDERS.items():
+        schedules[name] = signed_defect_schedule(profile, noise, steps, order)
+    for name, (rho, power, end) in COMPACT.items():
+        schedules[name] = compact_schedule(noise, steps, rho, power, end * scale)
+    return schedules
+
+
+def turning_schedule(profile: Profile, noise: NoiseSchedule, steps: int) -> Tensor:
+    """Steps as dense in lambda as the root of |dD/dlambda|, which balances the errors of a first-order solver.
+
+    The step to 0 is one of them: what D still turns after the last level counts as the last step's share.
+    """
+    lam = noise.lambda_of_sigma(profile.sigmas.double()).numpy()
+    first = 1 if not np.isfinite(lam[0]) else 0  # a flow model starts at -inf
+    width = np.diff(lam[first:])
+    mass = np.sqrt(profile.turning().numpy()[first:] * width)  # (turning / width)^(1/2) width
+    cumulated = np.concatenate([[0.0], mass.cumsum()])
+    wanted = np.linspace(0, cumulated[-1], steps + 1)[:-1]
+    inner = np.interp(wanted[1:], cumulated, lam[first:])
+    return _schedule(noise, np.concatenate([[_lambda_first(noise)], inner]))
+
+
+def signed_defect_schedule(profile: Profile, noise: NoiseSchedule, steps: int, order: int) -> Tensor:
+    """The compact family's schedule of the least foretold error for a solver of that order."""
+    foretell = SignedDefect(profile, noise.lambda_of_sigma(profile.sigmas.double()).numpy())
+    scale = profile.data_scale
+
+    def error(parameters: Array) -> Array:
+        rho, power, end = parameters.reshape(3, -1)
+        return foretell(compact_lambdas(noise, steps, rho, power, np.exp(end) * scale), order)
+
+    box = [RHO, POWER, (np.log(END[0]), np.log(END[1]))]
+    found = differential_evolution(
+        error, box, popsize=12, maxiter=25, seed=66, polish=False, vectorized=True, updating="deferred"
+    )
+    rho, power, end = found.x
+    return compact_schedule(noise, steps, rho, power, float(np.exp(end)) * scale)
+
+
+def foretold_errors(profile: Profile, noise: NoiseSchedule, schedules: Sequence[Tensor]) -> Array:
+    """What `SignedDefect` foretells for schedules (N + 1,) of one length, (n,): the less of its two orders."""
+    foretell = SignedDefect(profile, noise.lambda_of_sigma(profile.sigmas.double()).numpy())
+    lambdas = np.stack([noise.lambda_of_sigma(sigmas[:-1].double()).numpy() for sigmas in schedules], axis=1)
+    # A flow model's infinite start lies a step before whatever comes next.
+    start = np.minimum(_lambda_first(noise), lambdas[min(1, len(lambdas) - 1)] - 1)
+    bounded = np.where(np.isfinite(lambdas), lambdas, start)
+    return np.minimum(foretell(bounded, 1), foretell(bounded, 2))
+
+
+def compact_schedule(noise: NoiseSchedule, steps: int, rho: float, power: float, end: float) -> Tensor:
+    """s_i = (S^(1/rho) (1 - u) + end^(1/rho) u)^rho, u = (i / (N - 1))^power, s = sigma/alpha; then 0. (N + 1,).
+
+    `end` is cut to the model's range. A flow model, whose S is infinite, starts at its sigma_max nevertheless.
+    """
+    columns = compact_lambdas(noise, steps, *(np.array([value]) for value in (rho, power, end)))
+    return _schedule(noise, columns[:, 0])
+
+
+def compact_lambdas(noise: NoiseSchedule, steps: int, rho: Array, power: Array, end: Array) -> Array:
+    """The lambdas (N, P) of `compact_schedule` for P settings, rising."""
+    low = np.exp(-_lambda_last(noise))
+    first = np.exp(-_lambda_first(noise)) ** (1 / rho)
+    last = np.clip(end, low, 0.5 * np.exp(-_lambda_first(noise))) ** (1 / rho)
+    u = (np.arange(steps) / max(steps - 1, 1))[:, None] ** power
+    return np.asarray(-rho * np.log(first * (1 - u) + last * u))
+
+
+FLOW_START = 30.0
+
+
+def _lambda_first(noise: NoiseSchedule) -> float:
+    """Lambda of sigma_max; a flow model's is infinite, and s = FLOW_START stands for it."""
+    lam = float(noise.lambda_of_sigma(torch.tensor(noise.sigma_max, dtype=torch.float64)))
+    return max(lam, -float(np.log(FLOW_START))) if noise.family == "flow" else lam
+
+
+def _lambda_last(noise: NoiseSchedule) -> float:
+    return float(noise.lambda_of_sigma(torch.tensor(noise.sigma_min, dtype=torch.float64)))
+
+
+def _schedule(noise: NoiseSchedule, lambdas: Array) -> Tensor:
+    sigmas = noise.sigma_of_lambda(torch.from_numpy(lambdas.astype(np.float64)))
+    sigmas[0] = noise.sigma_max
+    return torch.cat([sigmas, torch.zeros(1, dtype=torch.float64)])

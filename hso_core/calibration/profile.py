@@ -1,0 +1,101 @@
+"""What a few reference runs tell about a model: how its denoised prediction turns along the way.
+
+Along a trajectory of the probability-flow ODE, with y = x / sigma and kappa = alpha / sigma, dy/dkappa = D, the
+denoised prediction. So the Gram matrix of D at the reference's noise levels is all that a linear rule needs to know.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+MOST_VALUES = 1 << 14  # of one latent that are looked at; a random choice of them keeps the inner products
+CHOICE_SEED = 2511_11688
+
+
+@dataclass(frozen=True)
+class Profile:
+    """A model's behaviour on its way from noise to picture, averaged over the seeds of the reference.
+
+    sigmas      (M,) the noise levels, falling
+    gram        (M + 1, M + 1) float64: means over seeds and values of D_i * D_j; last, the final latent
+    data_scale  standard deviation of the final latents
+    seeds       how many runs it is the mean of
+    """
+
+    sigmas: Tensor
+    gram: Tensor
+    data_scale: float
+    seeds: int
+
+    def turning(self) -> Tensor:
+        """RMS of D_(i+1) - D_i, (M - 1,): how far the prediction turns from each noise level to the next."""
+        gram, last = self.gram, len(self.sigmas)
+        own = gram.diagonal()[:last]
+        beside = gram.diagonal(1)[: last - 1]
+        return (own[1:] + own[:-1] - 2 * beside).clamp_min(0).sqrt()
+
+    def to_tensors(self) -> dict[str, Tensor]:
+        """For a file: see `from_tensors`."""
+        return {
+            "sigmas": self.sigmas.float(),
+            "gram": self.gram.float(),
+            "data_scale": torch.tensor([self.data_scale]),
+            "seeds": torch.tensor([self.seeds]),
+        }
+
+    @classmethod
+    def from_tensors(cls, tensors: Mapping[str, Tensor]) -> Profile:
+        """Raises KeyError or ValueError where the tensors are not those of a profile."""
+        sigmas, gram = tensors["sigmas"], tensors["gram"].double()
+        if sigmas.ndim != 1 or gram.shape != (len(sigmas) + 1, len(sigmas) + 1) or not bool(gram.isfinite().all()):
+            raise ValueError(f"{sigmas.numel()} noise levels cannot have a Gram matrix {tuple(gram.shape)}")
+        return cls(sigmas, gram, float(tensors["data_scale"]), int(tensors["seeds"]))
+
+
+class ProfileRecorder:
+    """An observer of reference runs; keeps at most MOST_VALUES numbers of each prediction, on the CPU."""
+
+    def __init__(self) -> None:
+        self._sigmas: list[float] = []
+        self._rows: list[Tensor] = []  # of the batch under way: (batch, values) each
+        self._batches: list[tuple[Tensor, Tensor]] = []  # (M, batch, values) with the final latents still to come
+        self._choice: Tensor | None = None
+
+    def __call__(self, sigma: float, x: Tensor, denoised: Tensor) -> None:
+        if self._rows and (sigma > self._sigmas[-1] or len(denoised) != len(self._rows[0])):
+            self._finish_batch()
+        if not self._rows:
+            self._sigmas = []
+        elif sigma == self._sigmas[-1]:
+            return  # a second look at the same noise level, as heun takes
+        self._sigmas.append(sigma)
+        self._rows.append(self._choose(denoised))
+
+    def profile(self, latents: Tensor) -> Profile:
+        """latents: (seeds, ...) the final ones, in the order of the runs."""
+        self._finish_batch()
+        sigmas = self._batches[0][0]
+        alike = [rows for levels, rows in self._batches if len(levels) == len(sigmas)]
+        predictions = torch.cat(alike, dim=1)  # (M, seeds, values)
+        ends = self._choose(latents[: predictions.shape[1]])
+        points = torch.cat([predictions, ends[None]]).transpose(0, 1).double()  # (seeds, M + 1, values)
+        gram = torch.einsum("sid,sjd->ij", points, points) / (points.shape[0] * points.shape[2])
+        return Profile(sigmas, gram, float(latents.float().std()), len(points))
+
+    def _finish_batch(self) -> None:
+        if self._rows:
+            self._batches.append((torch.tensor(self._sigmas), torch.stack(self._rows)))
+            self._rows = []
+
+    def _choose(self, latents: Tensor) -> Tensor:
+        flat = latents.detach().flatten(1)
+        if flat.shape[1] > MOST_VALUES:
+            if self._choice is None:
+                generator = torch.Generator().manual_seed(CHOICE_SEED)
+                self._choice = torch.randint(flat.shape[1], (MOST_VALUES,), generator=generator)
+            flat = flat[:, self._choice.to(flat.device)]
+        return flat.to("cpu", torch.float32, copy=True)

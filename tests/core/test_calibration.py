@@ -1,0 +1,193 @@
+"""Calibrate on Gaussian data, where the truth is known, and with a budget that is watched."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from gaussian_run import GaussianRun
+from hso_core import named_schedule, optimize_schedule
+from hso_core.calibration import BudgetSpent, calibrate
+from hso_core.calibration.calibrate import Plan
+from hso_core.calibration.generators import compact_schedule
+from hso_core.sigmas import SigmasError, check_sigmas
+
+SD15 = named_schedule("sd15")
+FLOW = named_schedule("flow:3")
+SCALES = torch.logspace(-1, 0.5, 48)
+
+
+def candidates(noise, steps):
+    return {
+        "hso": optimize_schedule(noise, steps).to_tensor(),
+        "karras": compact_schedule(noise, steps, 7.0, 1.0, noise.sigma_min),
+        "even": compact_schedule(noise, steps, 1.0, 1.0, noise.sigma_min),
+    }
+
+
+def distances(run, sigmas, start, seeds=range(900_000, 900_032)):
+    exact = run.exact(seeds, start)
+    return (run(sigmas, seeds).latents.double() - exact).square().mean(1).sqrt()
+
+
+@pytest.mark.parametrize("solver", ["euler", "dpmpp_2m"])
+@pytest.mark.parametrize("steps", [4, 6])
+@pytest.mark.parametrize("noise, flow", [(SD15, False), (FLOW, True)], ids=["vp", "flow"])
+def test_the_result_beats_every_candidate_on_seeds_that_it_has_not_seen(solver, steps, noise, flow):
+    run = GaussianRun(SCALES, solver, flow)
+    at_hand = candidates(noise, steps)
+
+    found = calibrate(run, GaussianRun(SCALES, "dpmpp_2m", flow), at_hand, steps, noise, 2000)
+
+    start = 1e6 if flow else SD15.sigma_max
+    best = min(float(distances(run, sigmas, start).mean()) for sigmas in at_hand.values())
+    assert float(distances(run, found.sigmas, start).mean()) < (0.98 if solver == "euler" else 0.8) * best
+    assert found.gain < 1 and found.interval[0] <= found.gain <= found.interval[1]
+    assert len(found.sigmas) == steps + 1 and found.sigmas[-1] == 0 and found.sigmas.dtype == torch.float32
+    assert found.sigmas[0] <= noise.sigma_max
+    check_sigmas(found.sigmas)
+
+
+@pytest.mark.parametrize("solver", ["euler", "twice"])
+@pytest.mark.parametrize("steps", [1, 2, 5, 20])
+@pytest.mark.parametrize("budget", [20, 100, 300, 777, 2000])
+def test_the_budget_is_never_exceeded(budget, steps, solver):
+    run, reference = GaussianRun(SCALES, solver), GaussianRun(SCALES, "dpmpp_2m")
+
+    found = calibrate(run, reference, candidates(SD15, steps), steps, SD15, budget)
+
+    assert run.evaluations + reference.evaluations == found.evaluations <= budget
+    assert len(found.sigmas) == steps + 1
+
+
+@pytest.mark.parametrize("budget", [300, 2000])
+def test_most_of_the_budget_is_used(budget):
+    found = calibrate(GaussianRun(SCALES), GaussianRun(SCALES, "dpmpp_2m"), candidates(SD15, 5), 5, SD15, budget)
+
+    assert found.evaluations > 0.8 * budget
+
+
+def test_the_same_inputs_give_the_same_schedule():
+    results = [
+        calibrate(GaussianRun(SCALES), GaussianRun(SCALES, "dpmpp_2m"), candidates(SD15, 5), 5, SD15, 900)
+        for _ in range(2)
+    ]
+
+    assert results[0].sigmas.equal(results[1].sigmas)
+
+
+def test_other_first_seeds_are_other_noise():
+    run = GaussianRun(SCALES)
+
+    calibrate(run, GaussianRun(SCALES, "dpmpp_2m"), candidates(SD15, 4), 4, SD15, 900, first_seed=5000)
+
+    assert min(seed for _, seeds in run.calls for seed in seeds) == 5000
+
+
+def test_a_schedule_that_cannot_be_improved_stays():
+    """On this run every schedule gives the same, so nothing may be called a gain."""
+
+    class Indifferent(GaussianRun):
+        def denoise(self, y, s):
+            return torch.ones_like(y) * self.scales + 0 * y
+
+    at_hand = candidates(SD15, 4)
+
+    found = calibrate(Indifferent(SCALES), Indifferent(SCALES, "dpmpp_2m"), at_hand, 4, SD15, 900)
+
+    assert found.name in at_hand and found.gain == 1
+    assert found.sigmas.equal(at_hand[found.name].float())
+    assert "Nothing that was tried is better" in found.report()
+
+
+@pytest.mark.parametrize("calls", [0, 1, 3, 10, 40])
+def test_stopping_keeps_the_best_so_far(calls):
+    asked = iter(range(1000))
+    at_hand = candidates(SD15, 5)
+
+    found = calibrate(
+        GaussianRun(SCALES, "dpmpp_2m"),
+        GaussianRun(SCALES, "dpmpp_2m"),
+        at_hand,
+        5,
+        SD15,
+        2000,
+        should_stop=lambda: next(asked) >= calls,
+    )
+
+    assert found.evaluations < 2000
+    if calls == 0:
+        assert found.sigmas.equal(at_hand["hso"])
+    check_sigmas(found.sigmas)
+
+
+@pytest.mark.parametrize("allowed", [0, 1, 5, 30])
+def test_a_run_that_ends_itself_keeps_the_best_so_far(allowed):
+    class Cancelled(GaussianRun):
+        def __call__(self, sigmas, seeds, **options):
+            if len(self.calls) >= allowed:
+                raise BudgetSpent
+            return super().__call__(sigmas, seeds, **options)
+
+    found = calibrate(Cancelled(SCALES), GaussianRun(SCALES, "dpmpp_2m"), candidates(SD15, 5), 5, SD15, 2000)
+
+    check_sigmas(found.sigmas)
+
+
+def test_a_run_that_explodes_is_only_a_bad_schedule():
+    class Fragile(GaussianRun):
+        def __call__(self, sigmas, seeds, **options):
+            result = super().__call__(sigmas, seeds, **options)
+            if sigmas[-2] > 1:
+                result.latents[:] = torch.nan
+            return result
+
+    found = calibrate(Fragile(SCALES), GaussianRun(SCALES, "dpmpp_2m"), candidates(SD15, 4), 4, SD15, 900)
+
+    assert found.sigmas[-2] <= 1
+    assert found.gain <= 1
+
+
+def test_candidates_of_another_number_of_steps_are_left_out_and_none_is_an_error():
+    at_hand = candidates(SD15, 4)
+
+    found = calibrate(
+        GaussianRun(SCALES),
+        GaussianRun(SCALES, "dpmpp_2m"),
+        {"ten": candidates(SD15, 10)["hso"], **at_hand},
+        4,
+        SD15,
+        300,
+    )
+
+    assert len(found.sigmas) == 5
+    with pytest.raises(SigmasError, match="none of 3 candidates is a schedule of 7 steps"):
+        calibrate(GaussianRun(SCALES), GaussianRun(SCALES), at_hand, 7, SD15, 300)
+
+
+def test_progress_never_falls_and_stays_within_the_budget():
+    seen = []
+
+    calibrate(
+        GaussianRun(SCALES),
+        GaussianRun(SCALES, "dpmpp_2m"),
+        candidates(SD15, 5),
+        5,
+        SD15,
+        700,
+        on_progress=lambda done, total, stage: seen.append((done, total, stage)),
+    )
+
+    done = [at for at, _, _ in seen]
+    assert done == sorted(done) and done[-1] <= 700 and {total for _, total, _ in seen} == {700}
+    assert [stage for stage in dict.fromkeys(stage for _, _, stage in seen)][0] == "reference"
+
+
+@pytest.mark.parametrize("budget, steps", [(300, 4), (2000, 4), (2000, 8), (2000, 50), (10000, 5)])
+def test_a_plan_leaves_most_of_the_budget_to_the_search(budget, steps):
+    plan = Plan.of(budget, steps)
+
+    reference = plan.seeds * plan.reference_steps
+    last = 4 * (plan.seeds - plan.block) * steps
+    assert reference <= 0.35 * budget
+    assert reference + last <= 0.8 * budget

@@ -1,0 +1,71 @@
+"""A sampler on Gaussian data, for which everything is known in closed form: a SamplerRun without any network."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from hso_core.calibration import BudgetSpent, Observer, SamplerResult
+
+
+@dataclass
+class GaussianRun:
+    """Data N(0, scales^2) in each value; solver: "euler" or "dpmpp_2m" (and "twice", Euler that looks twice).
+
+    flow: x = (1 - sigma) x0 + sigma noise instead of x0 + sigma noise. calls: (sigmas, seeds) of every call.
+    """
+
+    scales: Tensor
+    solver: str = "euler"
+    flow: bool = False
+
+    def __post_init__(self) -> None:
+        self.calls: list[tuple[Tensor, list[int]]] = []
+        self.evaluations = 0
+
+    def __call__(
+        self, sigmas: Tensor, seeds: Sequence[int], *, limit: int | None = None, observe: Observer | None = None
+    ) -> SamplerResult:
+        self.calls.append((sigmas.clone(), list(seeds)))
+        start = self.evaluations
+        s = sigmas.double() / (1 - sigmas.double()) if self.flow else sigmas.double()  # sigma / alpha
+        noise = self.noise(seeds)
+        y = noise if self.flow or s[0].isinf() else noise  # y = x / sigma starts as the noise
+        before = None
+        denoised = torch.zeros_like(y)
+        for i in range(len(s) - 1):
+            for _ in range(2 if self.solver == "twice" else 1):
+                if limit is not None and self.evaluations - start + len(seeds) > limit:
+                    raise BudgetSpent(evaluations=self.evaluations - start)
+                denoised = self.denoise(y, s[i])
+                self.evaluations += len(seeds)
+                if observe is not None:
+                    observe(float(sigmas[i]), y * sigmas[i], denoised.float())
+            slope = denoised
+            if self.solver == "dpmpp_2m" and before is not None and s[i + 1] > 0:
+                ratio = (s[i].log() - s[i + 1].log()) / (s[i - 1].log() - s[i].log())
+                slope = denoised + 0.5 * ratio * (denoised - before)
+            if s[i + 1] > 0:
+                y = y + (1 / s[i + 1] - 1 / s[i]) * slope
+            before = denoised
+        return SamplerResult(denoised.float(), self.evaluations - start)
+
+    def noise(self, seeds: Sequence[int]) -> Tensor:
+        """(len(seeds), values) float64."""
+        draws = [torch.randn(len(self.scales), generator=torch.Generator().manual_seed(seed)) for seed in seeds]
+        return torch.stack(draws).double()
+
+    def denoise(self, y: Tensor, s: Tensor) -> Tensor:
+        """E[x0 | x], x/alpha = s y."""
+        if s.isinf():
+            return torch.zeros_like(y)
+        c2 = self.scales.double() ** 2
+        return c2 / (c2 + s**2) * s * y
+
+    def exact(self, seeds: Sequence[int], s: float) -> Tensor:
+        """Where the probability-flow ODE ends that starts with x = s noise at sigma/alpha = s."""
+        c = self.scales.double()
+        return c * s / (c**2 + s**2).sqrt() * self.noise(seeds)
