@@ -1,0 +1,55 @@
+"""Where a schedule that came over a link was made: the nodes of the running workflow that lead to it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from . import host
+
+MAX_DEPTH = 8
+MAX_TEXT = 300  # characters of one widget's value
+
+Prompt = Mapping[str, Mapping[str, Any]]
+
+
+def origin(
+    prompt: Prompt | None, node_id: str | None, input_name: str, depth: int = MAX_DEPTH
+) -> dict[str, Any] | None:
+    """The node that the SIGMAS input `input_name` of a node comes from: {"node": its class, its widgets' values}.
+
+    Inputs that are SIGMAS themselves are followed in the same way; models and prompts are not kept. None if unknown.
+    """
+    link = _link((prompt or {}).get(str(node_id)), input_name)
+    source = (prompt or {}).get(str(link[0])) if link else None
+    if link is None or source is None or depth == 0:
+        return None
+    made: dict[str, Any] = {"node": str(source.get("class_type", ""))}
+    for name, value in (source.get("inputs") or {}).items():
+        if isinstance(value, (bool, int, float)):
+            made[name] = value
+        elif isinstance(value, str):
+            made[name] = value[:MAX_TEXT]
+        elif _is_sigmas(prompt, value):
+            made[name] = origin(prompt, link[0], name, depth - 1)
+    return made
+
+
+def short_name(prompt: Prompt | None, node_id: str | None, input_name: str) -> str:
+    """What to call the schedule of an input: the scheduler or preset that was chosen, else the node's title, or ""."""
+    link = _link((prompt or {}).get(str(node_id)), input_name)
+    source = (prompt or {}).get(str(link[0]), {}) if link else {}
+    inputs = source.get("inputs") or {}
+    chosen = next((inputs[name] for name in ("scheduler", "preset", "file") if isinstance(inputs.get(name), str)), "")
+    return chosen or str((source.get("_meta") or {}).get("title") or source.get("class_type") or "")
+
+
+def _link(node: Mapping[str, Any] | None, input_name: str) -> list[Any] | None:
+    value = (node or {}).get("inputs", {}).get(input_name)
+    return value if isinstance(value, list) and len(value) == 2 else None
+
+
+def _is_sigmas(prompt: Prompt | None, value: Any) -> bool:
+    if not (isinstance(value, list) and len(value) == 2 and isinstance(value[1], int)):
+        return False
+    return host.output_type(str((prompt or {}).get(str(value[0]), {}).get("class_type")), value[1]) == "SIGMAS"

@@ -1,0 +1,247 @@
+"""The nodes that keep, load and change schedules, executed in a real ComfyUI in this process."""
+
+from __future__ import annotations
+
+import os
+import re
+
+import pytest
+import tomllib
+import torch
+
+import host_import
+import hso_core
+import workbench
+from hso_core import named_schedule, optimize_schedule
+from hso_core.schedule_file import read_schedule
+
+host_import.import_host()
+
+import comfy.model_sampling as model_sampling  # noqa: E402
+import folder_paths  # noqa: E402
+
+import host_models  # noqa: E402
+
+EIGHT = torch.tensor([8.0, 4.0, 2.0, 1.0, 0.0])
+
+
+@pytest.fixture(scope="module")
+def sd15():
+    return host_models.model_with(
+        type("ModelSampling", (model_sampling.ModelSamplingDiscrete, model_sampling.EPS), {})()
+    )
+
+
+@pytest.fixture(scope="module")
+def flow():
+    sampling = type("ModelSampling", (model_sampling.ModelSamplingDiscreteFlow, model_sampling.CONST), {})()
+    sampling.set_parameters(shift=3.0)
+    return host_models.model_with(sampling)
+
+
+@pytest.fixture
+def folders(tmp_path, monkeypatch):
+    monkeypatch.setattr(folder_paths, "output_directory", str(tmp_path / "output"))
+    monkeypatch.setattr(folder_paths, "user_directory", str(tmp_path / "user"))
+    return {"output": tmp_path / "output" / "schedules", "user": tmp_path / "user" / "default" / "schedules"}
+
+
+@pytest.fixture
+def run(node_classes):
+    """run(id, **inputs): execute a node, with the defaults of its widgets."""
+
+    def execute(node_id, **inputs):
+        cls = node_classes[node_id]
+        defined = cls.INPUT_TYPES()
+        widgets = {**defined.get("required", {}), **defined.get("optional", {})}
+        defaults = {name: rest[0]["default"] for name, (_, *rest) in widgets.items() if rest and "default" in rest[0]}
+        with torch.inference_mode():
+            return cls.PREPARE_CLASS_CLONE(None).execute(**{**defaults, **inputs})
+
+    return execute
+
+
+def test_a_saved_schedule_is_loaded_with_where_it_comes_from(run, folders, sd15):
+    sigmas = torch.tensor(optimize_schedule(named_schedule("sd15"), 5).sigmas)
+    saved = run(
+        "HSOSaveSchedule", sigmas=sigmas, name="soft/light", sampler="dpmpp_2m", note="for portraits", model=sd15
+    )
+    assert saved.ui["text"] == ["soft/light_00001_.safetensors [output]"]
+    loaded, report = run("HSOLoadSchedule", file=saved.ui["text"][0], model=sd15).args
+    assert torch.equal(loaded, sigmas)
+    for words in ("5 steps, from soft/light_00001_", "Sampler it was made for: dpmpp_2m", "for portraits"):
+        assert words in report
+    assert named_schedule("sd15").fingerprint in report and "Warning" not in report
+
+
+def test_files_are_numbered_and_never_overwritten(run, folders):
+    for folder in ("output", "user"):
+        names = [run("HSOSaveSchedule", sigmas=EIGHT * k, name="x", folder=folder).ui["text"][0] for k in (1, 2, 3)]
+        assert names == [f"x_0000{k}_.safetensors [{folder}]" for k in (1, 2, 3)]
+        assert [run("HSOLoadSchedule", file=name).args[0][0] for name in names] == [8, 16, 24]
+        assert sorted(file.name for file in folders[folder].iterdir()) == [name.split(" [")[0] for name in names]
+
+
+def test_the_list_shows_what_is_in_the_folders_now(run, node_classes, folders):
+    def listed():
+        return node_classes["HSOLoadSchedule"].INPUT_TYPES()["required"]["file"][1]["options"]
+
+    assert listed() == []
+    run("HSOSaveSchedule", sigmas=EIGHT, name="b", folder="user")
+    run("HSOSaveSchedule", sigmas=EIGHT, name="sub/a")
+    (folders["output"] / "notes.txt").write_text("no schedule")
+    assert listed() == ["sub/a_00001_.safetensors [output]", "b_00001_.safetensors [user]"]
+
+
+@pytest.mark.parametrize("file", ["../../secret.safetensors [output]", "/etc/passwd", "", "x [user]", "a\0b"])
+def test_nothing_outside_the_list_is_opened(run, node_classes, folders, file):
+    (folders["output"].parent.parent / "secret.safetensors").parent.mkdir(parents=True, exist_ok=True)
+    hso_core.schedule_file.write_schedule(folders["output"].parent.parent / "secret.safetensors", EIGHT, {})
+    assert "choose one from the list" in node_classes["HSOLoadSchedule"].validate_inputs(file=file)
+    with pytest.raises(ValueError, match="^Load Schedule .HSO.: there is no schedule"):
+        run("HSOLoadSchedule", file=file)
+
+
+def test_dangerous_names_are_refused_before_anything_runs(run, node_classes, folders):
+    cls = node_classes["HSOSaveSchedule"]
+    assert cls.validate_inputs(name="portraits/soft") is True and cls.validate_inputs(name=None) is True
+    assert "must not contain the part '..'" in cls.validate_inputs(name="../../x")
+    with pytest.raises(ValueError, match="^Save Schedule .HSO.: the name '/etc/x' must not be an absolute path"):
+        run("HSOSaveSchedule", sigmas=EIGHT, name="/etc/x")
+    assert not folders["output"].exists()
+
+
+def test_a_folder_that_cannot_be_made_is_said(run, folders):
+    folders["output"].parent.mkdir(parents=True)
+    folders["output"].write_text("a file where the folder should be")
+    with pytest.raises(ValueError, match="^Save Schedule .HSO.: the folder for 'x' in 'schedules' cannot be used: "):
+        run("HSOSaveSchedule", sigmas=EIGHT, name="x")
+
+
+def test_every_node_has_a_help_page_that_names_its_inputs(node_classes):
+    docs = workbench.REPOSITORY / "web" / "docs"
+    for node_id, cls in node_classes.items():
+        page = (docs / f"{node_id}.md").read_text("utf-8")
+        order = cls.GET_NODE_INFO_V1()["input_order"]
+        middle = {f"schedule_{k}" for k in range(2, 8)}  # of Plot Schedules: "schedule_1 to schedule_8"
+        names = {name for group in ("required", "optional") for name in order.get(group, [])} - middle
+        assert [name for name in sorted(names) if name not in page] == [], node_id
+        for picture in re.findall(r"!\[[^]]+\]\(([^)]+)\)", page):
+            assert (docs / picture).is_file(), (node_id, picture)
+
+
+def test_a_file_that_changes_is_read_again(run, node_classes, folders):
+    cls = node_classes["HSOLoadSchedule"]
+    file = run("HSOSaveSchedule", sigmas=EIGHT, name="x").ui["text"][0]
+    path = folders["output"] / "x_00001_.safetensors"
+    before, stamp = cls.fingerprint_inputs(file=file), path.stat()
+    assert cls.fingerprint_inputs(file=file, model=None) == before
+    hso_core.schedule_file.write_schedule(path, EIGHT / 2, {})
+    os.utime(path, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))  # not even the time tells
+    assert cls.fingerprint_inputs(file=file) != before
+    path.unlink()
+    assert "cannot be read" in cls.fingerprint_inputs(file=file)
+
+
+def test_a_damaged_file_names_the_node_and_the_file(run, folders):
+    folders["output"].mkdir(parents=True)
+    (folders["output"] / "bad.safetensors").write_bytes(b"PK\x03\x04")
+    with pytest.raises(ValueError, match="^Load Schedule .HSO.: 'bad.safetensors' is damaged or cut"):
+        run("HSOLoadSchedule", file="bad.safetensors [output]")
+
+
+def test_a_schedule_of_another_model_is_announced_or_refused(run, folders, sd15, flow, caplog):
+    of_sd = run("HSOSaveSchedule", sigmas=EIGHT, name="sd", model=sd15).ui["text"][0]
+    of_flow = run("HSOSaveSchedule", sigmas=EIGHT / 8, name="flow", model=flow).ui["text"][0]
+    with pytest.raises(ValueError, match="starts at sigma 8, but the largest of this flow model is 1"):
+        run("HSOLoadSchedule", file=of_sd, model=flow)
+    caplog.clear()
+    loaded = run("HSOLoadSchedule", file=of_flow, model=sd15)
+    announced = "was made for another noise schedule (flow, largest sigma 1) than the connected model's (vp, 14.6146)"
+    assert announced in caplog.text and announced in loaded.args[1]
+    assert announced in loaded.ui["hso_plot"][0]["note"]
+
+
+def test_a_report_of_another_schedule_is_announced(run, folders, sd15, caplog):
+    sigmas, report = run("HSOOptimizeSchedule", model=sd15, steps=5).args
+    run("HSOSaveSchedule", sigmas=sigmas, report=report)
+    assert "tells of other sigmas" not in caplog.text
+    run("HSOSaveSchedule", sigmas=EIGHT, report=report)
+    assert "Save Schedule (HSO): the report that is saved with the schedule tells of other sigmas" in caplog.text
+    metadata = read_schedule(folders["output"] / "schedule_00001_.safetensors")[1]
+    assert metadata["report"] == report.strip() and metadata["pack_version"] == hso_core.__version__
+
+
+def test_the_version_is_the_one_that_is_published():
+    project = tomllib.loads((workbench.REPOSITORY / "pyproject.toml").read_text("utf-8"))["project"]
+    assert project["version"] == hso_core.__version__
+
+
+def test_presets_say_what_they_are(run, sd15, flow, caplog):
+    sigmas, report = run("HSOPresetSchedule", preset="AYS SDXL", model=sd15).args
+    assert len(sigmas) == 11 and "AYS SDXL, 10 steps. The published values for 10 steps." in report
+    assert "Made for SDXL." in report and "arXiv 2404.14507" in report and not caplog.text
+    sigmas, report = run("HSOPresetSchedule", preset="AYS SDXL", steps=6).args
+    assert len(sigmas) == 7 and "Not published for 6 steps (but for 10)" in report
+    with pytest.raises(ValueError, match="^Preset Schedule .HSO.: the schedule starts at sigma 14.6146"):
+        run("HSOPresetSchedule", preset="AYS SDXL", model=flow)
+    _, report = run("HSOPresetSchedule", preset="OSS Wan", model=flow).args
+    warning = "OSS Wan was made for shift 8; the connected model has shift 3"
+    assert f"Warning: {warning}\n" in report and warning in caplog.text
+
+
+def test_presets_keep_their_steps_at_lower_denoise(run, sd15, caplog):
+    """ComfyUI's AlignYourSteps makes 5 steps of 10 at denoise 0.5; BasicScheduler makes 10."""
+    whole = run("HSOPresetSchedule", preset="AYS SD 1.5", steps=20).args[0]
+    half, report = run("HSOPresetSchedule", preset="AYS SD 1.5", denoise=0.5, model=sd15).args
+    assert torch.equal(half, whole[-11:]) and "These are the last 10 of 20 steps." in report and not caplog.text
+    with pytest.raises(ValueError, match="9000 steps at denoise 0.5 are the end of 18000"):
+        run("HSOPresetSchedule", preset="AYS SD 1.5", steps=9000, denoise=0.5)
+
+
+def test_the_tools(run, sd15):
+    mixed, report = run("HSOBlendSchedules", first=EIGHT, second=EIGHT / 4).args
+    assert mixed.tolist() == pytest.approx([4, 2, 1, 0.5, 0]) and "sigmas: " in report
+    high, low, report = run("HSOSplitSchedule", sigmas=EIGHT, sigma=3.0).args
+    assert (high.tolist(), low.tolist()) == ([8, 4, 3], [3, 2, 1, 0])
+    assert report.startswith("Split at sigma 3: 2 steps are high, 3 low.")
+    high, low, _ = run("HSOSplitSchedule", sigmas=EIGHT, where="step", step=1, sigma=99.0).args
+    assert (high.tolist(), low.tolist()) == ([8, 4], [4, 2, 1, 0])
+    pinned, report = run("HSOPinSigma", sigmas=EIGHT, sigma=2.5).args
+    assert pinned.tolist() == [8, 4, 2.5, 1, 0] and report.startswith("Value 3 was 2, and is now 2.5.")
+    later, _ = run("HSOStartAtDenoise", sigmas=EIGHT, model=sd15, denoise=0.5).args
+    assert len(later) == 5 and 1.5 < later[0] < 1.7
+    longer, _ = run("HSOResampleSchedule", sigmas=EIGHT, steps=7).args
+    assert len(longer) == 8
+
+
+@pytest.mark.parametrize(
+    ("node", "inputs", "message"),
+    [
+        ("HSOBlendSchedules", {"first": EIGHT, "second": torch.ones(3)}, "Blend Schedules .HSO.: second: value 2"),
+        ("HSOSplitSchedule", {"sigmas": EIGHT, "where": "step", "step": 4}, "Split Schedule .HSO.: step is 4"),
+        ("HSOPinSigma", {"sigmas": EIGHT, "sigma": 9.0}, "Pin Sigma .HSO.: cannot pin at sigma 9"),
+        ("HSOResampleSchedule", {"sigmas": torch.empty(0)}, "Resample Schedule .HSO.: sigmas: a schedule has at least"),
+    ],
+)
+def test_wrong_inputs_name_node_and_input(run, node, inputs, message):
+    with pytest.raises(ValueError, match=f"^{message}"):
+        run(node, **inputs)
+
+
+def test_incoming_schedules_stay_as_they_are_and_outputs_keep_the_contract(run, sd15):
+    calls = {
+        "HSOBlendSchedules": {"first": EIGHT, "second": EIGHT},
+        "HSOSplitSchedule": {"sigmas": EIGHT, "sigma": 3.0},
+        "HSOPinSigma": {"sigmas": EIGHT, "sigma": 3.0},
+        "HSOStartAtDenoise": {"sigmas": EIGHT, "model": sd15, "denoise": 1.0},
+        "HSOResampleSchedule": {"sigmas": EIGHT, "steps": 4},
+    }
+    for node, inputs in calls.items():
+        *outputs, _ = run(node, **inputs).args
+        for sigmas in outputs:
+            assert sigmas.dtype == torch.float32 and sigmas.device.type == "cpu"
+            sigmas[:][-1] = 0.001  # what uni_pc does
+            assert sigmas.untyped_storage().data_ptr() != EIGHT.untyped_storage().data_ptr()
+            assert float(sigmas[-1]) != pytest.approx(0.001)
+    assert EIGHT.tolist() == [8, 4, 2, 1, 0]
