@@ -1,0 +1,201 @@
+"""Calibrate Schedule: the schedule that is best for the user's own model, sampler and guidance, by measurement."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import Any
+
+from comfy_api.v0_0_2 import io
+from torch import Tensor
+
+from ..hso_core import NoiseSchedule, calibration
+from ..hso_core.calibration import BUDGETS, Calibration
+from ..hso_core.sigmas import print_sigmas
+from . import calibration_store, host
+from .calibration_store import StoredCalibration
+from .measured_sampling import (
+    distilled_warning,
+    open_run,
+    sampling_sockets,
+    sampling_widgets,
+    seed_widget,
+    selectable_schedules,
+)
+from .model_fingerprint import fingerprint
+from .plot_data import plot_ui
+from .sampler_traits import check_sampler, name_of, reference_for
+from .sampling_run import SamplingRun, cancelled_as_comfyui_does
+
+logger = logging.getLogger(__name__)
+
+NAME = "Calibrate Schedule (HSO)"
+ALGORITHM = 1  # a new number forgets what older versions found
+REUSE, ANEW = "reuse", "search again"
+INTERRUPTED = "earlier result"
+SHOWN_BESIDE = 4
+TELL_EVERY = 20.0  # seconds
+
+
+class CalibrateSchedule(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        # The order of the widgets is part of every saved workflow: new ones only at the end.
+        return host.schema(
+            node_id="HSOCalibrateSchedule",
+            display_name=NAME,
+            category="sampling/custom_sampling/schedulers",
+            description="Finds the schedule with which your model, sampler and guidance come closest to the converged "
+            "picture, by sampling for real. It takes as long as some tens of pictures, once: the result is remembered.",
+            search_aliases=["hso", "fit schedule", "tune sigmas", "few steps", "best scheduler"],
+            inputs=[
+                *sampling_widgets(steps=6),
+                io.Combo.Input(
+                    "budget",
+                    options=list(BUDGETS),
+                    default="normal",
+                    tooltip="How much of the model's time to spend: "
+                    + ", ".join(f"{name} {count}" for name, count in BUDGETS.items())
+                    + " evaluations. A picture of 20 steps takes 20.",
+                ),
+                seed_widget("The first of the seeds that the search samples. The schedule is good for all seeds."),
+                io.Combo.Input(
+                    "remembered",
+                    options=[REUSE, ANEW],
+                    default=REUSE,
+                    tooltip=f"{REUSE}: what was found earlier for just these inputs is returned at once. {ANEW}: the "
+                    "search runs again, and goes on from what was found.",
+                ),
+                *sampling_sockets(),
+            ],
+            outputs=[
+                io.Sigmas.Output(
+                    display_name="SIGMAS", tooltip="For SamplerCustom, SamplerCustomAdvanced or KSampler (HSO)."
+                ),
+                io.String.Output(
+                    display_name="report", tooltip="The gain, measured, in Markdown, and the sigmas as text."
+                ),
+            ],
+            has_intermediate_output=True,
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        steps: int,
+        cfg: float,
+        sampler_name: str,
+        budget: str,
+        seed: int,
+        remembered: str,
+        latent_image: dict[str, Any],
+        **sockets: Any,
+    ) -> io.NodeOutput:
+        with host.named_errors(NAME), cancelled_as_comfyui_does():
+            run = open_run(latent_image, cfg, sampler_name, **sockets)
+            model = run.guider.model_patcher
+            noise = host.noise_schedule(model)
+            candidates = selectable_schedules(model, steps, run.sampler)
+            key = fingerprint(run.guider, run.sampler, run.latent, run.mask, steps, budget, seed, ALGORITHM)
+            result = calibration_store.recall(key)
+            if result is None or remembered == ANEW:
+                if result is not None:
+                    candidates[INTERRUPTED] = result.sigmas
+                earlier, result = result, _search(run, candidates, steps, noise, BUDGETS[budget], seed)
+                if result.complete or not (earlier and earlier.complete):
+                    calibration_store.store(key, result)
+                if not result.complete:
+                    host.stop_if_cancelled()
+        return _output(result, candidates, noise, model)
+
+
+def _search(
+    run: SamplingRun, candidates: dict[str, Tensor], steps: int, noise: NoiseSchedule, budget: int, seed: int
+) -> StoredCalibration:
+    """The calibration; where the user cancels, what it had found until then."""
+    begun = time.monotonic()
+    check_sampler(run)
+    tried_out = run.evaluations
+    found = calibration.calibrate(
+        run,
+        reference_for(run),
+        candidates,
+        steps,
+        noise,
+        budget - tried_out,
+        first_seed=seed,
+        on_progress=_Progress(),
+        should_stop=host.is_cancelled,
+    )
+    evaluations = found.evaluations + tried_out
+    cancelled = host.is_cancelled()
+    if not found.rows:  # nothing has been measured
+        host.stop_if_cancelled()
+        raise ValueError(f"a budget of {budget} evaluations is too small for {steps} steps; choose a larger one")
+    return StoredCalibration(
+        sigmas=found.sigmas,
+        winner=found.name,
+        report=_report(found, run, evaluations, time.monotonic() - begun),
+        evaluations=evaluations,
+        complete=not cancelled,
+        profile=found.profile.to_tensors() if found.profile else {},
+    )
+
+
+class _Progress:
+    """Moves the node's progress bar, and says in ComfyUI's log now and then how much time is left."""
+
+    def __init__(self) -> None:
+        self._bar = host.progress_bar()
+        self._begun = self._told = time.monotonic()
+        self._stage = ""
+
+    def __call__(self, done: int, total: int, stage: str) -> None:
+        try:
+            self._bar(done, total)
+        except host.CANCELLED:
+            host.cancel()  # the search sees it, ends by itself, and keeps what it has found
+        now = time.monotonic()
+        if done and (stage != self._stage or now - self._told > TELL_EVERY):
+            left = (now - self._begun) * (total - done) / done
+            logger.info("%s: %s; %d of %d evaluations, about %s left", NAME, stage, done, total, duration(left))
+            self._told = now
+        self._stage = stage
+
+
+def duration(seconds: float) -> str:
+    """A time as a person says it."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = seconds / 60
+    return f"{minutes:.0f} min" if minutes < 90 else f"{minutes / 60:.1f} h"
+
+
+def _report(found: Calibration, run: SamplingRun, evaluations: int, seconds: float) -> str:
+    warning = distilled_warning(run.guider.model_patcher)
+    size = " x ".join(str(length) for length in run.latent.shape[1:])
+    return "\n\n".join(
+        [
+            *([f"**{warning}**"] if warning else []),
+            found.report().strip(),
+            f"sigmas: {print_sigmas(found.sigmas)}",
+            f"{name_of(run.sampler)}, {len(found.sigmas) - 1} steps, latents of {size}; {evaluations} evaluations "
+            f"and {duration(seconds)} in all, {1000 * seconds / max(evaluations, 1):.0f} ms each.",
+        ]
+    )
+
+
+def _output(
+    result: StoredCalibration, candidates: dict[str, Tensor], noise: NoiseSchedule, model: Any
+) -> io.NodeOutput:
+    note = distilled_warning(model)
+    if not result.complete:
+        note = (
+            f"The search was cancelled after {result.evaluations} evaluations; this is the best that it had found. "
+            f"With remembered at {ANEW!r} it goes on from there."
+        )
+    shown = [(name, sigmas) for name, sigmas in candidates.items() if not sigmas.equal(result.sigmas)]
+    facts = [("winner", result.winner), ("evaluations", str(result.evaluations))]
+    ui = plot_ui([("calibrated", result.sigmas), *shown[:SHOWN_BESIDE]], noise=noise, facts=facts, note=note)
+    report = f"{result.report}\n\n{note}" if not result.complete else result.report
+    return io.NodeOutput(host.sigmas_output(result.sigmas), report, ui=ui)

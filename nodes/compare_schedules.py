@@ -1,0 +1,203 @@
+"""Compare Schedules: how far the pictures of several schedules are from the converged one, on the user's own model."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from comfy_api.v0_0_2 import io
+from PIL import Image
+from torch import Tensor
+
+from ..hso_core.calibration.compare import ComparedSchedule, Comparison, compare
+from ..hso_core.sigmas import SigmasError, check_range, check_sigmas
+from . import host
+from .comparison_image import Bar, draw_bars, draw_grid
+from .latent_pictures import pictures
+from .measured_sampling import (
+    distilled_warning,
+    open_run,
+    sampling_sockets,
+    sampling_widgets,
+    seed_widget,
+    selectable_schedules,
+)
+from .plot_data import plot_ui
+from .plot_image import THEMES
+from .plot_schedules import Schedules
+from .sampler_traits import check_sampler, name_of, reference_for
+from .sampling_run import SamplingRun, cancelled_as_comfyui_does
+from .schedule_origin import short_name
+
+NAME = "Compare Schedules (HSO)"
+SOCKETS = tuple(f"schedule_{k}" for k in range(1, 5))
+ALL = "all"
+MOST_COLUMNS, MOST_ROWS, MOST_CURVES = 6, 24, 8
+
+
+class CompareSchedules(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        # The order of the widgets is part of every saved workflow: new ones only at the end.
+        return host.schema(
+            node_id="HSOCompareSchedules",
+            display_name=NAME,
+            category="sampling/custom_sampling/sigmas",
+            description="Samples the same seeds with several schedules on your model, and measures how far each "
+            "picture is from the converged one: a table, a ranking and the pictures side by side.",
+            search_aliases=["hso", "compare schedulers", "benchmark sigmas", "best scheduler", "xy plot"],
+            hidden=[io.Hidden.unique_id, io.Hidden.prompt],
+            inputs=[
+                *sampling_widgets(steps=6),
+                io.String.Input(
+                    "schedulers",
+                    default="hso, karras, exponential, simple, beta",
+                    tooltip="Built-in schedulers and published tables to compare with, separated by commas; "
+                    f"{ALL}: every one that fits the model. May be empty if schedules are connected.",
+                ),
+                io.Int.Input(
+                    "pictures", default=4, min=1, max=128, tooltip="How many seeds. From 16 on the ranking is steady."
+                ),
+                seed_widget("The first seed; the others follow it."),
+                io.Combo.Input("theme", options=list(THEMES), default="dark", tooltip="Colours of the two images."),
+                *sampling_sockets(),
+                io.Vae.Input("vae", optional=True, tooltip="Decodes the pictures. Without it they are rough previews."),
+                *(
+                    io.Sigmas.Input(name, optional=True, tooltip=f"Schedule {k} to compare, of any number of steps.")
+                    for k, name in enumerate(SOCKETS, start=1)
+                ),
+                Schedules.Input(
+                    "more", optional=True, tooltip="Any number of schedules, from 'more' of Plot Schedules."
+                ),
+            ],
+            outputs=[
+                io.String.Output(display_name="table", tooltip="The distances in Markdown, best first."),
+                io.Image.Output("ranking", display_name="ranking", tooltip="The distances as bars, best first."),
+                io.Image.Output("grid", display_name="pictures", tooltip="The pictures of the first seeds in a grid."),
+                io.Sigmas.Output(display_name="best", tooltip="The schedule with the least mean distance."),
+            ],
+            has_intermediate_output=True,
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        steps: int,
+        cfg: float,
+        sampler_name: str,
+        schedulers: str,
+        pictures: int,
+        seed: int,
+        theme: str,
+        latent_image: dict[str, Any],
+        vae: Any = None,
+        more: Sequence[tuple[str, Tensor]] | None = None,
+        **sockets: Any,
+    ) -> io.NodeOutput:
+        with host.named_errors(NAME), cancelled_as_comfyui_does():
+            connected = {socket: sockets.pop(socket) for socket in SOCKETS if sockets.get(socket) is not None}
+            run = open_run(latent_image, cfg, sampler_name, **{k: v for k, v in sockets.items() if k not in SOCKETS})
+            model = run.guider.model_patcher
+            schedules = _selected(schedulers, selectable_schedules(model, steps, run.sampler))
+            for socket, sigmas in connected.items():
+                _add(schedules, cls._short_name(socket) or socket, sigmas, model)
+            for name, sigmas in more or ():
+                _add(schedules, name, sigmas, model)
+            if not schedules:
+                raise ValueError("there is nothing to compare; name schedulers, or connect schedules")
+            found = _compare(run, schedules, [seed + k for k in range(pictures)])
+        ranked = found.rows
+        return io.NodeOutput(
+            _table(ranked, found, run),
+            _as_image(_ranking(ranked, found, run, theme)),
+            _as_image(_grid(ranked, found, run, vae, theme)),
+            host.sigmas_output(schedules[ranked[0].name]),
+            ui=plot_ui(
+                [(row.name, schedules[row.name]) for row in ranked[:MOST_CURVES]],
+                noise=host.readable_noise_schedule(model),
+                facts=[(row.name, f"{row.mean:.4f}") for row in ranked[:MOST_CURVES]],
+                note=distilled_warning(model),
+            ),
+        )
+
+    @classmethod
+    def _short_name(cls, socket: str) -> str:
+        hidden = cls.hidden
+        return short_name(hidden.prompt, hidden.unique_id, socket) if hidden else ""
+
+
+def _selected(names: str, selectable: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The schedules that the text names."""
+    wanted = [name.strip() for name in re.split(r"[,;\n]", names) if name.strip()]
+    if ALL in wanted:
+        return dict(selectable)
+    for name in wanted:
+        if name not in selectable:
+            raise ValueError(
+                f"schedulers: there is no {name[:60]!r} for this model and number of steps; "
+                f"choose from {', '.join(selectable)}, or {ALL}"
+            )
+    return {name: selectable[name] for name in wanted}
+
+
+def _add(schedules: dict[str, Tensor], name: str, sigmas: Tensor, model: Any) -> None:
+    """Add a connected schedule under `name`, or a numbered one if that is taken."""
+    try:
+        values = check_sigmas(sigmas.detach().cpu().float().clone())
+        noise = host.readable_noise_schedule(model)
+        if noise is not None:
+            check_range(values, noise)
+    except SigmasError as error:
+        raise ValueError(f"{name}: {error}") from error
+    numbered = (name if k == 1 else f"{name} ({k})" for k in itertools.count(1))
+    schedules[next(free for free in numbered if free not in schedules)] = values
+
+
+def _compare(run: SamplingRun, schedules: dict[str, Tensor], seeds: Sequence[int]) -> Comparison:
+    check_sampler(run)
+    noise = host.noise_schedule(run.guider.model_patcher)
+    return compare(run, reference_for(run), schedules, seeds, noise, on_progress=host.progress_bar())
+
+
+def _table(ranked: Sequence[ComparedSchedule], found: Comparison, run: SamplingRun) -> str:
+    warning = distilled_warning(run.guider.model_patcher)
+    lines = [f"**{warning}**", ""] if warning else []
+    lines += ["| schedule | mean | median | worst | seconds | evaluations |", "|---" * 6 + "|"]
+    lines += [
+        f"| {row.name.replace('|', '/')} | {row.mean:.4f} | {row.median:.4f} | {row.worst:.4f} | {row.seconds:.2f} "
+        f"| {row.evaluations:g} |"
+        for row in ranked
+    ]
+    return "\n".join([*lines, "", f"{_note(found, run)} Seconds and evaluations are for one picture."])
+
+
+def _note(found: Comparison, run: SamplingRun) -> str:
+    return (
+        f"RMSE of the latents to the converged picture ({found.reference_steps} steps), {name_of(run.sampler)}, "
+        f"{len(found.seeds)} {'seed' if len(found.seeds) == 1 else 'seeds'}; smaller is better."
+    )
+
+
+def _ranking(ranked: Sequence[ComparedSchedule], found: Comparison, run: SamplingRun, theme: str) -> Image.Image:
+    bars = [Bar(row.name, row.mean, row.median, row.worst) for row in ranked]
+    return draw_bars(bars, title="Distance to the converged picture", note=_note(found, run), theme=theme)
+
+
+def _grid(ranked: Sequence[ComparedSchedule], found: Comparison, run: SamplingRun, vae: Any, theme: str) -> Image.Image:
+    """The pictures of the first seeds: the converged ones, then a row for each of the best schedules."""
+    columns = min(len(found.seeds), MOST_COLUMNS)
+    shown = [("converged", f"{found.reference_steps} steps", found.reference)]
+    shown += [(row.name, f"RMSE {row.mean:.4f}", row.latents) for row in ranked[:MOST_ROWS]]
+    model = run.guider.model_patcher
+    rows = [(name, line, pictures(model, latents[:columns], vae)) for name, line, latents in shown]
+    seeds = "the same seed" if columns == 1 else f"the same {columns} seeds"
+    return draw_grid(rows, title=f"{name_of(run.sampler)}, {seeds} with each schedule", theme=theme)
+
+
+def _as_image(picture: Image.Image) -> Tensor:
+    """An IMAGE (1, height, width, 3)."""
+    return torch.from_numpy(np.asarray(picture.convert("RGB"), dtype=np.float32) / 255)[None]

@@ -1,0 +1,145 @@
+"""What the nodes that measure schedules share: their inputs, the sampling, and the schedules to choose from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from comfy_api.v0_0_2 import io
+from torch import Tensor
+
+from ..hso_core import NoiseSchedule, optimize_schedule
+from ..hso_core.baselines import table_sigmas, tables_for
+from ..hso_core.sigmas import SigmasError, check_range, check_sigmas
+from . import host
+from .sampler_traits import name_of
+from .sampling_run import SEEDS, SamplingRun
+from .scheduler_entry import NAME as HSO
+
+MOST_STEPS = 100
+LCM_TABLE = 50  # levels of the table that core's ModelSamplingDiscrete node makes for LCM
+
+
+def sampling_widgets(steps: int) -> list[io.Input]:
+    """The widgets that every node of this kind begins with."""
+    return [
+        io.Int.Input(
+            "steps", default=steps, min=2, max=MOST_STEPS, tooltip="Number of steps. Few is where it matters."
+        ),
+        io.Float.Input(
+            "cfg",
+            default=8.0,
+            min=0.0,
+            max=100.0,
+            step=0.1,
+            round=0.01,
+            tooltip="Classifier-free guidance: what you use in KSampler. Of no effect with a guider.",
+        ),
+        io.Combo.Input(
+            "sampler_name",
+            options=host.sampler_names(),
+            default="dpmpp_2m",
+            tooltip="The sampler that you use in KSampler. It must not add noise of its own (no ancestral, no SDE). Of "
+            "no effect if sampler is connected.",
+        ),
+    ]
+
+
+def seed_widget(tooltip: str) -> io.Input:
+    return io.Int.Input("seed", default=0, min=0, max=SEEDS - 1, tooltip=tooltip)
+
+
+def sampling_sockets() -> list[io.Input]:
+    """Where the model, the prompt and the size come in."""
+    return [
+        io.Latent.Input(
+            "latent_image",
+            tooltip="Decides the size of the pictures. An empty latent is usual; of a batch the first one is used.",
+        ),
+        io.Model.Input("model", optional=True, tooltip="The model with all its patches. Not needed with a guider."),
+        io.Conditioning.Input(
+            "positive", optional=True, tooltip="A typical prompt of yours. Not needed with a guider."
+        ),
+        io.Conditioning.Input("negative", optional=True, tooltip="Its negative prompt. Not needed with a guider."),
+        io.Guider.Input(
+            "guider",
+            optional=True,
+            tooltip="In place of model, positive, negative and cfg, as for SamplerCustomAdvanced.",
+        ),
+        io.Sampler.Input("sampler", optional=True, tooltip="In place of sampler_name, for a sampler with options."),
+    ]
+
+
+def open_run(
+    latent: dict[str, Any],
+    cfg: float,
+    sampler_name: str,
+    model: Any = None,
+    positive: list[Any] | None = None,
+    negative: list[Any] | None = None,
+    guider: Any = None,
+    sampler: Any = None,
+) -> SamplingRun:
+    """The sampling that those inputs describe."""
+    if guider is None:
+        if model is None or positive is None or negative is None:
+            given = {"model": model, "positive": positive, "negative": negative}
+            missing = " and ".join(name for name, value in given.items() if value is None)
+            raise ValueError(f"{missing} must be connected, or a guider in place of all three")
+        guider = host.guider(model, positive, negative, cfg)
+    return SamplingRun(guider, host.sampler(sampler_name) if sampler is None else sampler, latent)
+
+
+def selectable_schedules(model: Any, steps: int, sampler: Any) -> dict[str, Tensor]:
+    """Sigmas (steps + 1,) by name of all schedules that the user could select for `model`.
+
+    They are the host's schedulers, in the form that KSampler makes of them where that differs, the HSO schedule, and
+    the published tables that fit the model. One that is no schedule for this model and number of steps is left out.
+    """
+    found: dict[str, Tensor] = {}
+    for name in host.scheduler_names():
+        if name != HSO:
+            _keep(found, name, partial(host.scheduler_sigmas, model, name, steps), steps)
+            if name_of(sampler) in host.samplers_that_lose_a_step():
+                _keep(found, f"{name} (KSampler)", partial(host.ksampler_sigmas, model, name, steps), steps)
+    noise = host.readable_noise_schedule(model)
+    if noise is None:
+        return found
+    _keep(found, HSO, lambda: optimize_schedule(noise, steps, on_progress=host.stop_if_cancelled).to_tensor(), steps)
+    for name in tables_for(noise):
+        _keep(found, name, partial(_table, name, steps), steps)
+    return {name: sigmas for name, sigmas in found.items() if _in_range(sigmas, noise)}
+
+
+def _table(name: str, steps: int) -> Tensor:
+    return table_sigmas(name, steps)[0]
+
+
+def _keep(found: dict[str, Tensor], name: str, make: Callable[[], Tensor], steps: int) -> None:
+    try:
+        sigmas = check_sigmas(make().detach().cpu().float().clone())
+    except (ValueError, ArithmeticError, IndexError, RuntimeError):
+        return  # a scheduler of another pack, or kl_optimal with one step
+    if len(sigmas) == steps + 1 and float(sigmas[-1]) == 0:
+        found[name] = sigmas
+
+
+def _in_range(sigmas: Tensor, noise: NoiseSchedule) -> bool:
+    try:
+        check_range(sigmas, noise)
+    except SigmasError:
+        return False
+    return True
+
+
+def distilled_warning(model: Any) -> str:
+    """A sentence if the model shows that it was distilled for a few fixed steps; else ""."""
+    sampling = model.get_model_object("model_sampling")
+    is_lcm = any(kind.__name__ == "LCM" for kind in type(sampling).__mro__)
+    if not is_lcm and len(getattr(sampling, "sigmas", ())) != LCM_TABLE:
+        return ""
+    return (
+        "This model was distilled (LCM): it knows only the noise levels that it was trained on, and has no converged "
+        "picture to be measured against. Take these numbers with caution, and prefer its own list of sigmas."
+    )

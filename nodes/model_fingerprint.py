@@ -1,0 +1,188 @@
+"""A name for what a sampling depends on, the same in every process: model, patches, conditioning, guider, sampler.
+
+The host names patches by random numbers that differ from start to start, so everything is named by its content.
+Weights are too large to be read whole: of each a few values are taken.
+"""
+
+from __future__ import annotations
+
+import enum
+import functools
+import hashlib
+import types
+import uuid
+import weakref
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+WHOLE = 1 << 22  # a tensor of at most so many values is read whole
+SAMPLED = 2048  # values of a larger one
+NETWORK_TENSORS, NETWORK_VALUES = 256, 64  # tensors of a network, and values of each, that are read
+DEEPEST = 32
+
+# What the host keeps of a run, and random names.
+PASSING = frozenset(
+    {
+        "uuid", "patches_uuid", "parent", "hook_ref", "device", "load_device", "offload_device", "output_device",
+        "current_device", "inner_model", "loaded_models", "conds", "cond_hint", "control_input", "timestep_range",
+        "model_sampling_current",
+    }
+)  # fmt: skip
+
+_SCALAR = str | bytes | int | float | complex | bool | None
+_PRINTED = torch.dtype | torch.device | torch.Size | torch.memory_format | torch.layout
+_CODE = (types.FunctionType, types.MethodType, types.BuiltinFunctionType, functools.partial, type)
+_OPAQUE = (uuid.UUID, weakref.ref, types.ModuleType)
+
+
+def fingerprint(*things: Any) -> str:
+    """32 hex digits that name the content of `things`.
+
+    They may be numbers, texts, tensors, containers, MODELs, networks, functions and objects of plain Python, and
+    whatever these hold in turn. A MODEL counts with all its patches: LoRAs, noise schedule, wrappers.
+    """
+    digest = _Digest()
+    for thing in things:
+        digest.add(thing)
+    return digest.hexdigest()
+
+
+class _Digest:
+    def __init__(self) -> None:
+        self._hash = hashlib.blake2b(digest_size=16)
+        self._seen: dict[int, int] = {}
+        self._alive: list[Any] = []  # the id of an object that is gone would be given to another
+        self._depth = 0
+        self._whole = WHOLE
+
+    def hexdigest(self) -> str:
+        return self._hash.hexdigest()
+
+    def add(self, thing: Any) -> None:
+        if isinstance(thing, _SCALAR | _PRINTED):
+            self._text(f"{type(thing).__name__}:{thing!r}")
+        elif isinstance(thing, enum.Enum):
+            self._text(f"{_class_name(type(thing))}:{thing.name}")
+        elif isinstance(thing, Tensor):
+            self._tensor(thing)
+        elif isinstance(thing, _OPAQUE):
+            self._text(_class_name(type(thing)))
+        elif id(thing) in self._seen or self._depth == DEEPEST:
+            self._text(f"again:{self._seen.get(id(thing))}")
+        else:
+            self._seen[id(thing)] = len(self._seen)
+            self._alive.append(thing)
+            self._depth += 1
+            self._compound(thing)
+            self._depth -= 1
+
+    def _compound(self, thing: Any) -> None:
+        self._text(_class_name(type(thing)))
+        if isinstance(thing, Mapping):
+            self._mapping(thing)
+        elif isinstance(thing, list | tuple):
+            self._items(thing)
+        elif isinstance(thing, set | frozenset):
+            self._items(sorted(fingerprint(item) for item in thing))
+        elif isinstance(thing, _CODE):
+            self._code(thing)
+        elif isinstance(thing, nn.Module):
+            self._network(thing, {})
+        elif hasattr(thing, "patches") and isinstance(getattr(thing, "model", None), nn.Module):
+            self._patched_model(thing)
+        else:
+            self._mapping(getattr(thing, "__dict__", {}))
+
+    def _patched_model(self, patcher: Any) -> None:
+        """A MODEL: the network as it is without patches, and the patches."""
+        prefix = "diffusion_model."
+        network = getattr(patcher.model, prefix[:-1], patcher.model)
+        replaced = {
+            name.removeprefix(prefix): entry.weight
+            for name, entry in getattr(patcher, "backup", {}).items()
+            if hasattr(entry, "weight")
+        }
+        self._text(_class_name(type(patcher.model)))
+        self._text(_class_name(type(network)))
+        self._network(network, replaced)
+        self.add(patcher.get_model_object("model_sampling") if hasattr(patcher.model, "model_sampling") else None)
+        with self._sparing():
+            self._mapping(patcher.patches)
+        for name in ("object_patches", "model_options", "wrappers", "callbacks", "injections", "additional_models"):
+            self.add(getattr(patcher, name, None))
+
+    def _network(self, network: nn.Module, replaced: Mapping[str, Tensor]) -> None:
+        """Names and shapes of all tensors, values of some. `replaced`: what patches have taken the place of."""
+        state = network.state_dict()
+        for name, tensor in state.items():
+            self._text(f"{name}:{tuple(getattr(tensor, 'shape', ()))}")
+        for name in list(state)[:: max(1, len(state) // NETWORK_TENSORS)]:
+            self._tensor(replaced.get(name, state[name]), NETWORK_VALUES, NETWORK_VALUES)
+        if next(network.children(), None) is None:  # a model_sampling, for example
+            self._mapping({name: value for name, value in vars(network).items() if isinstance(value, _SCALAR)})
+
+    def _code(self, code: Any) -> None:
+        if isinstance(code, functools.partial):
+            self._items([code.func, code.args, code.keywords])
+            return
+        self._text(f"{code.__module__}.{code.__qualname__}")
+        if isinstance(code, types.MethodType):
+            self.add(code.__self__)
+        elif isinstance(code, types.FunctionType):
+            self._text(code.__code__.co_code.hex())
+            self._items([*(code.__defaults__ or ()), *_closure(code)])
+
+    def _mapping(self, mapping: Mapping[Any, Any]) -> None:
+        entries = [(name if isinstance(name, str) else fingerprint(name), value) for name, value in mapping.items()]
+        for name, value in sorted(entries, key=lambda entry: entry[0]):
+            if name not in PASSING and not name.startswith("_current"):
+                self._text(name)
+                self.add(value)
+        self._text("end")
+
+    def _items(self, items: Iterable[Any]) -> None:
+        for item in items:
+            self.add(item)
+        self._text("end")
+
+    @contextmanager
+    def _sparing(self) -> Iterator[None]:
+        """Read only some values of every tensor: a LoRA has hundreds."""
+        self._whole = SAMPLED
+        try:
+            yield
+        finally:
+            self._whole = WHOLE
+
+    def _tensor(self, tensor: Tensor, whole: int | None = None, sampled: int = SAMPLED) -> None:
+        self._text(f"{tuple(tensor.shape)}:{tensor.dtype}")
+        try:
+            flat = tensor.detach().reshape(-1)
+            if len(flat) > (self._whole if whole is None else whole):
+                flat = flat[:: len(flat) // sampled]
+            self._hash.update(flat.cpu().contiguous().view(torch.uint8).numpy().tobytes())
+        except (RuntimeError, TypeError, NotImplementedError):
+            self._text("unreadable")  # a packed or quantised kind of tensor of another pack
+
+    def _text(self, text: str) -> None:
+        content = text.encode("utf-8", "surrogatepass")
+        self._hash.update(len(content).to_bytes(8, "little") + content)
+
+
+def _class_name(kind: type) -> str:
+    return f"{kind.__module__}.{kind.__qualname__}"
+
+
+def _closure(function: types.FunctionType) -> list[Any]:
+    """What a function holds of the function that made it."""
+    held = []
+    for cell in function.__closure__ or ():
+        try:
+            held.append(cell.cell_contents)
+        except ValueError:  # not filled yet
+            held.append(None)
+    return held

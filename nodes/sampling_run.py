@@ -1,0 +1,179 @@
+"""A sampler run through ComfyUI's own sampling, from given seeds on a given schedule, with its evaluations counted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..hso_core.calibration.run import BudgetSpent, Observer, SamplerResult
+from . import host
+
+LARGEST_BATCH = 8
+SEEDS = 1 << 64
+
+
+class Cancelled(BudgetSpent):
+    """The user has cancelled: no evaluation is made any more."""
+
+
+@contextmanager
+def cancelled_as_comfyui_does() -> Iterator[None]:
+    """End with ComfyUI's own exception where a run was cancelled."""
+    try:
+        yield
+    except Cancelled:
+        host.stop_if_cancelled()
+        raise
+
+
+class SamplingRun:
+    """A GUIDER (model, conditioning, cfg) with a SAMPLER on latents of one size: a SamplerRun of hso_core.
+
+    Every call is a complete sampling by the guider, as SamplerCustomAdvanced does it, so that patches, ControlNets,
+    hooks and offloading do what they do in the user's workflow; a model that is loaded already stays loaded. A seed
+    gives the picture that it gives there, up to what rounding differs between batch sizes.
+
+    guider: a GUIDER. sampler: a SAMPLER. latent: a LATENT, of which only the first item and its mask are used.
+    evaluations: how many all calls together have made.
+    """
+
+    def __init__(
+        self, guider: Any, sampler: Any, latent: dict[str, Any], *, largest_batch: int = LARGEST_BATCH
+    ) -> None:
+        self.guider = guider
+        self.sampler = sampler
+        self.latent = host.first_latent(guider.model_patcher, latent)
+        mask = latent.get("noise_mask")
+        self.mask = None if mask is None else mask[:1]
+        # What ddim puts under a mask depends on the first seed of a batch.
+        self.largest_batch = 1 if mask is not None else largest_batch
+        self.evaluations = 0
+        self._batch: int | None = None
+
+    def with_sampler(self, sampler: Any) -> SamplingRun:
+        """The same with another SAMPLER."""
+        mask = {} if self.mask is None else {"noise_mask": self.mask}
+        return SamplingRun(self.guider, sampler, {"samples": self.latent, **mask}, largest_batch=self.largest_batch)
+
+    def __call__(
+        self, sigmas: Tensor, seeds: Sequence[int], *, limit: int | None = None, observe: Observer | None = None
+    ) -> SamplerResult:
+        """See SamplerRun. Raises Cancelled, a BudgetSpent, once the user has cancelled."""
+        meter = _Meter(limit, observe)
+        latents, rest = [], list(seeds)
+        try:
+            while rest:
+                chunk = rest[: self._batch_size()]
+                try:
+                    latents.append(self._sample(sigmas, chunk, meter))
+                except host.OUT_OF_MEMORY:
+                    if len(chunk) == 1:
+                        raise
+                    self._batch = len(chunk) // 2
+                    host.free_memory()
+                else:
+                    rest = rest[len(chunk) :]
+        except BudgetSpent as error:
+            error.evaluations = meter.count
+            raise
+        finally:
+            self.evaluations += meter.count
+        return SamplerResult(torch.cat(latents), meter.count)
+
+    def with_other_randomness(self, sigmas: Tensor, seed: int) -> Tensor:
+        """Latents (1, ...) from the noise of `seed`, where all else that a seed decides is of another one.
+
+        A sampler that draws no random numbers gives the same as with that seed.
+        """
+        meter = _Meter(None, None)
+        try:
+            return self._sample(sigmas, [seed], meter, other=1)
+        finally:
+            self.evaluations += meter.count
+
+    def _sample(self, sigmas: Tensor, seeds: Sequence[int], meter: _Meter, other: int = 0) -> Tensor:
+        noise = torch.cat([host.noise_of_seed(self.latent, seed % SEEDS) for seed in seeds])
+        sampler_seed = (seeds[0] + other) % SEEDS
+        if other:
+            torch.manual_seed(sampler_seed)
+        latent = self.latent.to(noise.dtype).repeat(len(seeds), *(1,) * (self.latent.ndim - 1))
+        metered = _MeteredSampler(self.sampler, meter)
+        try:
+            with torch.no_grad():
+                self.guider.sample(
+                    noise,
+                    latent,
+                    metered,
+                    sigmas.detach().clone(),  # uni_pc writes into what it is given
+                    denoise_mask=self.mask,
+                    disable_pbar=True,
+                    seed=sampler_seed,
+                )
+        except host.CANCELLED as error:
+            host.cancel()  # ComfyUI forgets with the exception that the user has cancelled
+            raise Cancelled from error
+        return metered.output
+
+    def _batch_size(self) -> int:
+        if self._batch is None:
+            model, shape = self.guider.model_patcher, tuple(self.latent.shape)
+            self._batch = host.batch_that_fits(model, shape, self.largest_batch)
+        return self._batch
+
+
+class _Meter:
+    """Counts evaluations, keeps to the limit, and shows each to the observer."""
+
+    def __init__(self, limit: int | None, observe: Observer | None) -> None:
+        self.limit = limit
+        self.observe = observe
+        self.count = 0
+
+    def before(self, batch: int) -> None:
+        if host.is_cancelled():
+            raise Cancelled
+        if self.limit is not None and self.count + batch > self.limit:
+            raise BudgetSpent(f"{self.count} of {self.limit} evaluations are made, and the next batch needs {batch}")
+
+    def after(self, x: Tensor, sigma: Tensor, denoised: Tensor) -> None:
+        self.count += len(x)
+        if self.observe is not None:
+            self.observe(float(sigma.flatten()[0]), x, denoised)
+
+
+class _MeteredSampler:
+    """A SAMPLER in whose place it stands, with a meter between it and the guider; keeps what the sampler puts out."""
+
+    def __init__(self, sampler: Any, meter: _Meter) -> None:
+        self._sampler = sampler
+        self._meter = meter
+        self.output: Tensor
+
+    def sample(self, model_wrap: Any, *arguments: Any, **named: Any) -> Tensor:
+        output = self._sampler.sample(_MeteredGuider(model_wrap, self._meter), *arguments, **named)
+        self.output = output.detach().to("cpu", torch.float32, copy=True)
+        return output
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._sampler, name)
+
+
+class _MeteredGuider:
+    """The guider as a sampler sees it."""
+
+    def __init__(self, guider: Any, meter: _Meter) -> None:
+        self._guider = guider
+        self._meter = meter
+
+    def __call__(self, x: Tensor, sigma: Tensor, *arguments: Any, **named: Any) -> Tensor:
+        self._meter.before(len(x))
+        denoised = self._guider(x, sigma, *arguments, **named)
+        self._meter.after(x, sigma, denoised)
+        return denoised
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._guider, name)

@@ -1,0 +1,271 @@
+"""Calibrate Schedule on a real network in a real ComfyUI in this process."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import subprocess
+import sys
+import textwrap
+from contextlib import contextmanager
+
+import pytest
+import torch
+
+import host_import
+import workbench
+
+host_import.import_host()
+
+import comfy.model_management  # noqa: E402
+import comfy.samplers  # noqa: E402
+import comfy.utils  # noqa: E402
+from comfy_extras import nodes_custom_sampler  # noqa: E402
+
+import galaxies  # noqa: E402
+
+STEPS, SAMPLER = 5, "dpmpp_2m"
+
+
+@pytest.fixture(scope="module")
+def nodes(pack):
+    """The pack's modules, by name."""
+    return lambda name: importlib.import_module(f"{pack.__name__}.nodes.{name}")
+
+
+@pytest.fixture(scope="module")
+def user_folder(nodes, tmp_path_factory):
+    """ComfyUI's user folder of these tests."""
+    paths, folder = nodes("host").folder_paths, tmp_path_factory.mktemp("user")
+    usual = paths.get_user_directory()
+    paths.set_user_directory(str(folder))
+    yield folder
+    paths.set_user_directory(usual)
+
+
+@pytest.fixture(scope="module")
+def model():
+    return galaxies.galaxy_model()
+
+
+@pytest.fixture(scope="module")
+def calibrate(node_classes, model, user_folder):
+    """A function that executes the node with the values given and otherwise quick ones."""
+
+    def run(**values):
+        prompt = galaxies.conditioning()
+        usual = {
+            "steps": STEPS, "cfg": 1.0, "sampler_name": SAMPLER, "budget": "quick", "seed": 0, "remembered": "reuse",
+            "latent_image": galaxies.galaxy_latent(), "model": model, "positive": prompt, "negative": prompt,
+        }  # fmt: skip
+        with torch.inference_mode():
+            return node_classes["HSOCalibrateSchedule"].execute(**{**usual, **values})
+
+    return run
+
+
+@contextmanager
+def evaluations_of(model):
+    """The latents that pass through the network meanwhile, as a list of batches."""
+    passed = []
+    hook = model.model.diffusion_model.register_forward_hook(lambda _m, given, _out: passed.append(len(given[0])))
+    try:
+        yield passed
+    finally:
+        hook.remove()
+
+
+@contextmanager
+def progress(hook):
+    """Call hook(value, total) when the progress bar moves."""
+    comfy.utils.set_progress_bar_global_hook(lambda value, total, _preview, **_: hook(value, total))
+    try:
+        yield
+    finally:
+        comfy.utils.set_progress_bar_global_hook(None)
+
+
+@pytest.fixture(scope="module")
+def first(calibrate, model):
+    """The first calibration: its output, what the progress bar showed, how many evaluations it took."""
+    shown = []
+    with evaluations_of(model) as evaluations, progress(lambda value, total: shown.append((value, total))):
+        output = calibrate()
+    return output, shown, sum(evaluations)
+
+
+def errors(nodes, model, schedules, seeds):
+    """Median RMSE of each schedule to the converged pictures of seeds that the search has not seen."""
+    host, prompt = nodes("host"), galaxies.conditioning()
+    run = nodes("sampling_run").SamplingRun(
+        host.guider(model, prompt, prompt, 1.0), host.sampler(SAMPLER), galaxies.galaxy_latent()
+    )
+    fine = comfy.samplers.calculate_sigmas(model.get_model_object("model_sampling"), "exponential", 60)
+    limit = run.with_sampler(host.sampler("uni_pc"))(fine, seeds).latents
+    return [
+        float((run(sigmas, seeds).latents - limit).square().flatten(1).mean(1).sqrt().median()) for sigmas in schedules
+    ]
+
+
+def test_the_quick_budget_already_beats_every_scheduler_of_the_list(first, nodes, model):
+    output, _, evaluations = first
+    sigmas, report = output.args
+    assert evaluations <= 300
+    assert sigmas.shape == (STEPS + 1,) and sigmas.dtype == torch.float32 and sigmas[-1] == 0
+    assert (sigmas.diff() < 0).all()
+    assert nodes("calibrate_schedule").print_sigmas(sigmas) in report
+    schedules = nodes("measured_sampling").selectable_schedules(model, STEPS, nodes("host").sampler(SAMPLER))
+    calibrated, *others = errors(nodes, model, [sigmas, *schedules.values()], range(1000, 1024))
+    assert calibrated < min(others)
+    (plot,) = output.ui["hso_plot"]
+    assert plot["schedules"][0]["name"] == "calibrated" and len(plot["schedules"]) > 2
+    json.dumps(plot, allow_nan=False)
+
+
+def test_progress_goes_up_to_the_budget(first):
+    _, shown, _ = first
+    values = [value for value, _ in shown]
+    assert values == sorted(values) and len(shown) > 10 and all(value <= total <= 300 for value, total in shown)
+
+
+def test_the_result_is_remembered(first, calibrate, model, user_folder):
+    with evaluations_of(model) as evaluations:
+        again = calibrate()
+    assert not evaluations and torch.equal(again.args[0], first[0].args[0]) and again.args[1] == first[0].args[1]
+    assert list((user_folder / "hso" / "calibrations").iterdir())
+
+
+def test_another_process_finds_the_remembered_result(first, user_folder):
+    program = f"""
+        import asyncio, sys
+        sys.path.insert(0, {str(workbench.REPOSITORY / "tests" / "support")!r})
+        import host_import, workbench
+        host_import.import_host()
+        import folder_paths, torch, nodes, galaxies
+        folder_paths.set_user_directory({str(user_folder)!r})
+        assert asyncio.run(nodes.load_custom_node(str(workbench.REPOSITORY)))
+        model, prompt = galaxies.galaxy_model(), galaxies.conditioning()
+        def fail(*_): raise AssertionError("the network was run")
+        model.model.diffusion_model.register_forward_hook(fail)
+        with torch.inference_mode():
+            output = nodes.NODE_CLASS_MAPPINGS["HSOCalibrateSchedule"].execute(
+                steps={STEPS}, cfg=1.0, sampler_name={SAMPLER!r}, budget="quick", seed=0, remembered="reuse",
+                latent_image=galaxies.galaxy_latent(), model=model, positive=prompt, negative=prompt)
+        print("sigmas", output.args[0].tolist())
+    """
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", textwrap.dedent(program)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONHASHSEED": "7"},
+    )
+    assert f"sigmas {first[0].args[0].tolist()}" in done.stdout, done.stderr[-2000:]
+
+
+@pytest.mark.parametrize("damage", [lambda whole: b"", lambda whole: whole[:-9], lambda whole: b"nonsense" * 99])
+def test_a_damaged_file_is_announced_and_counts_as_none(nodes, user_folder, caplog, damage):
+    store = nodes("calibration_store")
+    result = store.StoredCalibration(torch.tensor([9.0, 1.0, 0.0]), "searched", "A table.", 300, True)
+    store.store("f" * 32, result)
+    kept = store.recall("f" * 32)
+    assert torch.equal(kept.sigmas, result.sigmas) and (kept.report, kept.complete) == (result.report, True)
+    file = store.file_of("f" * 32)
+    file.write_bytes(damage(file.read_bytes()))
+    assert store.recall("f" * 32) is None
+    assert "a remembered calibration cannot be used and is made anew" in caplog.text
+    file.unlink()
+
+
+def test_cancel_keeps_the_best_so_far_and_the_search_can_go_on_from_it(calibrate, model):
+    def cancel(value, total):
+        if value >= 0.6 * total:
+            comfy.model_management.interrupt_current_processing()
+
+    try:
+        interrupted = pytest.raises(comfy.model_management.InterruptProcessingException)
+        with progress(cancel), evaluations_of(model) as evaluations, interrupted:
+            calibrate(seed=7)
+        assert 150 < sum(evaluations) < 300
+        assert not comfy.model_management.processing_interrupted()
+    finally:
+        comfy.model_management.interrupt_current_processing(False)
+    with evaluations_of(model) as evaluations:
+        sigmas, report = calibrate(seed=7).args
+    assert not evaluations and "The search was cancelled after" in report
+    with evaluations_of(model) as evaluations:
+        continued, report = calibrate(seed=7, remembered="search again").args
+    assert sum(evaluations) > 200 and "cancelled" not in report and len(continued) == len(sigmas)
+
+
+def test_a_cancellation_before_anything_is_measured_keeps_nothing(calibrate, model, user_folder):
+    before = set((user_folder / "hso" / "calibrations").glob("*"))
+
+    def cancel(*_):
+        comfy.model_management.interrupt_current_processing()
+
+    hook = model.model.diffusion_model.register_forward_hook(cancel)
+    try:
+        with pytest.raises(comfy.model_management.InterruptProcessingException):
+            calibrate(seed=8)
+    finally:
+        hook.remove()
+        comfy.model_management.interrupt_current_processing(False)
+    assert set((user_folder / "hso" / "calibrations").glob("*")) == before
+
+
+def test_a_guider_and_a_sampler_with_options_take_the_place_of_the_widgets(calibrate, model):
+    guider = nodes_custom_sampler.BasicGuider.execute(model, galaxies.conditioning()).args[0]
+    sampler = comfy.samplers.ksampler("lms", {"order": 2})
+    widgets = {"model": None, "positive": None, "negative": None, "sampler_name": "euler_ancestral"}
+    with evaluations_of(model) as evaluations:
+        sigmas, report = calibrate(guider=guider, sampler=sampler, **widgets).args
+    assert len(sigmas) == STEPS + 1 and "lms, 5 steps" in report and sum(evaluations) <= 300
+
+
+def test_the_guidance_that_is_calibrated_is_the_users(first, calibrate, model):
+    guided, _ = calibrate(model=galaxies.guided(model), cfg=3.0).args
+    assert not torch.equal(first[0].args[0], guided)
+
+
+def test_a_budget_that_measures_nothing_is_refused(calibrate, nodes, monkeypatch):
+    monkeypatch.setitem(nodes("calibrate_schedule").BUDGETS, "quick", 100)
+    with pytest.raises(ValueError, match="a budget of 100 evaluations is too small for 99 steps; choose a larger one"):
+        calibrate(steps=99, sampler_name="heun")
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"sampler_name": "dpmpp_2m_sde"}, "the sampler dpmpp_2m_sde adds random noise in its steps"),
+        ({"sampler_name": "dpm_fast"}, "the sampler dpm_fast chooses its own steps"),
+        ({"model": None}, "model must be connected, or a guider in place of all three"),
+        ({"positive": None, "negative": None}, "positive and negative must be connected"),
+    ],
+)
+def test_what_cannot_be_calibrated_is_refused_in_one_sentence(calibrate, model, values, message):
+    refused = pytest.raises(ValueError, match=f"^Calibrate Schedule .HSO.: {message}")
+    with evaluations_of(model) as evaluations, refused:
+        calibrate(**values)
+    assert not evaluations
+
+
+def test_a_distilled_model_is_announced(nodes, model):
+    from comfy_extras import nodes_model_advanced
+
+    patched = model.clone()
+    patched.add_object_patch("model_sampling", nodes_model_advanced.ModelSamplingDiscreteDistilled())
+    warning = nodes("measured_sampling").distilled_warning
+    assert "distilled" in warning(patched) and warning(model) == ""
+
+
+@pytest.mark.parametrize("sampler", ["dpmpp_2m", "uni_pc"])
+def test_the_schedules_to_choose_from_are_those_of_the_lists(nodes, model, sampler):
+    host = nodes("host")
+    found = nodes("measured_sampling").selectable_schedules(model, 6, host.sampler(sampler))
+    assert {"hso", "karras", "exponential", "simple", "beta", "normal"} <= set(found)
+    assert all(len(sigmas) == 7 and sigmas[-1] == 0 and (sigmas.diff() < 0).all() for sigmas in found.values())
+    assert ("karras (KSampler)" in found) == (sampler == "uni_pc")
+    if sampler == "uni_pc":
+        expected = comfy.samplers.KSampler(model, 6, "cpu", sampler, "karras", 1.0).sigmas
+        assert torch.equal(found["karras (KSampler)"], expected)

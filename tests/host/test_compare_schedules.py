@@ -1,0 +1,88 @@
+"""Compare Schedules on a real network in a real ComfyUI in this process."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+import host_import
+
+host_import.import_host()
+
+import comfy.samplers  # noqa: E402
+
+import galaxies  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def model():
+    return galaxies.galaxy_model()
+
+
+@pytest.fixture
+def compare(node_classes, model):
+    """A function that executes the node with the values given and otherwise usual ones; its outputs."""
+
+    def run(**values):
+        prompt = galaxies.conditioning()
+        usual = {
+            "steps": 5, "cfg": 1.0, "sampler_name": "dpmpp_2m", "schedulers": "hso, karras, simple", "pictures": 3,
+            "seed": 0, "theme": "dark", "latent_image": galaxies.galaxy_latent(), "model": model, "positive": prompt,
+            "negative": prompt,
+        }  # fmt: skip
+        with torch.inference_mode():
+            return node_classes["HSOCompareSchedules"].execute(**{**usual, **values}).args
+
+    return run
+
+
+def rows_of(table: str) -> dict[str, list[float]]:
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines() if line[:1] == "|"]
+    return {name: [float(value) for value in values] for name, *values in cells[2:]}
+
+
+def test_the_table_ranks_by_the_distance_to_the_converged_picture(compare, model):
+    fine = comfy.samplers.calculate_sigmas(model.get_model_object("model_sampling"), "karras", 40)
+    table, ranking, pictures, best = compare(schedule_2=fine)
+    rows = rows_of(table)
+    means = [values[0] for values in rows.values()]
+    assert list(rows)[0] == "schedule_2" and set(rows) == {"schedule_2", "hso", "karras", "simple"}
+    assert means == sorted(means) and means[0] < 0.01 < 0.05 < means[1]
+    assert torch.equal(best, fine)
+    for mean, median, worst, seconds, evaluations in rows.values():
+        assert 0 < median <= worst and mean <= worst and seconds > 0 and evaluations in (5, 40)
+    for image in (ranking, pictures):
+        assert image.ndim == 4 and image.shape[0] == 1 and image.shape[-1] == 3 and 0 <= image.min() < image.max() <= 1
+    assert pictures.shape[1] > 5 * 128, "a row for the converged pictures and one for each schedule"
+
+
+def test_all_are_compared_on_request_and_names_may_be_connected_too(compare):
+    rows = rows_of(compare(schedulers="all", pictures=1, more=[("mine", torch.tensor([100.0, 5, 1, 0]))])[0])
+    assert {"mine", "hso", "karras", "exponential", "simple", "normal", "beta"} < set(rows)
+    assert rows["mine"][4] == 3
+
+
+class Decoder:
+    """Decodes as a VAE does: pixels from latents, channels last."""
+
+    def decode(self, latents: torch.Tensor) -> torch.Tensor:
+        return latents.movedim(1, -1).expand(-1, -1, -1, 3).repeat_interleave(8, 1).repeat_interleave(8, 2) / 8
+
+
+def test_a_vae_decodes_the_pictures(compare):
+    assert compare(pictures=2, vae=Decoder())[2].shape == (1, 40 + 8 + 4 * (256 + 8), 230 + 8 + 2 * (256 + 8), 3)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"schedulers": "karras, kerras"}, "schedulers: there is no 'kerras' for this model .* choose from simple, "),
+        ({"schedulers": " "}, "there is nothing to compare; name schedulers, or connect schedules"),
+        ({"schedule_1": torch.tensor([3.0, 4.0, 0.0])}, "schedule_1: value 2 .4. is not below value 1"),
+        ({"schedule_1": torch.tensor([700.0, 4.0, 0.0])}, "schedule_1: the schedule starts at sigma 700"),
+        ({"sampler_name": "euler_ancestral"}, "the sampler euler_ancestral adds random noise"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused(compare, values, message):
+    with pytest.raises(ValueError, match=f"^Compare Schedules .HSO.: {message}"):
+        compare(**values)

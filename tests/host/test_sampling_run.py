@@ -1,0 +1,327 @@
+"""The sampler run of the calibration, on a real network through a real ComfyUI in this process."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+import torch
+
+import host_import
+from hso_core.calibration.run import BudgetSpent
+
+host_import.import_host()
+
+import comfy.model_management  # noqa: E402
+import comfy.samplers  # noqa: E402
+import nodes as core_nodes  # noqa: E402
+from comfy.patcher_extension import CallbacksMP  # noqa: E402
+from comfy_extras import nodes_custom_sampler  # noqa: E402
+
+import galaxies  # noqa: E402
+
+CFG = 2.0
+
+
+@pytest.fixture(scope="module")
+def nodes(pack):
+    """The pack's modules, by name."""
+    import importlib
+
+    return lambda name: importlib.import_module(f"{pack.__name__}.nodes.{name}")
+
+
+@pytest.fixture(scope="module")
+def budget_spent(pack):
+    """The pack's own class: the tests' hso_core is another import of the same files."""
+    return sys.modules[f"{pack.__name__}.hso_core.calibration.run"].BudgetSpent
+
+
+@pytest.fixture(scope="module")
+def model():
+    return galaxies.guided(galaxies.galaxy_model())
+
+
+@pytest.fixture
+def open_run(nodes, model):
+    """A function that makes a run of a sampler (a name or a SAMPLER) with both halves of the guidance."""
+
+    def make(sampler="dpmpp_2m", model=model, latent=None, **options):
+        host, prompt = nodes("host"), galaxies.conditioning()
+        chosen = host.sampler(sampler) if isinstance(sampler, str) else sampler
+        latent = latent or galaxies.galaxy_latent()
+        return nodes("sampling_run").SamplingRun(host.guider(model, prompt, prompt, CFG), chosen, latent, **options)
+
+    return make
+
+
+def schedule(model, steps: int, name: str = "karras") -> torch.Tensor:
+    return comfy.samplers.calculate_sigmas(model.get_model_object("model_sampling"), name, steps)
+
+
+def rmse(a: torch.Tensor, b: torch.Tensor) -> float:
+    return float((a - b).square().mean().sqrt())
+
+
+@pytest.mark.parametrize("sampler", ["euler", "dpmpp_2m", "lms", "euler_cfg_pp"])
+def test_a_seed_gives_what_ksampler_gives_however_it_is_batched(open_run, model, sampler):
+    prompt, sigmas = galaxies.conditioning(), schedule(model, 5)
+    together = open_run(sampler)(sigmas, [3, 2**64 - 1, 11]).latents
+    for seed, latents in zip([3, 2**64 - 1, 11], together, strict=True):
+        (expected,) = core_nodes.common_ksampler(
+            model, seed, 5, CFG, sampler, "karras", prompt, prompt, galaxies.galaxy_latent()
+        )
+        torch.testing.assert_close(latents[None], expected["samples"], rtol=1e-4, atol=1e-5)
+    assert torch.equal(
+        open_run(sampler, largest_batch=1)(sigmas, [11]).latents, open_run(sampler)(sigmas, [11]).latents
+    )
+
+
+def test_a_guider_of_core_gives_what_its_own_sampling_gives(nodes, model):
+    guider = nodes_custom_sampler.BasicGuider.execute(model, galaxies.conditioning()).args[0]
+    sampler = comfy.samplers.sampler_object("uni_pc")
+    sigmas = schedule(model, 6, "simple")
+    latent = galaxies.galaxy_latent()
+    run = nodes("sampling_run").SamplingRun(guider, sampler, latent)
+    noise = nodes_custom_sampler.RandomNoise.execute(5).args[0]
+    expected = nodes_custom_sampler.SamplerCustomAdvanced.execute(noise, guider, sampler, sigmas.clone(), latent).args[
+        0
+    ]
+    assert torch.equal(run(sigmas, [5]).latents, expected["samples"])
+    assert sigmas[-1] == 0, "uni_pc wrote into the schedule that it was given"
+
+
+def test_evaluations_are_counted_and_never_exceed_the_limit(open_run, model, budget_spent):
+    passed = []
+    network = model.model.diffusion_model
+    hook = network.register_forward_hook(lambda _module, arguments, _output: passed.append(len(arguments[0])))
+    try:
+        result = open_run("heun")(schedule(model, 4), [1, 2, 3], limit=3 * 7)
+        assert result.evaluations == 3 * 7  # the last step of heun is one of euler
+        assert sum(passed) == 2 * 3 * 7, "a positive and a negative half count as one"
+        passed.clear()
+        run = open_run("heun")
+        with pytest.raises(budget_spent, match="18 of 20 evaluations are made, and the next batch needs 3"):
+            run(schedule(model, 4), [1, 2, 3], limit=20)
+        assert sum(passed) == 2 * 18 and run.evaluations == 18
+    finally:
+        hook.remove()
+    assert issubclass(BudgetSpent, Exception)
+
+
+def test_the_observer_sees_every_evaluation(open_run, model):
+    seen = []
+    sigmas = schedule(model, 3)
+    result = open_run("euler")(sigmas, [4], observe=lambda sigma, x, denoised: seen.append((sigma, x, denoised)))
+    assert [sigma for sigma, _, _ in seen] == pytest.approx(sigmas[:-1].tolist())
+    torch.testing.assert_close(result.latents, seen[-1][2])  # the last step of euler goes to what was denoised
+    assert rmse(seen[0][1], seen[0][2]) > 100  # x at sigma 148
+
+
+def test_the_model_is_loaded_once_for_many_runs(open_run):
+    model = galaxies.galaxy_model()
+    loads = []
+    model.add_callback(CallbacksMP.ON_LOAD, lambda *_: loads.append(1))
+    run = open_run("euler", model)
+    for _ in range(5):
+        run(schedule(model, 2), [1, 2])
+    assert len(loads) == 1
+
+
+def test_a_batch_that_does_not_fit_is_halved(open_run, nodes, model):
+    sizes = []
+
+    def predict(apply, arguments):
+        sizes.append(len(arguments["input"]))
+        if sizes[-1] > 2:
+            raise nodes("host").OUT_OF_MEMORY
+        return apply(arguments["input"], arguments["timestep"], **arguments["c"])
+
+    small = model.clone()
+    small.set_model_unet_function_wrapper(predict)
+    small.model_options["disable_cfg1_optimization"] = False
+    seeds = list(range(5))
+    result = open_run("euler", small)(schedule(model, 2), seeds, limit=10)
+    assert result.evaluations == 10 and result.latents.shape == (5, 1, 32, 32) and max(sizes[-4:]) <= 2
+    plain = galaxies.galaxy_model()
+    torch.testing.assert_close(result.latents, open_run("euler", plain)(schedule(model, 2), seeds).latents)
+
+
+def test_a_cancellation_ends_the_run_and_is_still_comfyuis_to_see(open_run, nodes, model):
+    calls = []
+
+    def cancel_at_the_third(*_):
+        calls.append(1)
+        if len(calls) == 3:
+            comfy.model_management.interrupt_current_processing()
+
+    run = open_run("euler")
+    try:
+        with pytest.raises(nodes("sampling_run").Cancelled):
+            run(schedule(model, 8), [1], observe=cancel_at_the_third)
+        assert len(calls) == 3 and run.evaluations == 3
+        with pytest.raises(comfy.model_management.InterruptProcessingException):
+            nodes("host").stop_if_cancelled()
+    finally:
+        comfy.model_management.interrupt_current_processing(False)
+
+
+def test_a_mask_is_kept(open_run, model):
+    latent = {"samples": torch.full((1, 1, 32, 32), 2.0), "noise_mask": torch.zeros(1, 1, 32, 32)}
+    latent["noise_mask"][..., 16:] = 1
+    result = open_run("euler", latent=latent)(schedule(model, 4), [1, 2]).latents
+    torch.testing.assert_close(result[..., :8], torch.full((2, 1, 32, 8), 2.0), rtol=0, atol=0.2)
+    assert result[..., 20:].std() > 0.1
+
+
+@pytest.fixture(scope="module")
+def limit(nodes, model):
+    """The converged latents of the seeds 1 and 2."""
+    host, prompt = nodes("host"), galaxies.conditioning()
+    sampler = host.sampler(nodes("sampler_traits").REFERENCE)
+    run = nodes("sampling_run").SamplingRun(host.guider(model, prompt, prompt, CFG), sampler, galaxies.galaxy_latent())
+    return run(schedule(model, 80, "exponential"), [1, 2]).latents
+
+
+@pytest.mark.filterwarnings("ignore:Should have t", "ignore:To copy construct", "ignore:__array_wrap__ must accept")
+@pytest.mark.parametrize("name", comfy.samplers.SAMPLER_NAMES)
+def test_the_lists_of_samplers_say_what_each_sampler_does(open_run, nodes, model, limit, name):
+    traits, sigmas = nodes("sampler_traits"), schedule(model, 5)
+    run = open_run(name)
+    assert traits.name_of(run.sampler) == ("euler" if name == "ddim" else name)
+    once, again = run(sigmas, [3]).latents, run.with_other_randomness(sigmas, 3)
+    assert torch.allclose(once, again, atol=1e-5) == (name not in traits.RANDOM)
+    moved = sigmas.clone()
+    moved[2:4] *= 0.8
+    assert torch.allclose(once, run(moved, [3]).latents, atol=1e-3) == (name in traits.OWN_STEPS)
+    if name in traits.RANDOM:
+        assert traits.RANDOM[name] in traits.CONVERGE_TO_THE_FLOW | traits.CONVERGE_ELSEWHERE
+    elif name not in traits.OWN_STEPS:
+        distance = rmse(run(schedule(model, 40, "exponential"), [1, 2]).latents, limit)
+        assert (distance < 0.1) == (name in traits.CONVERGE_TO_THE_FLOW), distance
+        assert (distance > 0.3) == (name in traits.CONVERGE_ELSEWHERE), distance
+
+
+def own_steps(model, x, sigmas, extra_args, callback, disable):
+    """A sampler of somebody who does not look at the schedule."""
+    return model(x, sigmas[0] * x.new_ones(len(x)), **extra_args)
+
+
+@pytest.mark.parametrize(
+    ("sampler", "refusal"),
+    [
+        ("euler", None),
+        ("dpm_adaptive", "the sampler dpm_adaptive chooses its own steps and ignores every schedule"),
+        ("euler_ancestral", "the sampler euler_ancestral adds random noise .* for example euler$"),
+        (("euler_ancestral", {"eta": 0.0}), None),
+        (("euler_ancestral", {"eta": 0.4}), "the sampler euler_ancestral adds random noise"),
+        (("dpmpp_2m_sde", {"eta": 0.0, "solver_type": "midpoint"}), None),
+        (("euler", {"s_churn": 0.5}), "the sampler euler adds random noise"),
+        (("sa_solver", {"tau_func": lambda _sigma: 0.0}), None),
+        (("lms", {"order": 2}), None),
+        (own_steps, "the sampler own_steps gives the same picture whatever the schedule"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:Should have t:UserWarning")
+def test_samplers_that_cannot_be_calibrated_are_refused(open_run, nodes, sampler, refusal):
+    if isinstance(sampler, tuple):
+        sampler = comfy.samplers.ksampler(*sampler)
+    elif callable(sampler):
+        sampler = comfy.samplers.KSAMPLER(sampler)
+    run = open_run(sampler)
+    check = nodes("sampler_traits").check_sampler
+    if refusal is None:
+        check(run)
+        assert run.evaluations <= 3 * 4
+    else:
+        with pytest.raises(ValueError, match=refusal):
+            check(run)
+
+
+def test_a_sampler_with_a_limit_of_its_own_is_its_own_reference(open_run, nodes):
+    traits = nodes("sampler_traits")
+    assert traits.name_of(traits.reference_for(open_run("uni_pc")).sampler) == traits.REFERENCE
+    run = open_run("euler_cfg_pp")
+    assert traits.reference_for(run) is run
+
+
+def lora(model, strength: float):
+    """The MODEL with a patch of one weight, as a LoRA makes them."""
+    patched = model.clone()
+    key = next(name for name in model.model.state_dict() if name.endswith("embed.weight"))
+    difference = torch.linspace(-1, 1, model.model.state_dict()[key].numel()).view_as(model.model.state_dict()[key])
+    assert patched.add_patches({key: ("diff", (difference,))}, strength)
+    return patched
+
+
+def test_a_patched_weight_is_sampled_and_named(open_run, nodes, model):
+    fingerprint = nodes("model_fingerprint").fingerprint
+    sigmas, patched = schedule(model, 3), lora(model, 0.01)
+    names = {fingerprint(variant) for variant in (model, patched, lora(model, 0.02))}
+    assert len(names) == 3
+    changed = open_run("euler", patched)(sigmas, [1]).latents  # now the patched weights lie in the network
+    assert fingerprint(patched) in names and fingerprint(lora(model, 0.01)) == fingerprint(patched)
+    assert {fingerprint(model), fingerprint(lora(model, 0.02))} < names
+    assert rmse(changed, open_run("euler")(sigmas, [1]).latents) > 1e-4
+
+
+def test_whatever_changes_the_picture_changes_the_fingerprint(nodes, model):
+    from comfy_extras import nodes_model_advanced
+
+    fingerprint, host = nodes("model_fingerprint").fingerprint, nodes("host")
+    prompt, other = galaxies.conditioning(), [[torch.ones(1, 1, 8), {"pooled_output": torch.zeros(1, 8)}]]
+    (shifted,) = nodes_model_advanced.ModelSamplingContinuousEDM().patch(model, "eps", 100.0, 0.1)
+    (less,) = nodes_model_advanced.ModelSamplingContinuousEDM().patch(model, "eps", 100.0, 0.2)
+    variants = [
+        host.guider(model, prompt, prompt, 2.0),
+        host.guider(model, prompt, prompt, 2.5),
+        host.guider(model, other, prompt, 2.0),
+        host.guider(model, prompt, other, 2.0),
+        host.guider(shifted, prompt, prompt, 2.0),
+        host.guider(less, prompt, prompt, 2.0),
+        host.guider(galaxies.guided(galaxies.galaxy_model(), 0.2), prompt, prompt, 2.0),
+        host.guider(galaxies.galaxy_model(), prompt, prompt, 2.0),
+        nodes_custom_sampler.BasicGuider.execute(model, prompt).args[0],
+        comfy.samplers.ksampler("lms", {"order": 2}),
+        comfy.samplers.ksampler("lms", {"order": 3}),
+        comfy.samplers.sampler_object("euler"),
+        comfy.samplers.sampler_object("uni_pc"),
+    ]
+    names = [fingerprint(variant) for variant in variants]
+    assert len(set(names)) == len(names)
+    assert fingerprint(host.guider(model, galaxies.conditioning(), galaxies.conditioning(), 2.0)) == fingerprint(
+        host.guider(model, galaxies.conditioning(), galaxies.conditioning(), 2.0)
+    )
+
+
+class Adapter(torch.nn.Module):
+    """The network of a T2I adapter, as small as can be."""
+
+    unshuffle_amount = 8
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.tensor(0.5))
+
+    def forward(self, picture: torch.Tensor) -> dict[str, list[torch.Tensor]]:
+        return {"input": [self.weight * picture]}
+
+
+def test_a_control_counts_by_its_picture_and_strength_and_not_by_what_a_run_leaves_in_it(nodes, model):
+    import comfy.controlnet
+
+    fingerprint, host = nodes("model_fingerprint").fingerprint, nodes("host")
+
+    def guider(strength: float, shade: float):
+        control = comfy.controlnet.T2IAdapter(Adapter(), 3, 8, "nearest-exact")
+        control.set_cond_hint(torch.full((1, 3, 256, 256), shade), strength)
+        ((context, extra),) = galaxies.conditioning()
+        return host.guider(model, [[context, {**extra, "control": control}]], galaxies.conditioning(), CFG)
+
+    first = guider(1.0, 0.5)
+    name = fingerprint(first)
+    run = nodes("sampling_run").SamplingRun(first, host.sampler("euler"), galaxies.galaxy_latent())
+    together = run(schedule(model, 2), [1, 2]).latents
+    torch.testing.assert_close(run(schedule(model, 2), [2]).latents, together[1:])
+    assert fingerprint(first) == name == fingerprint(guider(1.0, 0.5))
+    assert len({name, fingerprint(guider(0.5, 0.5)), fingerprint(guider(1.0, 0.25))}) == 3
