@@ -1,60 +1,71 @@
-"""A picture of the galaxies workflow after it ran in the browser: docs/workflow.png.
+"""The pictures of ComfyUI's page in docs/: the galaxies workflow after a run, and the editor.
 
-    PYTHON -P benchmarks/screenshot.py [--chromium /usr/bin/chromium]
+    .venv/bin/python -P benchmarks/screenshot.py
 
-PYTHON needs playwright (which is no part of the project's .venv): the server runs with .venv all the same.
+It needs what the browser tests need, which `python3 dev.py setup` installs.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from pathlib import Path
 
-from playwright.sync_api import Page, sync_playwright
-
 REPOSITORY = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPOSITORY / "tests" / "support"))
 
+import demo_prompts  # noqa: E402
 import workbench  # noqa: E402
+from comfy_page import ComfyPage, browser  # noqa: E402
 from comfy_server import ComfyServer  # noqa: E402
 
 WORKFLOW = REPOSITORY / "demo" / "example_workflows" / "galaxies.json"
-PICTURE = REPOSITORY / "docs" / "workflow.png"
-PAGE = {"width": 1500, "height": 1300}
-CLIP = {"x": 80, "y": 190, "width": 1400, "height": 780}  # of the page: the canvas between its menus and buttons
-SCALE, LEFT, TOP = 0.82, 20, 8  # of the workflow: its size, and what lies in the corner of the picture
-VENV_PYTHON = REPOSITORY / ".venv" / "bin" / "python"
-READY = "() => !!(window.app?.extensionManager && window.LiteGraph?.registered_node_types['HSOKSampler'])"
+DOCS = REPOSITORY / "docs"
+LEFT, TOP = 90, 210  # of the canvas between the page's menus
+HIDDEN = {"Comfy.Minimap.Visible": False, "Comfy.Graph.CanvasInfo": False, "Comfy.Graph.CanvasMenu": False}
 
 
-def photograph(page: Page, server: ComfyServer) -> None:
-    page.goto(server.url)
-    page.wait_for_function(READY)
-    page.evaluate("async workflow => { await app.loadGraphData(workflow) }", json.loads(WORKFLOW.read_text("utf-8")))
-    page.evaluate("() => app.queuePrompt(0)")
-    page.wait_for_function("() => app.graph.nodes.some(node => node.type === 'SaveImage' && node.imgs?.length)")
-    offset = [CLIP["x"] / SCALE - LEFT, CLIP["y"] / SCALE - TOP]
-    page.evaluate(
-        "view => { Object.assign(app.canvas.ds, view); app.canvas.setDirty(true, true) }",
-        {"scale": SCALE, "offset": offset},
+def galaxies(page: ComfyPage) -> None:
+    page.open_workflow(json.loads(WORKFLOW.read_text("utf-8")))
+    page.run()
+    page.page.wait_for_function("() => app.graph.nodes.some(node => node.type === 'SaveImage' && node.imgs?.length)")
+    page.look_at("Note", 0.7, LEFT, TOP + 40)
+    page.page.wait_for_timeout(1000)  # the pictures are decoded, the canvas is drawn
+    page.picture(DOCS / "workflow.png", {"x": LEFT - 20, "y": TOP, "width": 1390, "height": 690})
+
+
+def editor(page: ComfyPage) -> None:
+    """A found schedule, taken over and changed by hand."""
+    page.build(
+        {
+            "model": demo_prompts.node("HSODemoModel"),
+            "found": demo_prompts.optimize_schedule(6),
+            "sigmas": demo_prompts.custom_sigmas(sigmas=["found", 0], model=["model", 0]),
+            "show": demo_prompts.show_text("sigmas", 1),
+        },
+        {"model": (0, -200), "found": (0, 0), "sigmas": (450, 0), "show": (1200, 900)},
     )
-    page.wait_for_timeout(2000)  # the pictures are decoded, the canvas is drawn
-    page.screenshot(path=PICTURE, clip=CLIP)
+    page.run()
+    page.part("hso-take").click()
+    page.look_at("HSOOptimizeSchedule", 1.0, LEFT, TOP + 50)
+    handle = page.part("hso-editor").locator("[data-step='3']")
+    handle.focus()
+    for _ in range(5):
+        page.page.keyboard.press("ArrowDown")
+    page.page.evaluate("() => app.canvas.deselectAll()")
+    page.page.wait_for_timeout(500)
+    page.picture(DOCS / "editor.png", {"x": LEFT - 20, "y": TOP, "width": 890, "height": 560})
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--chromium", default="/usr/bin/chromium")
-    options = parser.parse_args()
     weights = {workbench.WEIGHTS_VARIABLE: str(workbench.demo_weights())}
-    with ComfyServer(workbench.node_packs(), environment=weights, python=VENV_PYTHON) as server, sync_playwright() as p:
-        server.post("/settings", {"Comfy.TutorialCompleted": True, "Comfy.VueNodes.Enabled": False})
-        browser = p.chromium.launch(executable_path=options.chromium, args=["--no-sandbox"])
-        photograph(browser.new_page(viewport=PAGE), server)
-        browser.close()
-    print(f"Wrote {PICTURE} ({PICTURE.stat().st_size / 1024:.0f} kB).")
+    with browser() as chromium, ComfyServer(workbench.node_packs(), environment=weights) as server:
+        page = ComfyPage(chromium, server, "classic", size=(1500, 1050), settings=HIDDEN)
+        galaxies(page)
+        editor(page)
+        page.close()
+    for picture in (DOCS / "workflow.png", DOCS / "editor.png"):
+        print(f"Wrote {picture} ({picture.stat().st_size / 1024:.0f} kB).")
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from ..hso_core.sigmas import (
     resample_sigmas,
 )
 from . import host
+from .plot_data import plot_ui
 
 logger = logging.getLogger(__name__)
 
@@ -32,8 +33,8 @@ class CustomSigmas(io.ComfyNode):
             node_id="HSOCustomSigmas",
             display_name=NAME,
             category="sampling/custom_sampling/sigmas",
-            description="A schedule that you type or paste. It is saved in the workflow, so everybody who opens the "
-            "workflow samples with exactly these values.",
+            description="A schedule that you draw, type or paste. It is saved in the workflow, so everybody who opens "
+            "the workflow samples with exactly these values.",
             search_aliases=["hso", "manual sigmas", "sigmas from text", "schedule"],
             inputs=[
                 io.String.Input(
@@ -76,6 +77,7 @@ class CustomSigmas(io.ComfyNode):
                 ),
                 io.String.Output("sigmas_text", display_name="text", tooltip="The same values, ready to be pasted."),
             ],
+            has_intermediate_output=True,  # newer hosts then send the plot again when the result comes from the cache
         )
 
     @classmethod
@@ -112,8 +114,14 @@ class CustomSigmas(io.ComfyNode):
             if steps:
                 result = resample_sigmas(result, steps, resampling)
             odd = host.check_schedule(result, model) if model is not None else None
-        if odd:
-            logger.warning("%s: %s", NAME, odd)
+        warnings = [odd] if odd else []
         if float(result[-1]) > 0:
-            logger.warning("%s: ends at %g, not at 0: noise will be left.", NAME, float(result[-1]))
-        return io.NodeOutput(host.sigmas_output(result), print_sigmas(result))
+            warnings.append(f"ends at {float(result[-1]):g}, not at 0: noise will be left.")
+        for warning in warnings:
+            logger.warning("%s: %s", NAME, warning)
+        ui = plot_ui(
+            [("text" if text.strip() else "connected", result)],
+            noise=host.readable_noise_schedule(model) if model is not None else None,
+            note=" ".join(warnings),
+        )
+        return io.NodeOutput(host.sigmas_output(result), print_sigmas(result), ui=ui)

@@ -6,10 +6,11 @@ from typing import Any
 
 from comfy_api.v0_0_2 import io
 
-from ..hso_core import MAX_STEPS, Settings, optimize_schedule
+from ..hso_core import MAX_STEPS, Schedule, Settings, optimize_schedule
 from ..hso_core.optimizer import BACKENDS, DEVICES
 from ..hso_core.problem import MAPPINGS, STARTS
 from . import host
+from .plot_data import comparison_schedules, plot_ui
 
 NAME = "HSO Optimize Schedule"
 DEFAULT = Settings()
@@ -94,6 +95,7 @@ class OptimizeSchedule(io.ComfyNode):
                     display_name="report", tooltip="What was found, and the sigmas as text for Custom Sigmas (HSO)."
                 ),
             ],
+            has_intermediate_output=True,  # newer hosts then send the plot again when the result comes from the cache
         )
 
     @classmethod
@@ -108,15 +110,42 @@ class OptimizeSchedule(io.ComfyNode):
         **advanced: Any,
     ) -> io.NodeOutput:
         with host.named_errors(NAME):
+            noise = host.noise_schedule(model)
             schedule = optimize_schedule(
-                host.noise_schedule(model),
+                noise,
                 steps,
                 Settings(denoise=denoise, start=start, **_named_as_settings(advanced)),
                 backend,
                 device,
                 host.progress_bar(),
             )
-        return io.NodeOutput(host.sigmas_output(schedule.to_tensor()), schedule.summary())
+        sigmas = schedule.to_tensor()
+        ui = plot_ui(
+            [("hso", sigmas), *comparison_schedules(model, steps, denoise)],
+            noise=noise,
+            facts=_facts(schedule),
+            note=_spacing_note(schedule),
+        )
+        return io.NodeOutput(host.sigmas_output(sigmas), schedule.summary(), ui=ui)
+
+
+def _facts(schedule: Schedule) -> list[tuple[str, str]]:
+    last_above_zero = min(sigma for sigma in schedule.sigmas if sigma > 0)
+    return [
+        ("start", f"{schedule.sigmas[0]:.4g}"),
+        ("last above 0", f"{last_above_zero:.4g}"),
+        ("error J", f"{schedule.objective:.4g}"),
+        ("search", f"{schedule.elapsed_ms:.0f} ms"),
+    ]
+
+
+def _spacing_note(schedule: Schedule) -> str:
+    if schedule.spacing_met:
+        return ""
+    return (
+        f"Some steps lie closer than {schedule.d_min:.3f} in t, the paper's least distance; "
+        "no schedule that was found keeps it."
+    )
 
 
 def _named_as_settings(widgets: dict[str, Any]) -> dict[str, Any]:

@@ -2,12 +2,22 @@
 // options, but fold a widget away ("Show Advanced" in the node's menu) only when the widget itself says so.
 import { app } from "../../scripts/app.js";
 
+const ROW_GAP = 4; // that the classic canvas adds to every widget's height
+
 app.registerExtension({
   name: "hso.advancedWidgets",
-  nodeCreated(node) {
+  nodeCreated(/** @type {any} */ node) {
     if (!node.comfyClass?.startsWith("HSO")) return;
-    for (const widget of node.widgets ?? []) {
-      if (widget.options?.advanced) widget.advanced = true;
+    const folded = (node.widgets ?? []).filter((/** @type {any} */ widget) => widget.options?.advanced);
+    if (!folded.length) return;
+    for (const widget of folded) {
+      widget.advanced = true;
+      // Without this the classic canvas keeps the room of what it does not show.
+      widget.computeSize = (/** @type {number} */ width) => [
+        width ?? 0,
+        node.showAdvanced ? window.LiteGraph.NODE_WIDGET_HEIGHT : -ROW_GAP,
+      ];
     }
+    node.setSize(node.computeSize()); // it was measured with all of them
   },
 });

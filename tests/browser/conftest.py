@@ -1,0 +1,52 @@
+"""A real ComfyUI page in a real browser: two versions of the page, each with both of its ways to draw nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+import workbench
+from comfy_page import FRONTENDS, RENDERERS, ComfyPage, browser
+from comfy_server import ComfyServer
+
+ARTIFACTS = workbench.REPOSITORY / "tests" / "artifacts" / "browser"
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[object]:
+    with browser() as running:
+        yield running
+
+
+@pytest.fixture(scope="session", params=list(FRONTENDS))
+def page_server(request: pytest.FixtureRequest) -> Iterator[tuple[str, ComfyServer]]:
+    """A version of the page, and a server that serves it."""
+    root = FRONTENDS[request.param]
+    with ComfyServer(
+        workbench.node_packs(),
+        extra_arguments=["--front-end-root", str(root)] if root else [],
+        environment={workbench.WEIGHTS_VARIABLE: str(workbench.demo_weights()), "OMP_NUM_THREADS": "1"},
+    ) as running:
+        yield request.param, running
+
+
+@pytest.fixture(scope="session", params=RENDERERS)
+def page_of_session(
+    request: pytest.FixtureRequest, page_server: tuple[str, ComfyServer], chromium: object
+) -> Iterator[ComfyPage]:
+    version, server = page_server
+    page = ComfyPage(chromium, server, request.param)
+    if FRONTENDS[version]:  # the other one is the host's own, whatever HSO_COMFYUI names
+        assert page.page.evaluate("() => window.__COMFYUI_FRONTEND_VERSION__") == version
+    yield page
+    page.close()
+
+
+@pytest.fixture
+def comfy(request: pytest.FixtureRequest, page_of_session: ComfyPage) -> Iterator[ComfyPage]:
+    """The page. It is the same one for many tests: each opens its own workflow. A test that leaves an error fails."""
+    page_of_session.errors.clear()
+    yield page_of_session
+    page_of_session.picture(ARTIFACTS / f"{request.node.name}.png")
+    assert page_of_session.errors == []

@@ -1,0 +1,407 @@
+"""The editor on Custom Sigmas, by mouse, touch, keyboard and buttons. The text is the one place of the value."""
+
+from __future__ import annotations
+
+import itertools
+import json
+
+import pytest
+import safetensors.torch
+import torch
+from playwright.sync_api import Locator
+
+import demo_prompts
+import workbench
+from comfy_page import ComfyPage
+from hso_core.sigmas import RESAMPLINGS, SigmasError, parse_sigmas, print_sigmas, resample_sigmas
+
+steps = itertools.count(7)  # of the connected schedule, so that it does not come from the server's cache
+NODE = "HSOCustomSigmas"
+START = "12, 5, 2, 1, 0.3, 0"
+
+
+def open_editor(comfy: ComfyPage, text: str = START, **more: object) -> None:
+    """A workflow that holds `text` and shows what comes out."""
+    nodes = {"model": demo_prompts.node("HSODemoModel")} if "model" in more else {}
+    nodes["sigmas"] = demo_prompts.custom_sigmas(text, **more)
+    comfy.build({**nodes, "show": demo_prompts.show_text("sigmas", 1)})
+    comfy.look_at(NODE)
+
+
+def text(comfy: ComfyPage) -> str:
+    """The text that would be sent to the server; it is the one that the node shows."""
+    sent = comfy.inputs(NODE)["text"]
+    assert sent == comfy.of_node(NODE, "node.widgets.find(widget => widget.name === 'text').value")
+    return sent
+
+
+def values(comfy: ComfyPage) -> list[float]:
+    return parse_sigmas(text(comfy)).tolist()
+
+
+def handle(comfy: ComfyPage, step: int) -> Locator:
+    return comfy.part("hso-editor").locator(f"[data-step='{step}']")
+
+
+def shown(comfy: ComfyPage) -> list[str]:
+    """The values of the picture's points."""
+    handles = comfy.part("hso-editor").locator(".hso-handle").all()
+    return [handle.get_attribute("aria-valuenow") for handle in handles]
+
+
+def agree(comfy: ComfyPage) -> None:
+    """Text and picture say the same, and it is a schedule in exact plain decimals."""
+    assert ", ".join(shown(comfy)) == text(comfy) == print_sigmas(parse_sigmas(text(comfy)))
+    heights = [handle.bounding_box()["y"] for handle in comfy.part("hso-editor").locator(".hso-knob").all()]
+    assert heights == sorted(heights)
+
+
+def centre(locator: Locator) -> tuple[float, float]:
+    box = locator.locator(".hso-knob").bounding_box()
+    return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+
+
+def drag(comfy: ComfyPage, step: int, down: float) -> None:
+    """Drag a point by so many pixels, with the mouse."""
+    x, y = centre(handle(comfy, step))
+    comfy.page.mouse.move(x, y)
+    comfy.page.mouse.down()
+    comfy.page.mouse.move(x, y + down, steps=8)
+    comfy.page.mouse.up()
+    comfy.settle()
+
+
+def place_of_node(comfy: ComfyPage) -> list[float]:
+    return comfy.of_node(NODE, "[...node.pos]")
+
+
+def test_a_dragged_point_is_in_the_text_the_prompt_and_the_run(comfy: ComfyPage) -> None:
+    open_editor(comfy)
+    place = place_of_node(comfy)
+    drag(comfy, 2, 12)
+    moved = values(comfy)
+    assert 1 < moved[2] < 2 and [*moved[:2], *moved[3:]] == pytest.approx([12, 5, 1, 0.3, 0])
+    agree(comfy)
+    assert comfy.server.texts(comfy.run()) == [text(comfy)]
+    assert place_of_node(comfy) == place
+
+
+def test_the_order_is_kept_and_a_last_zero_stays(comfy: ComfyPage) -> None:
+    open_editor(comfy)
+    drag(comfy, 2, 300)
+    assert 1 < values(comfy)[2] < 1.000001
+    drag(comfy, 3, -300)
+    drag(comfy, 5, -100)
+    agree(comfy)
+    assert len(values(comfy)) == 6 and values(comfy)[5] == 0
+    assert comfy.server.texts(comfy.run()) == [text(comfy)]
+
+
+def test_touch(comfy: ComfyPage) -> None:
+    open_editor(comfy)
+    x, y = centre(handle(comfy, 1))
+    touch = comfy.page.context.new_cdp_session(comfy.page)
+    for kind, at in (("touchStart", y), ("touchMove", y + 8), ("touchMove", y + 16), ("touchEnd", None)):
+        points = [] if at is None else [{"x": x, "y": at}]
+        touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+    comfy.settle()
+    assert 2 < values(comfy)[1] < 5
+    agree(comfy)
+
+
+def test_keyboard(comfy: ComfyPage) -> None:
+    open_editor(comfy)
+    keys = comfy.page.keyboard
+    handle(comfy, 0).focus()
+    keys.press("ArrowRight")
+    keys.press("ArrowUp")
+    once = values(comfy)[1]
+    assert 5 < once < 5.5
+    keys.press("Shift+ArrowUp")
+    assert 0 < values(comfy)[1] - once < (once - 5) / 2
+    keys.press("PageDown")
+    assert values(comfy)[1] < 5
+    keys.press("Insert")
+    assert len(values(comfy)) == 7
+    keys.press("Delete")
+    assert len(values(comfy)) == 6
+    keys.press("Delete")
+    agree(comfy)
+    assert len(values(comfy)) == 5 and comfy.of_node(NODE, "node.graph.nodes.length") == 2
+    focused = comfy.page.evaluate("() => document.activeElement.getAttribute('aria-label')")
+    assert focused == "Step 2" and handle(comfy, 2).get_attribute("role") == "slider"
+    assert handle(comfy, 4).get_attribute("aria-disabled") == "true"
+
+
+def test_buttons(comfy: ComfyPage) -> None:
+    open_editor(comfy)
+    handle(comfy, 1).focus()
+    comfy.part("hso-add").click()
+    assert values(comfy)[2] == pytest.approx(10**0.5, rel=1e-3)
+    comfy.part("hso-remove").click()
+    assert text(comfy) == START
+    value = comfy.part("hso-value")
+    handle(comfy, 1).focus()
+    value.fill("4.7012345")
+    value.press("Enter")
+    assert shown(comfy)[1] == "4.7012343"  # the float32
+    value.fill("13")
+    value.press("Enter")
+    assert "must lie between 2 and 12" in comfy.page.locator(".hso-about:visible").inner_text()
+    agree(comfy)
+    number = comfy.part("hso-steps")
+    number.fill("8")
+    number.press("Enter")
+    assert len(values(comfy)) == 9
+    comfy.part("hso-undo").click()
+    comfy.part("hso-undo").click()
+    assert text(comfy) == START
+    (x, y), (next_x, _) = centre(handle(comfy, 3)), centre(handle(comfy, 4))
+    comfy.page.mouse.dblclick((x + next_x) / 2, y + 6)
+    assert len(values(comfy)) == 7 and 0.3 < values(comfy)[4] < 1
+    comfy.part("hso-reset").click()
+    assert text(comfy) == START
+    agree(comfy)
+
+
+def test_locked_ends_are_those_of_the_model(comfy: ComfyPage) -> None:
+    open_editor(comfy, "100, 5, 2, 0.5", model=["model", 0])
+    comfy.run()
+    comfy.part("hso-lock").click()
+    assert shown(comfy)[0].startswith("148.4") and shown(comfy)[3].startswith("0.1421")
+    before = text(comfy)
+    drag(comfy, 0, 40)
+    drag(comfy, 3, -20)
+    assert text(comfy) == before
+    drag(comfy, 1, 10)
+    assert text(comfy) != before
+    agree(comfy)
+    comfy.open_workflow(comfy.workflow())
+    comfy.look_at(NODE)
+    assert comfy.part("hso-lock").get_attribute("aria-pressed") == "true"
+
+
+@pytest.mark.parametrize("written", ["3, 4, 2", "3, two, 0", "5", "3, nan, 0", "1e39, 1, 0", "3, 2, -1", "14,6 6,4 0"])
+def test_wrong_text_shows_its_reason_and_no_curve(comfy: ComfyPage, written: str) -> None:
+    open_editor(comfy)
+    type_text(comfy, written)
+    with pytest.raises(SigmasError) as wrong:
+        parse_sigmas(written)
+    assert comfy.page.locator(".hso-wrong:visible p").inner_text() == str(wrong.value)
+    assert shown(comfy) == []
+    type_text(comfy, "4, 2, 0")
+    assert shown(comfy) == ["4", "2", "0"] and not comfy.page.locator(".hso-wrong:visible").count()
+
+
+def type_text(comfy: ComfyPage, written: str) -> None:
+    """Type into the node's text box."""
+    comfy.page.locator("textarea:visible").first.fill(written)
+    comfy.settle()
+
+
+def test_pasting_and_an_end_above_zero(comfy: ComfyPage) -> None:
+    open_editor(comfy)
+    handle(comfy, 1).focus()
+    paste = """text => { const clipboardData = new DataTransfer(); clipboardData.setData("text/plain", text);
+        document.activeElement.dispatchEvent(new ClipboardEvent("paste", { clipboardData, bubbles: true })) }"""
+    comfy.page.evaluate(paste, "tensor([9.0000, 3.5, 1e-1])")
+    assert text(comfy) == "9, 3.5, 0.1"
+    agree(comfy)
+    assert "not at 0" in comfy.page.locator(".hso-about:visible").inner_text()
+    drag(comfy, 2, -10)
+    assert values(comfy)[2] > 0.1
+    comfy.page.evaluate(paste, "no sigmas")
+    assert "not taken" in comfy.page.locator(".hso-about:visible").inner_text()
+
+
+def test_a_dropped_file_is_taken_over(comfy: ComfyPage) -> None:
+    open_editor(comfy)
+    sigmas = torch.tensor([14.6, 1 / 3, 0.0])
+    drop_file(comfy, "mine.safetensors", safetensors.torch.save({"sigmas": sigmas}))
+    assert text(comfy) == print_sigmas(sigmas)
+    agree(comfy)
+    drop_file(comfy, "mine.txt", b"3; 2; 1")
+    assert text(comfy) == "3, 2, 1"
+    for content in (
+        b"",
+        b"\xff" * 100,
+        safetensors.torch.save({"other": sigmas}),
+        safetensors.torch.save({"sigmas": sigmas})[:-1],
+    ):
+        drop_file(comfy, "bad.safetensors", content)
+        complaint = comfy.page.locator(".hso-about:visible").inner_text()
+        assert complaint == "bad.safetensors is no schedule that HSO saved, or it is damaged"
+    assert text(comfy) == "3, 2, 1"
+
+
+def drop_file(comfy: ComfyPage, name: str, content: bytes) -> None:
+    drop = """(element, [name, bytes]) => {
+        const dataTransfer = new DataTransfer();
+        dataTransfer.items.add(new File([new Uint8Array(bytes)], name));
+        for (const kind of ["dragover", "drop"])
+            element.dispatchEvent(new DragEvent(kind, { dataTransfer, bubbles: true, cancelable: true }));
+    }"""
+    comfy.part("hso-editor").evaluate(drop, [name, list(content)])
+    comfy.settle()
+
+
+def test_connected_sigmas_are_shown_and_taken_over(comfy: ComfyPage) -> None:
+    comfy.build(
+        {
+            "model": demo_prompts.node("HSODemoModel"),
+            "karras": demo_prompts.basic_scheduler("karras", 6),
+            "sigmas": demo_prompts.custom_sigmas(sigmas=["karras", 0], model=["model", 0]),
+            "show": demo_prompts.show_text("sigmas", 1),
+        }
+    )
+    comfy.look_at(NODE)
+    assert "Run the workflow" in comfy.page.locator(".hso-banner:visible").inner_text()
+    comfy.of_node("BasicScheduler", "node.widgets[1].value = argument", next(steps))
+    (found,) = comfy.server.texts(comfy.run())
+    assert text(comfy) == "" and shown(comfy) == []
+    comfy.part("hso-take").click()
+    assert text(comfy) == found
+    agree(comfy)
+    drag(comfy, 1, 10)
+    assert comfy.server.texts(comfy.run()) == [text(comfy)] != [found]
+
+
+def test_a_node_that_has_run_is_taken_over_without_another_run(comfy: ComfyPage) -> None:
+    comfy.build(
+        {
+            "model": demo_prompts.node("HSODemoModel"),
+            "found": demo_prompts.optimize_schedule(5, search_seed=next(steps)),
+            "sigmas": demo_prompts.custom_sigmas("3, 2, 0", sigmas=["found", 0]),
+            "report": demo_prompts.show_text("found", 1),
+        }
+    )
+    (report,) = comfy.server.texts(comfy.run())
+    comfy.open_workflow(comfy.workflow())
+    comfy.look_at(NODE)
+    type_text(comfy, "")
+    comfy.part("hso-take").click()
+    assert f"sigmas: {text(comfy)}\n" in report
+    agree(comfy)
+
+
+def test_what_the_node_resamples_to_is_drawn_too(comfy: ComfyPage) -> None:
+    open_editor(comfy, steps=9, resampling="monotone")
+    assert comfy.part("hso-ghost").locator("circle").count() == 10
+    assert "runs as 9 steps" in comfy.page.locator(".hso-about:visible").inner_text()
+    comfy.of_node(NODE, "node.widgets.find(widget => widget.name === 'steps').value = 5")
+    comfy.of_node(NODE, "node.widgets.find(widget => widget.name === 'steps').callback(5)")
+    assert comfy.part("hso-ghost").count() == 0
+
+
+def test_a_saved_workflow_has_the_text_and_nothing_else(comfy: ComfyPage) -> None:
+    open_editor(comfy)
+    drag(comfy, 1, 10)
+    edited, saved = text(comfy), comfy.workflow()
+    (node,) = [node for node in saved["nodes"] if node["type"] == NODE]
+    assert node["widgets_values"] == [edited, 0, "log-linear"]
+    open_editor(comfy, "2, 1, 0")
+    comfy.open_workflow(saved)
+    comfy.look_at(NODE)
+    assert text(comfy) == edited
+    agree(comfy)
+
+
+def test_a_workflow_from_before_the_editor_opens_as_it_was(comfy: ComfyPage) -> None:
+    old = json.loads((workbench.REPOSITORY / "example_workflows" / "hso_custom_sigmas.json").read_text("utf-8"))
+    (node,) = [node for node in old["nodes"] if node["type"] == NODE]
+    comfy.open_workflow(old)
+    comfy.look_at(NODE)
+    assert comfy.of_node(NODE, "node.widgets.slice(0, 3).map(widget => widget.value)") == node["widgets_values"]
+    assert ", ".join(shown(comfy)) == print_sigmas(parse_sigmas(node["widgets_values"][0]))
+
+
+def test_undo_and_then_another_change(comfy: ComfyPage) -> None:
+    """Undo makes a new node; in Nodes 2.0 the old node's picture would stay on the page, connected to nothing."""
+    open_editor(comfy)
+    drag(comfy, 1, 10)
+    first = text(comfy)
+    comfy.undo()
+    assert text(comfy) == START
+    agree(comfy)
+    drag(comfy, 3, 10)
+    assert text(comfy) not in (START, first) and values(comfy)[1] == 5
+    agree(comfy)
+    comfy.undo()
+    assert text(comfy) == START
+    agree(comfy)
+
+
+def test_collapse(comfy: ComfyPage) -> None:
+    open_editor(comfy)
+    comfy.of_node(NODE, "node.collapse()")
+    comfy.page.wait_for_timeout(200)
+    assert comfy.part("hso-editor").count() == 0
+    comfy.of_node(NODE, "node.collapse()")
+    comfy.page.wait_for_timeout(200)
+    drag(comfy, 1, 10)
+    assert values(comfy)[1] < 5
+    agree(comfy)
+
+
+def test_in_a_subgraph(comfy: ComfyPage) -> None:
+    open_editor(comfy)
+    comfy.of_node(NODE, "(node.graph.convertToSubgraph(new Set([node])), null)")
+    comfy.settle()
+    comfy.page.evaluate(
+        """() => { const outer = app.graph.nodes.find(node => node.subgraph);
+        app.canvas.openSubgraph(outer.subgraph, outer) }"""
+    )
+    comfy.page.wait_for_timeout(300)
+    comfy.look_at(NODE)
+    drag(comfy, 1, 10)
+    assert values(comfy)[1] < 5
+    agree(comfy)
+    assert comfy.server.texts(comfy.run()) == [text(comfy)]
+
+
+SCRIPT = """async ([texts, schedules]) => {
+    const { parseSchedule, printSchedule } = await import("/extensions/hso-schedule/schedule_text.js");
+    const { resample } = await import("/extensions/hso-schedule/resample.js");
+    const read = text => { try { return printSchedule(parseSchedule(text)) } catch (error) { return error.message } };
+    return [texts.map(read), schedules.map(([values, steps, method]) => resample(values, steps, method))];
+}"""
+
+
+def test_the_page_reads_prints_and_resamples_as_the_server_does(comfy: ComfyPage) -> None:
+    generator = torch.Generator().manual_seed(0)
+    lists = [torch.rand(n, generator=generator).mul(20).sub(10).exp().sort(descending=True)[0] for n in range(3, 12)]
+    texts = [
+        *(", ".join(repr(v) for v in values.tolist()) for values in lists),
+        *("14.6 6.4;[3] 0", "1e-3 1e-7 0", "sigmas: 3, 2, 1", "array([ 1.e+01, .5])", "16777216 1e-45 0", "4,2 1", ""),
+        *(
+            "3 3 1",
+            "-1 -2",
+            "x" * 50,
+            "0 0",
+            "1 2 nan",
+            "3, +inf, 1",
+            "1e400 1 0",
+            "5 -1e-9",
+            "5,5 3,1 0",
+            "5, 3, 1; 0",
+            "9" * 1_000_001,
+            "1 " * 10_002,
+        ),
+    ]
+    jobs = [
+        (values, steps, method)
+        for values in [*lists, torch.cat([lists[4], torch.zeros(1)])]
+        for steps in (1, 4, 20)
+        for method in RESAMPLINGS
+    ]
+    read, resampled = comfy.page.evaluate(SCRIPT, [texts, [(v.tolist(), s, m) for v, s, m in jobs]])
+    assert read == [on_server(written) for written in texts]
+    for job, values in zip(jobs, resampled, strict=True):
+        torch.testing.assert_close(torch.tensor(values), resample_sigmas(*job), rtol=1e-6, atol=0)
+
+
+def on_server(written: str) -> str:
+    try:
+        return print_sigmas(parse_sigmas(written))
+    except SigmasError as error:
+        return str(error)

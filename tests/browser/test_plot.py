@@ -1,0 +1,140 @@
+"""The plot on HSO Optimize Schedule."""
+
+from __future__ import annotations
+
+import itertools
+
+import torch
+
+import demo_prompts
+from comfy_page import ComfyPage
+from hso_core import NoiseSchedule, Settings, optimize_schedule
+from hso_core.sigmas import plain_decimal
+
+NODE = "HSOOptimizeSchedule"
+NETWORK = NoiseSchedule(torch.linspace(0.02, 10, 1000, dtype=torch.float64).expm1().sqrt().float())
+seeds = itertools.count(1000)  # of the search, so that no result comes from the server's cache
+
+
+def open_and_run(comfy: ComfyPage, steps: int = 5) -> int:
+    """A workflow that optimises, run once; the search's seed."""
+    seed = next(seeds)
+    comfy.build(
+        {
+            "model": demo_prompts.node("HSODemoModel"),
+            "found": demo_prompts.optimize_schedule(steps, search_seed=seed),
+            "show": demo_prompts.show_text("found", 1),
+        }
+    )
+    comfy.run()
+    look(comfy)
+    return seed
+
+
+def look(comfy: ComfyPage) -> None:
+    comfy.look_at(NODE, scale=0.6, top=80)  # Nodes 2.0 of 1.32 folds no inputs away: the node is high
+
+
+def labels(comfy: ComfyPage) -> list[str]:
+    return [dot.get_attribute("aria-label") for dot in comfy.part("hso-plot").locator(".hso-dot").all()]
+
+
+def expected_labels(steps: int, seed: int) -> list[str]:
+    return [plain_decimal(s) for s in optimize_schedule(NETWORK, steps, Settings(seed=seed)).sigmas]
+
+
+def sigmas_in(labels: list[str]) -> list[str]:
+    return [label.split("  ")[1].removeprefix("σ ") for label in labels]
+
+
+def test_it_shows_what_was_found_beside_the_usual_schedules(comfy: ComfyPage) -> None:
+    seed = open_and_run(comfy)
+    shown = labels(comfy)
+    assert sigmas_in(shown) == expected_labels(5, seed)
+    assert shown[0].startswith("step 0  σ 121.53") and "λ -4.8" in shown[0] and "t 9" in shown[0]
+    assert shown[-1] == "step 5  σ 0  λ ∞  t 0"
+    names = comfy.page.locator(".hso-name:visible").all_inner_texts()
+    assert names == ["hso", "karras", "simple", "beta", "exponential"]
+    assert comfy.part("hso-plot").locator(".hso-line").count() == 5
+    facts = comfy.page.locator(".hso-facts:visible").inner_text()
+    assert "121.5" in facts and "ms" in facts and "error J" in facts
+
+
+def faint_point(comfy: ComfyPage, curve: int, step: int) -> tuple[float, float]:
+    """Where a value of one of the other schedules is on the page."""
+    line = comfy.part("hso-plot").locator(f"[data-curve='{curve}'] polyline")
+    script = """(line, step) => { const point = line.points[step].matrixTransform(line.getScreenCTM());
+        return [point.x, point.y] }"""
+    return tuple(line.evaluate(script, step))
+
+
+def test_axes_hover_and_keyboard(comfy: ComfyPage) -> None:
+    open_and_run(comfy)
+    plot = comfy.part("hso-plot")
+    heights = {}
+    for axis in ("lambda", "timestep", "sigma"):
+        comfy.page.locator(f".hso-choice:visible button[value={axis}]").click()
+        heights[axis] = [float(dot.get_attribute("cy")) for dot in plot.locator(".hso-dot").all()]
+        assert heights[axis] == sorted(heights[axis]), "noise falls from the top to the bottom on every axis"
+    assert heights["sigma"] != heights["timestep"]
+    tip = comfy.page.locator(".hso-tip:visible")
+    plot.locator(".hso-dot").nth(2).hover(force=True)
+    assert tip.inner_text() == labels(comfy)[2]
+    plot.locator(".hso-dot").nth(3).focus()
+    assert tip.inner_text() == labels(comfy)[3]
+    x, y = faint_point(comfy, 2, step=4)
+    comfy.page.mouse.move(x, y)
+    assert tip.inner_text().startswith("simple  step 4  σ ")
+
+
+def test_it_is_there_after_a_reload_and_a_cached_run(comfy: ComfyPage) -> None:
+    open_and_run(comfy, steps=7)
+    before = labels(comfy)
+    assert "closer than" in comfy.page.locator(".hso-note:visible").inner_text()  # the paper's spacing, at 7 steps
+    comfy.run()
+    assert labels(comfy) == before
+    saved = comfy.workflow()
+    (node,) = [node for node in saved["nodes"] if node["type"] == NODE]
+    assert len(node["widgets_values"]) == 21, "the plot must not be among the saved values"
+    comfy.load()
+    comfy.open_workflow(saved)
+    look(comfy)
+    assert labels(comfy) == before
+    assert comfy.inputs(NODE)["steps"] == 7
+
+
+def test_it_is_alive_after_an_undo(comfy: ComfyPage) -> None:
+    seed = open_and_run(comfy)
+    comfy.of_node(
+        NODE, "(app.canvas.emitBeforeChange(), node.pos = [node.pos[0] + 9, 0], app.canvas.emitAfterChange())"
+    )
+    comfy.undo()
+    look(comfy)
+    assert sigmas_in(labels(comfy)) == expected_labels(5, seed)
+    comfy.page.locator(".hso-choice:visible button[value=lambda]").click()
+    assert comfy.of_node(NODE, "node.properties.hso_axis") == "lambda"
+
+
+def test_results_that_come_back_without_a_run(comfy: ComfyPage) -> None:
+    """The page hands old results to extensions, for example from the history."""
+    open_and_run(comfy)
+    restore = """(() => { const plot = JSON.parse(JSON.stringify(node.properties.hso_plot));
+        app.nodeOutputs = { [String(node.id)]: { hso_plot: [{ ...plot, facts: [["from", "history"]] }] } } })()"""
+    comfy.of_node(NODE, restore)
+    comfy.settle()
+    assert comfy.page.locator(".hso-facts:visible").inner_text().split() == ["from", "history"]
+
+
+def test_folded_inputs_take_no_room(comfy: ComfyPage) -> None:
+    """On the classic canvas; Nodes 2.0 measures the node itself."""
+    open_and_run(comfy)
+    if comfy.renderer == "classic":
+        height = comfy.of_node(NODE, "node.size[1]")
+        assert height < 450
+        comfy.open_workflow(comfy.workflow())
+        assert comfy.of_node(NODE, "node.size[1]") == height
+        comfy.of_node(NODE, "node.toggleAdvanced()")
+        comfy.settle()
+        assert comfy.of_node(NODE, "node.size[1]") > height + 300
+    comfy.page.wait_for_timeout(100)
+    assert comfy.part("hso-plot").bounding_box()["height"] > 60

@@ -1,0 +1,189 @@
+"""ComfyUI's page in a real browser, in a few calls.
+
+with browser() as chromium, ComfyServer(...) as server:
+    page = ComfyPage(chromium, server, "nodes2")
+    page.open_workflow(workflow)
+    page.run()
+    page.picture(file)
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import Browser, Locator, Page, sync_playwright
+
+import workbench
+from comfy_server import ComfyServer
+from demo_prompts import Prompt
+
+RENDERERS = ("classic", "nodes2")
+FRONTENDS = {"1.32.9": None, "1.58.1": workbench.NEW_FRONTEND}  # the one in .venv, and the newest
+READY = """() => !!(window.app?.extensionManager && window.app.graph
+    && window.LiteGraph?.registered_node_types['HSOKSampler']
+    && document.querySelector('#graph-canvas'))"""
+SETTINGS = {
+    "Comfy.TutorialCompleted": True,  # the tour would cover the page
+    "Comfy.UseNewMenu": "Top",
+    "Comfy.Workflow.Persist": False,
+    "Comfy.Workflow.WarnBlueprintOverwrite": False,
+}
+BUILD = """async prompt => {
+    await app.loadGraphData({ version: 0.4, nodes: [], links: [], last_node_id: 0, last_link_id: 0 });
+    const nodes = {};
+    for (const [id, { class_type, pos }] of Object.entries(prompt)) {
+        nodes[id] = LiteGraph.createNode(class_type);
+        nodes[id].pos = pos;
+        app.graph.add(nodes[id]);
+    }
+    for (const [id, { inputs }] of Object.entries(prompt)) {
+        for (const [name, value] of Object.entries(inputs)) {
+            const slot = nodes[id].inputs.findIndex(input => input.name === name);
+            if (Array.isArray(value)) nodes[value[0]].connect(value[1], nodes[id], slot);
+            else nodes[id].widgets.find(widget => widget.name === name).value = value;
+        }
+    }
+}"""
+FIND = """(type) => {
+    const graphs = [app.graph.rootGraph ?? app.graph, ...(app.graph.rootGraph ?? app.graph).subgraphs?.values() ?? []];
+    return graphs.flatMap(graph => graph.nodes).find(node => node.type === type);
+}"""
+
+
+@contextlib.contextmanager
+def browser() -> Iterator[Browser]:
+    """A headless Chromium, the one that is installed on this computer."""
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(
+            executable_path=str(workbench.chromium()), args=["--no-sandbox", "--disable-gpu"]
+        )
+        yield chromium
+        chromium.close()
+
+
+class ComfyPage:
+    """One page of ComfyUI.
+
+    renderer: "classic" (the canvas draws the nodes) or "nodes2" (Nodes 2.0: the nodes are elements).
+    errors: what went wrong in the page so far, of what names a file of ours.
+    """
+
+    def __init__(
+        self,
+        chromium: Browser,
+        server: ComfyServer,
+        renderer: str,
+        *,
+        size: tuple[int, int] = (1400, 1000),
+        settings: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.server = server
+        self.renderer = renderer
+        self.errors: list[str] = []
+        server.post("/settings", {**SETTINGS, "Comfy.VueNodes.Enabled": renderer == "nodes2", **(settings or {})})
+        self.page: Page = chromium.new_page(viewport={"width": size[0], "height": size[1]})
+        self.page.set_default_timeout(8000)
+        self.page.on("pageerror", lambda error: self._note(f"{error}\n{error.stack}"))
+        self.page.on("console", lambda message: self._note_console(message))
+        self.load()
+
+    def load(self) -> None:
+        """Load the page, also again: what is not in the workflow is lost."""
+        self.page.goto(self.server.url, timeout=60_000)
+        self.page.wait_for_function(READY, timeout=60_000)
+        assert self.page.evaluate("() => !!LiteGraph.vueNodesMode") == (self.renderer == "nodes2")
+
+    def close(self) -> None:
+        self.page.close()
+
+    def _note(self, text: str) -> None:
+        if "/extensions/hso" in text:
+            self.errors.append(text)
+
+    def _note_console(self, message: Any) -> None:
+        if message.type in ("error", "warning"):
+            self._note(f"{message.type}: {message.text} ({message.location.get('url')})")
+
+    # -- the workflow
+
+    def build(self, prompt: Prompt, places: Mapping[str, tuple[int, int]] | None = None) -> None:
+        """Open a workflow that is given in the API's format, with its nodes at these places, as one that was saved."""
+        columns = {name: (430 * i, 0) for i, name in enumerate(prompt)}
+        self.page.evaluate(BUILD, {name: {**node, "pos": (places or columns)[name]} for name, node in prompt.items()})
+        self.settle()
+        self.open_workflow(self.workflow())
+
+    def open_workflow(self, workflow: dict[str, Any]) -> None:
+        """Open a workflow (as it is saved) in place of the present one, and wait until its nodes are on the page."""
+        self.page.evaluate("async workflow => { await app.loadGraphData(workflow) }", workflow)
+        self.settle()
+
+    def settle(self) -> None:
+        """Wait until the page has been laid out."""
+        self.page.evaluate("async () => { for (let i = 0; i < 4; i++) await new Promise(requestAnimationFrame) }")
+
+    def workflow(self) -> dict[str, Any]:
+        """The present workflow, as it would be saved."""
+        return self.page.evaluate("async () => JSON.parse(JSON.stringify((await app.graphToPrompt()).workflow))")
+
+    def prompt(self) -> dict[str, Any]:
+        """The present workflow as it would be sent to the server."""
+        return self.page.evaluate("async () => JSON.parse(JSON.stringify((await app.graphToPrompt()).output))")
+
+    def inputs(self, node_type: str) -> dict[str, Any]:
+        """The inputs of the node of this type, as they would be sent to the server."""
+        (node,) = [node for node in self.prompt().values() if node["class_type"] == node_type]
+        return node["inputs"]
+
+    def of_node(self, node_type: str, expression: str, argument: Any = None) -> Any:
+        """Value of a JavaScript expression in `node`, the first node of this type, and `argument`."""
+        script = f"async ([type, argument]) => {{ const node = ({FIND})(type); return {expression} }}"
+        return self.page.evaluate(script, [node_type, argument])
+
+    def undo(self) -> None:
+        """ComfyUI's own undo."""
+        self.page.evaluate("async () => await app.extensionManager.workflow.activeWorkflow.changeTracker.undo()")
+        self.settle()
+
+    def run(self) -> dict[str, Any]:
+        """Run the workflow as the Run button does; the server's history entry."""
+        before = set(self.server.get("/history"))
+        self.page.evaluate("() => app.queuePrompt(0)")
+        entry = self.server.wait(self._new_prompt(before))
+        self.page.wait_for_timeout(150)  # the messages have arrived
+        self.settle()
+        return entry
+
+    def _new_prompt(self, before: set[str]) -> str:
+        for _ in range(600):
+            queue = self.server.get("/queue")
+            queued = [item[1] for item in queue["queue_running"] + queue["queue_pending"]]
+            new = (set(self.server.get("/history")) | set(queued)) - before
+            if new:
+                return new.pop()
+            self.page.wait_for_timeout(50)
+        raise AssertionError("the page sent no workflow to the server")
+
+    # -- our elements
+
+    def part(self, name: str) -> Locator:
+        """The element of ours with this data-testid that is on the page."""
+        return self.page.locator(f"[data-testid={name}]:visible")
+
+    def look_at(self, node_type: str, scale: float = 1.0, left: float = 320, top: float = 180) -> None:
+        """Zoom, and put the corner of the first node of this type there on the page."""
+        self.of_node(
+            node_type,
+            "(([scale, left, top]) => { const offset = [left / scale - node.pos[0], top / scale - node.pos[1]];"
+            " Object.assign(app.canvas.ds, { scale, offset }); app.canvas.setDirty(true, true) })(argument)",
+            [scale, left, top],
+        )
+        self.settle()
+
+    def picture(self, file: Path, clip: dict[str, float] | None = None) -> None:
+        """Save a picture of the page, or of a part of it (x, y, width, height)."""
+        file.parent.mkdir(parents=True, exist_ok=True)
+        self.page.screenshot(path=file, clip=clip)

@@ -1,0 +1,115 @@
+// Our elements on nodes: as a widget that is never saved, at the right size, also after an undo in Nodes 2.0.
+
+import { html } from "./elements.js";
+
+/**
+ * What we use of ComfyUI's node; ids are numbers or strings, depending on its version.
+ * @typedef {any} ComfyNode
+ */
+
+const CLASSIC_MARGIN = 10; // that the classic canvas leaves on every side of an element
+
+/** @type {Map<string, WeakRef<HTMLElement>>} the element that stands for a widget on the page, by node and name */
+const mounted = new Map();
+
+/**
+ * Put `element` on `node` as its last widget. It has no value, and no place among the saved values.
+ * @param {ComfyNode} node
+ * @param {string} name of the widget
+ * @param {HTMLElement} element
+ * @param {{ minHeight: number, minWidth: number }} size
+ */
+export function addElement(node, name, element, { minHeight, minWidth }) {
+  loadStyle();
+  element.classList.add("hso-root", "widget-expands"); // the second: Nodes 2.0 of 1.32 lets it grow with the node
+  element.style.minHeight = `${minHeight}px`;
+  keepEvents(element);
+  const widget = node.addDOMWidget(name, "hso", element, {
+    serialize: false,
+    hideOnZoom: false,
+    getMinHeight: () => minHeight + 2 * CLASSIC_MARGIN,
+    getValue: () => "",
+    setValue: () => {},
+  });
+  widget.serialize = false;
+  after(node, "onAdded", () => mount(node, name, element));
+  after(node, "onConfigure", () => mount(node, name, element));
+  if (node.graph) mount(node, name, element);
+  growNode(node, minWidth);
+  return widget;
+}
+
+/**
+ * Call `then` after what `node` does in `hook` already.
+ * @param {ComfyNode} node
+ * @param {string} hook
+ * @param {(...args: any[]) => void} then
+ */
+export function after(node, hook, then) {
+  const before = node[hook];
+  node[hook] = function (/** @type {any[]} */ ...args) {
+    const result = before?.apply(this, args);
+    then(...args);
+    return result;
+  };
+}
+
+/**
+ * The name of a node on the whole page, or null before it is in a graph.
+ * @param {ComfyNode} node
+ */
+export function nodeKey(node) {
+  return node.graph && node.id !== -1 ? `${node.graph.rootGraph?.id}/${node.graph.id}/${node.id}` : null;
+}
+
+/**
+ * Nodes 2.0 puts a widget's element on the page once for every node id. Undo makes a new node with the old id, and the
+ * page would go on to show the old node's element, which is connected to nothing.
+ * @param {ComfyNode} node
+ * @param {string} name
+ * @param {HTMLElement} element
+ */
+function mount(node, name, element) {
+  afterLayout(() => {
+    const key = nodeKey(node);
+    if (!key) return;
+    const place = `${key}/${name}`;
+    const shown = mounted.get(place)?.deref();
+    if (shown && shown !== element && shown.isConnected && !element.isConnected) shown.replaceWith(element);
+    mounted.set(place, new WeakRef(element));
+  });
+}
+
+/** @param {() => void} then */
+function afterLayout(then) {
+  requestAnimationFrame(() => requestAnimationFrame(then));
+}
+
+/**
+ * A node that is too small for its widgets grows; a larger one stays.
+ * @param {ComfyNode} node
+ * @param {number} minWidth
+ */
+function growNode(node, minWidth) {
+  const needed = node.computeSize();
+  node.setSize([Math.max(node.size[0], needed[0], minWidth), Math.max(node.size[1], needed[1])]);
+}
+
+/**
+ * Keys and drags are for the element, not for the node behind it: Delete would remove it, a drag would move it.
+ * @param {HTMLElement} element
+ */
+function keepEvents(element) {
+  element.addEventListener("keydown", (event) => {
+    if (!event.ctrlKey && !event.metaKey) event.stopPropagation();
+  });
+  element.addEventListener("pointerdown", (event) => {
+    if (event.button === 0) event.stopPropagation();
+  });
+}
+
+function loadStyle() {
+  const href = new URL("./hso.css", import.meta.url).href;
+  if (document.querySelector(`link[href="${href}"]`)) return;
+  document.head.append(html("link", { rel: "stylesheet", href }));
+}

@@ -1,0 +1,498 @@
+// The editor of a schedule. It holds no value of its own: it shows a text, and reports every change as a new text.
+
+import { buildParts } from "./editor_parts.js";
+import { EditorPicture, MAX_HANDLES } from "./editor_picture.js";
+import { addStep, boundsOf, isFixed, moveValue, removeStep, setValue, stretchToEnds } from "./edits.js";
+import { QUANTITIES } from "./quantities.js";
+import { resample } from "./resample.js";
+import { readScheduleFile } from "./schedule_file.js";
+import { parseSchedule, plainDecimal, printSchedule, shortNumber } from "./schedule_text.js";
+
+/** @typedef {import("./plot_view.js").Plot} Plot */
+
+/**
+ * @typedef {object} Shown
+ * @property {string} text the schedule
+ * @property {"text" | "sigmas" | "linked" | "nothing"} source of the schedule that runs: the text, the connected
+ *   sigmas, a text from another node, nothing
+ * @property {Plot | null} plot the last result
+ * @property {number} steps to resample to when it runs; 0: as it is
+ * @property {import("./resample.js").Resampling} resampling
+ */
+
+/**
+ * @typedef {object} Settings kept with the node
+ * @property {string} axis
+ * @property {boolean} locked
+ */
+
+/**
+ * @typedef {object} Listener
+ * @property {() => void} begin of a change, which may take several texts
+ * @property {(text: string) => void} change
+ * @property {() => void} end
+ * @property {(settings: Settings) => void} settings
+ */
+
+const AXES = ["sigma", "linear", "lambda"];
+const EXAMPLE = "11.54, 4.71, 1.96, 0.81, 0.17, 0";
+const MAX_HISTORY = 100;
+const REACH = { mouse: 14, touch: 26, pen: 18 }; // pixels from a point that still mean it
+const KEY_STEPS = { ArrowUp: 0.01, ArrowDown: -0.01, PageUp: 0.1, PageDown: -0.1, Home: 2, End: -2 }; // of the height
+const SLACK = 1.01; // as on the server: published lists are rounded
+
+export class EditorView {
+  /**
+   * @param {Settings} settings
+   * @param {Listener} listener
+   */
+  constructor(settings, listener) {
+    this.settings = settings;
+    this.listener = listener;
+    /** @type {Shown} */
+    this.shown = { text: "", source: "nothing", plot: null, steps: 0, resampling: "log-linear" };
+    /** @type {number[]} */
+    this.values = [];
+    this.editable = false;
+    this.selected = 0;
+    /** @type {string[]} */
+    this.history = [];
+    this.origin = "";
+    this.complaint = "";
+    /** @type {{ pointer: number, offset: number, before: string } | null} */
+    this.drag = null;
+    this.parts = buildParts(MAX_HANDLES, (axis) => this.changeSettings({ axis }));
+    this.picture = new EditorPicture(this.parts);
+    this.element = this.parts.element;
+    this.listen();
+  }
+
+  listen() {
+    const { area, picture, buttons, take, value, steps } = this.parts;
+    new ResizeObserver(() => this.draw()).observe(area);
+    buttons.undo.addEventListener("click", () => this.undo());
+    buttons.reset.addEventListener("click", () => this.edit(this.origin));
+    buttons.add.addEventListener("click", () => this.add());
+    buttons.remove.addEventListener("click", () => this.remove());
+    buttons.paste.addEventListener("click", () => this.paste());
+    buttons.paste.hidden = !navigator.clipboard?.readText; // only on https and on this machine
+    buttons.lock.addEventListener("click", () => this.toggleLock());
+    take.addEventListener("click", () => this.take());
+    value.addEventListener("change", () => this.typeValue());
+    steps.addEventListener("change", () => this.resampleTo(Number(steps.value)));
+    picture.addEventListener("pointerdown", (event) => this.startDrag(event));
+    picture.addEventListener("pointermove", (event) => this.moveDrag(event));
+    picture.addEventListener("pointerup", () => this.endDrag());
+    picture.addEventListener("pointercancel", () => this.cancelDrag());
+    picture.addEventListener("dblclick", (event) => this.addAt(event));
+    picture.addEventListener("keydown", (event) => this.pressKey(event));
+    picture.addEventListener("focusin", (event) => this.focusHandle(event));
+    this.element.addEventListener("paste", (event) => this.receivePaste(event));
+    this.element.addEventListener("dragover", (event) => this.allowDrop(event));
+    this.element.addEventListener("drop", (event) => this.receiveDrop(event));
+  }
+
+  // -- what is shown --------------------------------------------------------------------------------------------------
+
+  /**
+   * Show what the node has now.
+   * @param {Shown} shown
+   */
+  show(shown) {
+    if (shown.text !== this.shown.text) {
+      this.complaint = "";
+      if (this.editable) this.remember(this.shown.text);
+    }
+    this.shown = shown;
+    this.read();
+    this.draw();
+  }
+
+  /**
+   * A workflow was opened: nothing to undo, and Reset comes back to here.
+   * @param {string} text
+   */
+  open(text) {
+    this.history = [];
+    this.origin = text;
+    this.shown = { ...this.shown, text };
+  }
+
+  /** Find the values to draw, and say what is wrong or missing. */
+  read() {
+    const { text, source, plot } = this.shown;
+    this.editable = false;
+    this.values = [];
+    if (source === "text") this.readText(text);
+    else if (source === "linked") this.readResult(plot, "text", "The text comes from another node.");
+    else if (source === "sigmas") this.readResult(plot, "connected", "These are the connected sigmas.");
+    else this.say("Type or paste sigmas above, or connect some.", "Start with an example");
+    this.selected = Math.min(this.selected, Math.max(this.values.length - 1, 0));
+  }
+
+  /** @param {string} text */
+  readText(text) {
+    try {
+      this.values = parseSchedule(text);
+    } catch (error) {
+      this.say(/** @type {Error} */ (error).message);
+      this.parts.banner.classList.add("hso-wrong");
+      return;
+    }
+    this.origin ||= text;
+    this.editable = this.values.length <= MAX_HANDLES + 1;
+    this.say("");
+  }
+
+  /**
+   * @param {Plot | null} plot
+   * @param {string} name of the schedule that is meant
+   * @param {string} message
+   */
+  readResult(plot, name, message) {
+    const curve = plot?.schedules[0];
+    if (curve?.name !== name) {
+      this.say(`${message} Run the workflow to see them here.`);
+      return;
+    }
+    this.values = curve.sigmas.map(Math.fround);
+    this.say(message, name === "connected" ? "Edit this one" : "");
+  }
+
+  /**
+   * @param {string} message
+   * @param {string} [action] what the button beside it does
+   */
+  say(message, action = "") {
+    const { banner, message: paragraph, take } = this.parts;
+    banner.className = "hso-banner";
+    banner.hidden = !message;
+    paragraph.textContent = message;
+    take.textContent = action;
+    take.hidden = !action;
+  }
+
+  get family() {
+    return this.shown.plot?.family ?? null;
+  }
+
+  /** @returns {import("./edits.js").Ends} */
+  get ends() {
+    const positive = this.values.filter((value) => value > 0);
+    const { sigma_min: low, sigma_max: high } = this.shown.plot ?? {};
+    return {
+      locked: this.settings.locked,
+      high: Math.fround(high ?? (positive[0] ?? 1) * 1.5),
+      low: Math.fround(Math.min(low ?? Infinity, (positive.at(-1) ?? 1) / 2)),
+    };
+  }
+
+  /** What the node will make of the values, where it resamples them. */
+  get resampled() {
+    const { steps, resampling } = this.shown;
+    if (!this.editable || !steps || steps === this.values.length - 1 || steps > MAX_HANDLES) return null;
+    return resample(this.values, steps, resampling);
+  }
+
+  draw() {
+    const axes = AXES.filter((name) => name !== "lambda" || this.family);
+    const axis = axes.includes(this.settings.axis) ? this.settings.axis : "sigma";
+    this.parts.axis.show(
+      axes.map((name) => ({ name, ...QUANTITIES[name] })),
+      axis,
+    );
+    const { values, editable, selected, family, ends } = this;
+    const ghost = this.resampled;
+    this.updateTools();
+    this.picture.draw({ values, ghost, editable, selected, axis, family, ends });
+  }
+
+  updateTools() {
+    const { editable, selected, values, shown, ends, parts } = this;
+    const { buttons, value } = parts;
+    const fixed = !editable || isFixed(values, selected, ends);
+    buttons.undo.disabled = !this.history.length;
+    buttons.reset.disabled = !this.origin || this.origin === shown.text || shown.source === "linked";
+    buttons.add.disabled = !editable || values.length > MAX_HANDLES;
+    buttons.remove.disabled = fixed || values.length <= 2;
+    buttons.paste.disabled = shown.source === "linked";
+    buttons.lock.setAttribute("aria-pressed", String(this.settings.locked));
+    buttons.lock.title = shown.plot?.sigma_max
+      ? "Lock the ends to the model's largest and smallest sigma"
+      : "Lock the ends where they are (connect the model and run once to lock them to its range)";
+    parts.steps.disabled = !editable;
+    parts.steps.value = values.length ? String(values.length - 1) : "";
+    parts.foot.hidden = !values.length;
+    parts.valueLabel.textContent = `step ${selected}  σ`;
+    value.disabled = fixed;
+    value.setAttribute("aria-label", `Sigma of step ${selected}`);
+    if (document.activeElement !== value) value.value = values.length ? plainDecimal(values[selected]) : "";
+    parts.about.textContent = this.complaint || this.describe();
+    parts.about.hidden = !parts.about.textContent;
+  }
+
+  /** What is worth a word about the schedule. */
+  describe() {
+    const { values, shown } = this;
+    if (!values.length) return "";
+    const parts = [];
+    if (this.resampled) parts.push(`runs as ${shown.steps} steps (dashed)`);
+    if (!this.editable && shown.source === "text") parts.push(`more than ${MAX_HANDLES} steps: edit the text`);
+    const last = values[values.length - 1];
+    if (last > 0) parts.push(`ends at ${shortNumber(last)}, not at 0: noise will be left`);
+    const high = shown.plot?.sigma_max;
+    if (high && values[0] > high * SLACK) parts.push(`starts above the model's largest sigma, ${shortNumber(high)}`);
+    return parts.join(" · ");
+  }
+
+  /** @param {string} text why the last wish could not be granted, until the next one */
+  complain(text) {
+    this.complaint = text;
+    this.updateTools();
+  }
+
+  // -- changes --------------------------------------------------------------------------------------------------------
+
+  /**
+   * One change, which Undo takes back.
+   * @param {readonly number[] | string | null} wanted values or text; null: it cannot be done
+   * @param {boolean} [keep] whether Undo comes back to what is there now
+   */
+  edit(wanted, keep = true) {
+    if (wanted === null) return;
+    const text = typeof wanted === "string" ? wanted : printSchedule(wanted);
+    if (text === this.shown.text) return;
+    if (keep) this.remember(this.shown.text);
+    this.listener.begin();
+    this.write(text);
+    this.listener.end();
+  }
+
+  /** @param {string} text */
+  write(text) {
+    this.complaint = "";
+    this.shown = { ...this.shown, text, source: text.trim() ? "text" : this.shown.source };
+    this.read();
+    this.listener.change(text); // which shows what the node has then
+    this.draw();
+  }
+
+  /** @param {string} text */
+  remember(text) {
+    if (this.drag || this.history.at(-1) === text) return;
+    this.history = [...this.history, text].slice(-MAX_HISTORY);
+  }
+
+  undo() {
+    const text = this.history.at(-1);
+    if (text === undefined) return;
+    this.history = this.history.slice(0, -1);
+    this.edit(text, false);
+  }
+
+  add() {
+    const i = Math.min(this.selected, this.values.length - 2);
+    const values = addStep(this.values, i);
+    if (values) this.selected = i + 1;
+    this.edit(values);
+  }
+
+  remove() {
+    this.edit(removeStep(this.values, this.selected, this.ends));
+  }
+
+  /** @param {number} steps */
+  resampleTo(steps) {
+    if (Number.isInteger(steps) && steps >= 1 && steps <= MAX_HANDLES) {
+      this.edit(resample(this.values, steps, this.shown.resampling));
+    }
+    this.updateTools();
+  }
+
+  toggleLock() {
+    const locked = !this.settings.locked;
+    const { sigma_min: low, sigma_max: high } = this.shown.plot ?? {};
+    if (locked && this.editable && low && high) {
+      const values = stretchToEnds(this.values, { low, high });
+      if (!values) {
+        this.complain(`the schedule leaves the model's range, ${shortNumber(high)} to ${shortNumber(low)}`);
+        return;
+      }
+      this.edit(values);
+    }
+    this.changeSettings({ locked });
+  }
+
+  /** @param {Partial<Settings>} settings */
+  changeSettings(settings) {
+    this.settings = { ...this.settings, ...settings };
+    this.listener.settings(this.settings);
+    this.draw();
+  }
+
+  /** Take over the connected sigmas, or an example where there is nothing. */
+  take() {
+    const text = this.values.length ? printSchedule(this.values) : EXAMPLE;
+    this.origin = text;
+    this.edit(text);
+  }
+
+  typeValue() {
+    const { value } = this.parts;
+    const text = value.value.trim();
+    const values = text ? setValue(this.values, this.selected, Number(text), this.ends) : null;
+    this.edit(values);
+    if (!values) {
+      const { low, high } = boundsOf(this.values, this.selected, this.ends);
+      this.complain(`step ${this.selected} must lie between ${shortNumber(low)} and ${shortNumber(high)}`);
+    }
+    value.value = plainDecimal(this.values[this.selected]);
+  }
+
+  // -- schedules from elsewhere ---------------------------------------------------------------------------------------
+
+  async paste() {
+    try {
+      this.useText(await navigator.clipboard.readText());
+    } catch {
+      this.complain("the browser does not let the clipboard be read; paste into the text above");
+    }
+  }
+
+  /** @param {ClipboardEvent} event */
+  receivePaste(event) {
+    event.stopPropagation(); // ComfyUI would paste nodes
+    if (event.target instanceof HTMLInputElement) return;
+    event.preventDefault();
+    this.useText(event.clipboardData?.getData("text/plain") ?? "");
+  }
+
+  /** @param {DragEvent} event */
+  allowDrop(event) {
+    if (!event.dataTransfer?.types.includes("Files")) return;
+    event.preventDefault();
+    event.stopPropagation(); // ComfyUI would open the file as a workflow
+  }
+
+  /** @param {DragEvent} event */
+  async receiveDrop(event) {
+    const file = event.dataTransfer?.files[0];
+    if (!file) return;
+    this.allowDrop(event);
+    try {
+      this.useText(await readScheduleFile(file));
+    } catch (error) {
+      this.complain(/** @type {Error} */ (error).message);
+    }
+  }
+
+  /**
+   * Take a text from elsewhere, if it is a schedule.
+   * @param {string} text
+   */
+  useText(text) {
+    if (this.shown.source === "linked") return;
+    try {
+      this.edit(printSchedule(parseSchedule(text)));
+    } catch (error) {
+      this.complain(`not taken: ${/** @type {Error} */ (error).message}`);
+    }
+  }
+
+  // -- pointer --------------------------------------------------------------------------------------------------------
+
+  /** @param {PointerEvent} event */
+  startDrag(event) {
+    if (!this.editable || !this.picture.chart || this.drag || event.button !== 0) return;
+    const { x, y } = this.picture.pointOf(event);
+    const points = this.picture.points();
+    const distances = points.map((point) => Math.hypot(point.x - x, point.y - y));
+    const nearest = distances.indexOf(Math.min(...distances));
+    if (!(distances[nearest] <= REACH[/** @type {keyof REACH} */ (event.pointerType)])) return;
+    event.preventDefault();
+    this.selected = nearest;
+    this.complaint = "";
+    if (!isFixed(this.values, nearest, this.ends)) {
+      this.parts.picture.setPointerCapture(event.pointerId);
+      this.drag = { pointer: event.pointerId, offset: points[nearest].y - y, before: this.shown.text };
+      this.picture.frozen = true;
+      this.listener.begin();
+    }
+    this.draw();
+    this.picture.focus(nearest);
+  }
+
+  /** @param {PointerEvent} event */
+  moveDrag(event) {
+    if (!this.drag || event.pointerId !== this.drag.pointer) return;
+    const sigma = this.picture.sigmaAt(this.picture.pointOf(event).y + this.drag.offset);
+    const values = moveValue(this.values, this.selected, sigma, this.ends);
+    if (values) this.write(printSchedule(values));
+  }
+
+  endDrag() {
+    if (!this.drag) return;
+    const { before } = this.drag;
+    this.drag = null;
+    this.picture.frozen = false;
+    if (before !== this.shown.text) this.remember(before);
+    this.listener.end();
+    this.draw();
+  }
+
+  cancelDrag() {
+    if (!this.drag) return;
+    this.write(this.drag.before);
+    this.endDrag();
+  }
+
+  /** @param {MouseEvent} event */
+  addAt(event) {
+    const { chart } = this.picture;
+    if (!this.editable || !chart || this.values.length > MAX_HANDLES) return;
+    const { x, y } = this.picture.pointOf(event);
+    const i = Math.min(chart.stepAt(x - (chart.x(1) - chart.x(0)) / 2), this.values.length - 2);
+    const values = addStep(this.values, i, this.picture.sigmaAt(y));
+    if (values) this.selected = i + 1;
+    this.edit(values);
+  }
+
+  // -- keyboard -------------------------------------------------------------------------------------------------------
+
+  /** @param {FocusEvent} event */
+  focusHandle(event) {
+    const step = /** @type {Element} */ (event.target).getAttribute("data-step");
+    if (step !== null && Number(step) !== this.selected) this.select(Number(step));
+  }
+
+  /** @param {KeyboardEvent} event */
+  pressKey(event) {
+    if (!this.editable || event.ctrlKey || event.metaKey || event.altKey) return;
+    const { key } = event;
+    if (key === "ArrowLeft" || key === "ArrowRight") this.select(this.selected + (key === "ArrowRight" ? 1 : -1));
+    else if (key in KEY_STEPS) this.nudge(KEY_STEPS[/** @type {keyof KEY_STEPS} */ (key)] * (event.shiftKey ? 0.1 : 1));
+    else if (key === "Delete" || key === "Backspace") this.remove();
+    else if (key === "Insert" || key === "+") this.add();
+    else return;
+    event.preventDefault();
+    this.picture.focus(this.selected);
+  }
+
+  /** @param {number} step */
+  select(step) {
+    this.selected = Math.min(Math.max(step, 0), this.values.length - 1);
+    this.complaint = "";
+    this.draw();
+  }
+
+  /**
+   * Move the selected value up or down.
+   * @param {number} share of the height of the picture
+   */
+  nudge(share) {
+    const { chart } = this.picture;
+    if (!chart || isFixed(this.values, this.selected, this.ends)) return;
+    const { y } = this.picture.points()[this.selected];
+    this.edit(moveValue(this.values, this.selected, this.picture.sigmaAt(y - share * chart.height), this.ends));
+  }
+}

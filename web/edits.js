@@ -1,0 +1,124 @@
+// Changes to a schedule by hand. Every function returns new values that fall at every step, or null where that cannot
+// be.
+
+/** @typedef {readonly number[]} Values float32 numbers, strictly decreasing */
+
+/**
+ * @typedef {object} Ends of the range that a schedule may not leave; locked: the first and the last value stay
+ * @property {boolean} locked
+ * @property {number} high
+ * @property {number} low above 0
+ */
+
+const DIGITS = 4; // significant ones, of a value that was dragged; a typed one is kept as it is
+
+/**
+ * Whether the value may be moved or removed: a last 0 stays, and so do locked ends.
+ * @param {Values} values
+ * @param {number} i
+ * @param {Ends} ends
+ */
+export function isFixed(values, i, ends) {
+  const isEnd = i === 0 || i === values.length - 1;
+  return (isEnd && ends.locked) || (i === values.length - 1 && values[i] === 0);
+}
+
+/**
+ * The least and the largest float32 that the value may have.
+ * @param {Values} values
+ * @param {number} i
+ * @param {Ends} ends
+ */
+export function boundsOf(values, i, ends) {
+  const high = i === 0 ? Math.max(ends.high, values[0]) : neighbour(values[i - 1], -1);
+  const low = i === values.length - 1 ? Math.min(ends.low, values[i]) : neighbour(values[i + 1], 1);
+  return { low, high };
+}
+
+/**
+ * Move a value as far as its neighbours let it, to a number with few digits where there is one.
+ * @param {Values} values
+ * @param {number} i
+ * @param {number} wanted
+ * @param {Ends} ends
+ */
+export function moveValue(values, i, wanted, ends) {
+  const { low, high } = boundsOf(values, i, ends);
+  if (isFixed(values, i, ends) || low > high || Number.isNaN(wanted)) return null;
+  const rounded = Math.fround(Number(wanted.toPrecision(DIGITS)));
+  return replaced(values, i, Math.fround(Math.min(Math.max(rounded, low), high)));
+}
+
+/**
+ * Set a value exactly.
+ * @param {Values} values
+ * @param {number} i
+ * @param {number} value
+ * @param {Ends} ends
+ */
+export function setValue(values, i, value, ends) {
+  const single = Math.fround(value);
+  const above = i === 0 || single < values[i - 1];
+  const below = i === values.length - 1 ? single >= 0 : single > values[i + 1];
+  return !isFixed(values, i, ends) && Number.isFinite(single) && above && below ? replaced(values, i, single) : null;
+}
+
+/**
+ * One step more: a value between `i` and the next one, half-way in ln sigma, or near `wanted`.
+ * @param {Values} values
+ * @param {number} i not the last one
+ * @param {number} [wanted]
+ */
+export function addStep(values, i, wanted) {
+  const [before, next] = [values[i], values[i + 1]];
+  const low = next === 0 ? Number.MIN_VALUE : neighbour(next, 1);
+  const high = neighbour(before, -1);
+  const between = next > 0 ? Math.sqrt(before * next) : i > 0 ? (before * before) / values[i - 1] : before / 2;
+  const value = Math.fround(Math.min(Math.max(Number((wanted ?? between).toPrecision(DIGITS)), low), high));
+  if (!(value < before && value > next)) return null;
+  return [...values.slice(0, i + 1), value, ...values.slice(i + 1)];
+}
+
+/**
+ * One step less.
+ * @param {Values} values
+ * @param {number} i
+ * @param {Ends} ends
+ */
+export function removeStep(values, i, ends) {
+  if (values.length <= 2 || isFixed(values, i, ends)) return null;
+  return values.filter((_, place) => place !== i);
+}
+
+/**
+ * The schedule from the largest to the smallest sigma of the model, a last 0 kept.
+ * @param {Values} values
+ * @param {{ low: number, high: number }} range
+ */
+export function stretchToEnds(values, range) {
+  const last = values.length - 1;
+  const result = [...values];
+  result[0] = Math.fround(range.high);
+  if (values[last] > 0) result[last] = Math.fround(range.low);
+  return result.every((value, i) => i === 0 || value < result[i - 1]) ? result : null;
+}
+
+/**
+ * @param {Values} values
+ * @param {number} i
+ * @param {number} value
+ */
+function replaced(values, i, value) {
+  return values.map((old, place) => (place === i ? value : old));
+}
+
+/**
+ * The next float32 above or below a number that is not negative.
+ * @param {number} value
+ * @param {1 | -1} direction
+ */
+function neighbour(value, direction) {
+  const bits = new Uint32Array(Float32Array.of(value).buffer);
+  bits[0] += direction;
+  return new Float32Array(bits.buffer)[0];
+}

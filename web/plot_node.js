@@ -1,0 +1,99 @@
+// Shows the schedule on every HSO node that sends one.
+
+import { app } from "../../scripts/app.js";
+import { addElement, after, nodeKey } from "./dom_widget.js";
+import { PlotView, isPlot } from "./plot_view.js";
+
+/** @typedef {import("./dom_widget.js").ComfyNode} ComfyNode */
+/** @typedef {import("./plot_view.js").Plot} Plot */
+
+const OUTPUT = "hso_plot"; // nodes/plot_data.py sends it under this name
+const PROPERTY = "hso_plot"; // of the node; keeps the last plot: a cached run sends none, a reloaded page has none
+const AXIS_PROPERTY = "hso_axis";
+const WIDGET = "hso_plot";
+const MAX_KEPT = 200; // values of a schedule; longer ones are drawn, but not kept in the workflow
+const EDITOR = "HSOCustomSigmas"; // draws for itself, in editor_node.js
+
+/** @type {Map<string, Plot>} the last plot of each node: undo brings a node back as it was before the run */
+const lastPlots = new Map();
+
+/**
+ * Call `show` with every plot that `node` has or gets.
+ * @param {ComfyNode} node
+ * @param {(plot: Plot) => void} show
+ */
+export function onPlot(node, show) {
+  node.hsoShowPlot = show;
+  after(node, "onExecuted", (/** @type {any} */ output) => receive(node, output));
+  after(node, "onConfigure", () => {
+    const kept = keptPlot(node) ?? lastPlots.get(nodeKey(node) ?? "");
+    if (kept) show(kept);
+  });
+}
+
+/**
+ * The plot that is kept with a node, or null.
+ * @param {ComfyNode | null | undefined} node
+ * @returns {Plot | null}
+ */
+export function keptPlot(node) {
+  const plot = node?.properties?.[PROPERTY];
+  return isPlot(plot) ? plot : null;
+}
+
+/**
+ * @param {ComfyNode} node
+ * @param {any} output of a run
+ */
+function receive(node, output) {
+  const plot = output?.[OUTPUT]?.[0];
+  if (!isPlot(plot)) return;
+  lastPlots.set(nodeKey(node) ?? "", plot);
+  if (plot.schedules.every((curve) => curve.sigmas.length <= MAX_KEPT)) node.properties[PROPERTY] = plot;
+  else delete node.properties[PROPERTY];
+  node.hsoShowPlot(plot);
+}
+
+/** @param {ComfyNode} node */
+function showOnNode(node) {
+  /** @type {PlotView | null} */
+  let view = null;
+  onPlot(node, (plot) => {
+    view ??= addView(node);
+    view.show(plot);
+  });
+}
+
+/** @param {ComfyNode} node */
+function addView(node) {
+  const view = new PlotView({
+    quantity: node.properties[AXIS_PROPERTY] ?? "sigma",
+    onQuantity: (name) => {
+      node.properties[AXIS_PROPERTY] = name;
+    },
+  });
+  addElement(node, WIDGET, view.element, { minHeight: 250, minWidth: 400 });
+  return view;
+}
+
+app.registerExtension({
+  name: "hso.plot",
+  nodeCreated(/** @type {ComfyNode} */ node) {
+    if (node.comfyClass?.startsWith("HSO") && node.comfyClass !== EDITOR) showOnNode(node);
+  },
+  // Newer frontends call this when results come back without a run, for example from the history.
+  onNodeOutputsUpdated(/** @type {Record<string, any>} */ outputs) {
+    for (const [locator, output] of Object.entries(outputs)) {
+      const node = output?.[OUTPUT] && findNode(locator);
+      if (node?.hsoShowPlot) receive(node, output);
+    }
+  },
+});
+
+/** @param {string} locator a node's id, with the id of its subgraph in front if it is in one: "subgraph:node" */
+function findNode(locator) {
+  const [id, subgraph] = locator.split(":").reverse();
+  const root = /** @type {any} */ (app).rootGraph ?? app.graph;
+  const graph = subgraph ? root.subgraphs?.get(subgraph) : root;
+  return graph?.getNodeById(id) ?? graph?.getNodeById(Number(id));
+}

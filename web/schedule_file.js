@@ -1,0 +1,34 @@
+// Reading a schedule from a file that was dropped: a saved schedule (.safetensors) or a text.
+
+import { MAX_STEPS, ScheduleError, printSchedule } from "./schedule_text.js";
+
+const MAX_BYTES = 2 ** 20;
+
+/**
+ * The schedule in a file, as text. Raises ScheduleError with what is wrong with the file.
+ * @param {File} file
+ */
+export async function readScheduleFile(file) {
+  if (file.size > MAX_BYTES) throw new ScheduleError(`${file.name} is too large for a schedule`);
+  if (!file.name.toLowerCase().endsWith(".safetensors")) return file.text();
+  try {
+    return printSchedule(readTensor(await file.arrayBuffer()));
+  } catch {
+    throw new ScheduleError(`${file.name} is no schedule that HSO saved, or it is damaged`);
+  }
+}
+
+/**
+ * The float32 tensor "sigmas" of a safetensors file: 8 bytes length of the header, the header in JSON, the data.
+ * @param {ArrayBuffer} buffer
+ */
+function readTensor(buffer) {
+  const length = Number(new DataView(buffer).getBigUint64(0, true));
+  const header = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(new Uint8Array(buffer, 8, length)));
+  const { dtype, shape, data_offsets: offsets } = header.sigmas;
+  const [count] = shape;
+  const fits = offsets[1] - offsets[0] === 4 * count && count <= MAX_STEPS + 1;
+  if (dtype !== "F32" || shape.length !== 1 || !fits) throw new Error("another format");
+  const data = new DataView(buffer, 8 + length + offsets[0], 4 * count);
+  return Array.from({ length: count }, (_, i) => data.getFloat32(4 * i, true));
+}
