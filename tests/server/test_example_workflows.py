@@ -12,6 +12,7 @@ from PIL import Image
 
 import workbench
 from comfy_server import ComfyServer
+from saved_workflows import input_definitions, is_widget, server_nodes, to_prompt, widgets
 
 REPOSITORY = workbench.REPOSITORY
 FOLDERS = (REPOSITORY / "example_workflows", REPOSITORY / "demo" / "example_workflows")
@@ -19,13 +20,16 @@ FILES = [file for folder in FOLDERS for file in sorted(folder.glob("*.json"))]
 GALAXIES = REPOSITORY / "demo" / "example_workflows" / "galaxies.json"
 DEV_WORKFLOW = REPOSITORY / "demo" / "workflow_api.json"
 
-ONLY_IN_BROWSER = {"Note"}  # the server does not know it
-AFTER_GENERATE = {"fixed", "increment", "decrement", "randomize"}
-CHECKPOINT = "v1-5-pruned-emaonly-fp16.safetensors"  # the user's; a server for tests has none
-WIDGET_TYPES = {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"}
-
-Node = dict[str, Any]
-Definition = dict[str, Any]
+USERS_FILES = {  # a server for tests has none of them
+    "example.png",
+    "v1-5-pruned-emaonly-fp16.safetensors",
+    "flux1-dev-fp8.safetensors",
+    "wan2.2_t2v_high_noise_14B_fp8_scaled.safetensors",
+    "wan2.2_t2v_low_noise_14B_fp8_scaled.safetensors",
+    "umt5_xxl_fp8_e4m3fn_scaled.safetensors",
+    "wan_2.1_vae.safetensors",
+}
+GROWS = {"HSOOptimizeSchedule", "HSOCustomSigmas", "HSOPlotSchedules", "HSOPresetSchedule", "HSOPinSigma"}  # by a plot
 
 
 def load(file: Path) -> dict[str, Any]:
@@ -39,58 +43,10 @@ def name_of(file: Path) -> str:
 every_workflow = pytest.mark.parametrize("file", FILES, ids=name_of)
 
 
-def server_nodes(workflow: dict[str, Any]) -> list[Node]:
-    return [node for node in workflow["nodes"] if node["type"] not in ONLY_IN_BROWSER]
-
-
-def input_definitions(definition: Definition) -> dict[str, list[Any]]:
-    """Every input of a node as [type, options], in the order in which the browser makes them."""
-    order = definition["input_order"]
-    return {name: definition["input"][group][name] for group in order if group != "hidden" for name in order[group]}
-
-
-def is_widget(kind: Any) -> bool:
-    return isinstance(kind, list) or kind in WIDGET_TYPES
-
-
-def widgets(definition: Definition) -> list[tuple[str, Any, dict[str, Any]]]:
-    """Name, type and options of each value that the browser saves for a node, in order.
-
-    Behind a seed comes the browser's own `control_after_generate`, and behind an upload the name of its kind; neither
-    is an input of the node.
-    """
-    found = []
-    for name, (kind, *rest) in input_definitions(definition).items():
-        if not is_widget(kind):
-            continue
-        options = rest[0] if rest else {}
-        found.append((name, kind, options))
-        if options.get("control_after_generate"):
-            found.append(("", sorted(AFTER_GENERATE), {}))
-        if options.get("image_upload"):
-            found.append(("", "STRING", {}))
-    return found
-
-
-def to_prompt(workflow: dict[str, Any], object_info: dict[str, Definition]) -> dict[str, Any]:
-    """The API format of a workflow: what the browser posts when the user presses Run."""
-    links = {link[0]: link for link in workflow["links"]}
-    prompt = {}
-    for node in server_nodes(workflow):
-        saved = zip(widgets(object_info[node["type"]]), node.get("widgets_values") or [], strict=True)
-        inputs = {name: value for (name, _, _), value in saved if name}
-        for slot in node["inputs"]:
-            if slot.get("link") is not None:
-                _, source, output, *_ = links[slot["link"]]
-                inputs[slot["name"]] = [str(source), output]
-        prompt[str(node["id"])] = {"class_type": node["type"], "inputs": inputs}
-    return prompt
-
-
 def assert_value_fits(value: Any, kind: Any, options: dict[str, Any], where: str) -> None:
     choices = kind if isinstance(kind, list) else options.get("options")
     if choices is not None:
-        assert value in choices or value in (CHECKPOINT, "example.png"), where
+        assert value in choices or value in USERS_FILES, where
     elif kind in ("INT", "FLOAT"):
         assert isinstance(value, int if kind == "INT" else (int, float)) and not isinstance(value, bool), where
         assert options.get("min", value) <= value <= options.get("max", value), where
@@ -112,6 +68,7 @@ def assert_pictures_of_galaxies(server: ComfyServer, entry: dict[str, Any], coun
 def test_there_is_a_workflow_for_each_way_to_use_the_pack() -> None:
     used = {node["type"] for file in FILES for node in load(file)["nodes"]}
     ways = {"HSOOptimizeSchedule", "HSOCustomSigmas", "HSOKSampler", "SamplerCustom", "SamplerCustomAdvanced"}
+    ways |= {"HSOPresetSchedule", "HSOPinSigma", "HSOSplitSchedule", "HSOSaveSchedule", "HSOPlotSchedules"}
     assert ways <= used
     assert GALAXIES in FILES
 
@@ -168,11 +125,11 @@ def test_links_are_consistent(server: ComfyServer, file: Path) -> None:
 
 @every_workflow
 def test_nodes_do_not_overlap(server: ComfyServer, file: Path) -> None:
-    """Positions are those of the body; the title is 30 pixels above it. One node grows with what it has to show."""
+    """Positions are those of the body; the title is 30 pixels above it. Some nodes grow with what they have to show."""
     boxes = []
     for node in load(file)["nodes"]:
         (x, y), (width, height) = node["pos"], node["size"]
-        height = max(height, 560) if node["type"] == "HSOOptimizeSchedule" else height  # with its advanced inputs
+        height = max(height, 560) if node["type"] in GROWS else height
         boxes.append((x, y - 30, x + width, y + height))
     for i, (left, top, right, bottom) in enumerate(boxes):
         for other in boxes[i + 1 :]:
@@ -213,6 +170,28 @@ def test_the_two_galaxy_workflows_are_the_same_one(server: ComfyServer) -> None:
 def pixels(picture: bytes) -> bytes:
     """Without the workflow that SaveImage writes beside them."""
     return Image.open(io.BytesIO(picture)).tobytes()
+
+
+def test_the_comparison_runs(server: ComfyServer) -> None:
+    """With the demonstration network in the place of the user's checkpoint."""
+    prompt = to_prompt(load(FOLDERS[0] / "hso_compare.json"), server.object_info())
+    for node in prompt.values():
+        if node["class_type"] == "CheckpointLoaderSimple":
+            node.update(class_type="HSODemoModel", inputs={})
+    entry = server.run(prompt)
+    (table,) = server.texts(entry)
+    assert table.startswith("| step | HSOOptimizeSchedule | karras | beta | AYS SD 1.5 |")
+    (picture,) = server.files(entry)
+    assert Image.open(io.BytesIO(server.fetch(picture))).size == (1024, 640)
+
+
+@every_workflow
+def test_the_template_browser_has_a_picture_of_each(server: ComfyServer, file: Path) -> None:
+    pack = "hso-schedule" if file.parent == FOLDERS[0] else "hso-demo"
+    content = server.download(f"/api/workflow_templates/{pack}/{file.stem}.jpg")
+    picture = Image.open(io.BytesIO(content))
+    assert picture.format == "JPEG" and len(content) < 150_000
+    assert 1.3 < picture.width / picture.height < 2 and picture.width >= 400
 
 
 def test_the_custom_sigmas_workflow_holds_what_the_search_finds(server: ComfyServer) -> None:
