@@ -11,16 +11,26 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
+def _host_is_too_old() -> bool:
+    """Whether this ComfyUI lacks the node API; said here, because one that lacks it does not call comfy_entrypoint."""
+    try:
+        import comfy_api.v0_0_2  # noqa: F401
+    except ImportError as error:
+        if (error.name or "").startswith("comfy_api"):
+            logger.error("HSO: this ComfyUI is too old (it has no node API v0_0_2); HSO needs ComfyUI 0.3.75 or newer.")
+            return True
+    return False
+
+
+_TOO_OLD = _host_is_too_old()
+
+
 async def comfy_entrypoint() -> ComfyExtension | None:
     """What ComfyUI calls to get the nodes."""
-    try:
-        from .extension import HSOExtension
-    except ImportError as error:
-        if not (error.name or "").startswith("comfy_api"):
-            raise
-        logger.error("HSO: this ComfyUI is too old (it has no node API v0_0_2); HSO needs ComfyUI 0.3.75 or newer.")
+    if _TOO_OLD:
         return None
     from . import scheduler_entry
+    from .extension import HSOExtension
 
     try:
         scheduler_entry.register()

@@ -6,20 +6,25 @@ import inspect
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
+import comfy.cli_args
 import comfy.model_management
 import comfy.model_sampling
 import comfy.sample
 import comfy.samplers
 import comfy.utils
+import folder_paths
 import latent_preview
+import nodes
 import torch
 from comfy_api.v0_0_2 import io
 from server import PromptServer
 from torch import Tensor
 
 from ..hso_core import NoiseSchedule, NoiseScheduleError
+from ..hso_core.safe_file import FileError
 from ..hso_core.sigmas import check_range, describe_low_start
 
 logger = logging.getLogger(__name__)
@@ -42,14 +47,21 @@ def noise_schedule(model: Any) -> NoiseSchedule:
     return noise_schedule_of_sampling(model.get_model_object("model_sampling"))
 
 
+def readable_noise_schedule(model: Any) -> NoiseSchedule | None:
+    """`noise_schedule`, or None for a model whose noise schedule cannot be read."""
+    try:
+        return noise_schedule(model)
+    except NoiseScheduleError:
+        return None
+
+
 def check_schedule(sigmas: Tensor, model: Any) -> str | None:
     """Refuse sigmas (n,) that start above the largest noise level of `model`; say what is odd about a low start.
 
     Raises SigmasError. A model whose noise schedule cannot be read is not held against the schedule.
     """
-    try:
-        noise = noise_schedule(model)
-    except NoiseScheduleError:
+    noise = readable_noise_schedule(model)
+    if noise is None:
         return None
     check_range(sigmas, noise)
     return describe_low_start(sigmas, noise)
@@ -69,6 +81,11 @@ def noise_schedule_of_sampling(model_sampling: Any) -> NoiseSchedule:
         return NoiseSchedule(sigmas, family)
     except NoiseScheduleError as error:
         raise NoiseScheduleError(f"this model's noise schedule ({kind}) cannot be used: {error}") from error
+
+
+def scheduler_sigmas(model: Any, scheduler: str, steps: int) -> Tensor:
+    """The sigmas (n,), usually steps + 1, that a scheduler of ComfyUI's list gives for `model`; on the CPU."""
+    return comfy.samplers.calculate_sigmas(model.get_model_object("model_sampling"), scheduler, steps).cpu()
 
 
 # -- long work ---------------------------------------------------------------------------------------------------------
@@ -114,8 +131,8 @@ def sample_with_sigmas(
     cfg: float,
     sampler_name: str,
     sigmas: Tensor,
-    positive: list,
-    negative: list,
+    positive: list[Any],
+    negative: list[Any],
     latent: dict[str, Any],
 ) -> dict[str, Any]:
     """What ComfyUI's KSampler does, with the schedule given: a LATENT, with preview, progress, mask and batch index."""
@@ -123,19 +140,25 @@ def sample_with_sigmas(
     noise = comfy.sample.prepare_noise(latent_image, seed, latent.get("batch_index"))
     samples = comfy.sample.sample_custom(
         model,
-        noise,
+        _single_precision(noise),
         cfg,
         comfy.samplers.sampler_object(sampler_name),
         sigmas.clone(),  # uni_pc writes into what it is given
         positive,
         negative,
-        latent_image,
+        _single_precision(latent_image),
         noise_mask=latent.get("noise_mask"),
         callback=latent_preview.prepare_callback(model, len(sigmas) - 1),
         disable_pbar=not comfy.utils.PROGRESS_BAR_ENABLED,
         seed=seed,
     )
     return {**{key: value for key, value in latent.items() if key not in DOWNSCALE_RATIOS}, "samples": samples}
+
+
+def _single_precision(latent: Tensor) -> Tensor:
+    """A half-precision latent in float32: in float16 ComfyUI's guidance divides 0 by 0 at cfg 1 (its 1e-37 is 0)."""
+    half = not latent.is_nested and latent.dtype in (torch.float16, torch.bfloat16)
+    return latent.float() if half else latent
 
 
 def _downscale_ratios(latent: dict[str, Any]) -> dict[str, Any]:
@@ -152,24 +175,133 @@ class GuardedSigmas(Tensor):
     tensor in its cache, so the next sampler, also of the next workflow, would get the spoiled one.
     """
 
-    __torch_function__ = torch._C._disabled_torch_function_impl  # whatever is computed from it is a plain Tensor
+    __torch_function__ = torch._C._disabled_torch_function_impl  # type: ignore[assignment]  # whatever is computed from it is a plain Tensor
 
     def __getitem__(self, index: Any) -> Tensor:
         return self.clone()[index]
 
-    def __repr__(self, **options: Any) -> str:
-        return self.clone().__repr__(**options)
+    def __repr__(self, *, tensor_contents: Any = None) -> str:  # type: ignore[override]
+        return str(Tensor.__repr__(self.clone(), tensor_contents=tensor_contents))  # type: ignore
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        return self.clone().__reduce_ex__(protocol)
+        return Tensor.__reduce_ex__(self.clone(), protocol)  # type: ignore[no-untyped-call]
 
-    def __deepcopy__(self, memo: dict) -> Tensor:
+    def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
         return self.clone()
 
 
 def sigmas_output(sigmas: Tensor) -> Tensor:
     """The form in which a node puts out a schedule (n,): float32, on the CPU, its own memory, guarded."""
     return sigmas.detach().to("cpu", torch.float32, copy=True).as_subclass(GuardedSigmas)
+
+
+# -- sampling again and again ------------------------------------------------------------------------------------------
+
+OUT_OF_MEMORY = comfy.model_management.OOM_EXCEPTION
+CANCELLED = comfy.model_management.InterruptProcessingException
+
+
+def guider(model: Any, positive: list[Any], negative: list[Any], cfg: float) -> Any:
+    """A GUIDER as core's CFGGuider node makes it."""
+    made = comfy.samplers.CFGGuider(model)
+    made.set_conds(positive, negative)
+    made.set_cfg(cfg)
+    return made
+
+
+def sampler(name: str) -> Any:
+    """The SAMPLER of that name, as KSampler uses it."""
+    return comfy.samplers.sampler_object(name)
+
+
+def first_latent(model: Any, latent: dict[str, Any]) -> Tensor:
+    """The first item of a LATENT (1, channels, ...) in the number of channels that `model` works on."""
+    fixed = comfy.sample.fix_empty_latent_channels(model, latent["samples"], **_downscale_ratios(latent))
+    if fixed.is_nested:
+        raise ValueError("the latent holds picture and sound together, which cannot be compared; use a plain latent")
+    return fixed[:1]
+
+
+def noise_of_seed(latent: Tensor, seed: int) -> Tensor:
+    """The noise that KSampler starts from with that seed and one latent (1, channels, ...)."""
+    return _single_precision(comfy.sample.prepare_noise(latent, seed))
+
+
+def batch_that_fits(model: Any, shape: tuple[int, ...], most: int) -> int:
+    """How many latents of `shape` (1, ...) can be sampled together, beside the whole model: 1 to `most`."""
+    device = model.load_device
+    loaded = sum(
+        entry.model_loaded_memory() for entry in comfy.model_management.current_loaded_models if entry.device == device
+    )
+    room = comfy.model_management.get_free_memory(device) + loaded - model.model_size()
+    # twice: the conditional and the unconditional half of each, as comfy.sampler_helpers.estimate_memory counts
+    fits = [n for n in range(2, most + 1) if model.memory_required([2 * n, *shape[1:]]) <= room]
+    return max(fits, default=1)
+
+
+def free_memory() -> None:
+    """Give back what torch holds without using it."""
+    comfy.model_management.soft_empty_cache()
+
+
+def is_cancelled() -> bool:
+    """Whether the user has cancelled; `stop_if_cancelled` has still to be called."""
+    return comfy.model_management.processing_interrupted()
+
+
+def cancel() -> None:
+    """Take back that a cancellation was noticed: the next `stop_if_cancelled` raises."""
+    comfy.model_management.interrupt_current_processing()
+
+
+def scheduler_names() -> list[str]:
+    """The schedulers of this ComfyUI: the very list."""
+    return comfy.samplers.SCHEDULER_NAMES
+
+
+def ksampler_sigmas(model: Any, scheduler: str, steps: int) -> Tensor:
+    """The sigmas (steps + 1,) that KSampler makes of a scheduler for those samplers: one step more, one left out."""
+    sigmas = scheduler_sigmas(model, scheduler, steps + 1)
+    return torch.cat([sigmas[:-2], sigmas[-1:]])
+
+
+def user_folder() -> Path:
+    """The folder of this ComfyUI for what belongs to the user."""
+    return Path(folder_paths.get_user_directory())
+
+
+# -- files of schedules ------------------------------------------------------------------------------------------------
+
+
+def schedule_folders() -> dict[str, Path]:
+    """Where schedules are kept. "user" is what the browser reaches through ComfyUI's own /userdata/schedules."""
+    return {
+        "output": Path(folder_paths.get_output_directory()) / "schedules",
+        "user": user_folder() / "default" / "schedules",
+    }
+
+
+def numbered_file(folder: Path, name: str, suffix: str) -> Path:
+    """A file `name`_00001_`suffix` in `folder` with the next free number, as SaveImage counts; makes the folder.
+
+    Raises FileError.
+    """
+    try:
+        parent, stem, counter, _, _ = folder_paths.get_save_image_path(name, str(folder.absolute()))
+    except OSError as error:
+        raise FileError(f"the folder for {name!r} in {folder.name!r} cannot be used: {error.strerror}") from error
+    return Path(parent) / f"{stem}_{counter:05}_{suffix}"
+
+
+def may_keep_metadata() -> bool:
+    """Whether files may say how they were made; the user can forbid it (--disable-metadata)."""
+    return not comfy.cli_args.args.disable_metadata
+
+
+def output_type(class_type: str, output: int) -> str | None:
+    """The type of an output of a node class, "SIGMAS" for example; None for an unknown class or output."""
+    types = getattr(nodes.NODE_CLASS_MAPPINGS.get(class_type), "RETURN_TYPES", ())
+    return types[output] if 0 <= output < len(types) else None
 
 
 # -- the scheduler lists -----------------------------------------------------------------------------------------------
@@ -200,6 +332,28 @@ def _append_scheduler(name: str, handler: Callable[[Any, int], Tensor]) -> None:
     for names in (samplers.SCHEDULER_NAMES, samplers.KSampler.SCHEDULERS):
         if name not in names:
             names.append(name)
+
+
+def samplers_that_lose_a_step() -> frozenset[str]:
+    """The samplers for which ComfyUI's KSampler leaves out the last sigma above 0."""
+    return frozenset(getattr(comfy.samplers.KSampler, "DISCARD_PENULTIMATE_SIGMA_SAMPLERS", ()))
+
+
+def on_prompt(look: Callable[[dict[str, Any]], object]) -> None:
+    """Call `look`(prompt) with each workflow, in its API form, that is queued. It cannot stop or change it."""
+    add_handler = getattr(getattr(PromptServer, "instance", None), "add_on_prompt_handler", None)
+    if add_handler is None:
+        return
+
+    def handler(request: dict[str, Any]) -> dict[str, Any]:
+        try:
+            if isinstance(request.get("prompt"), dict):
+                look(request["prompt"])
+        except Exception:
+            logger.exception("HSO: could not look through the workflow; it runs all the same.")
+        return request
+
+    add_handler(handler)
 
 
 # -- node definitions --------------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..hso_core.sigmas import check_sigmas
 from . import host
+from .sampler_notes import TOOLTIP, note_on_sampler
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +51,7 @@ class KSampler(io.ComfyNode):
                     "sampler_name",
                     options=host.sampler_names(),
                     default="dpmpp_2m",
-                    tooltip="The algorithm. dpm_fast and dpm_adaptive ignore the schedule but for its ends.",
+                    tooltip=f"The algorithm that follows the schedule. {TOOLTIP}",
                 ),
                 io.Conditioning.Input("positive", tooltip="What the picture should show."),
                 io.Conditioning.Input("negative", tooltip="What it should not show."),
@@ -67,8 +68,8 @@ class KSampler(io.ComfyNode):
         seed: int,
         cfg: float,
         sampler_name: str,
-        positive: list,
-        negative: list,
+        positive: list[Any],
+        negative: list[Any],
         latent_image: dict[str, Any],
         sigmas: Tensor,
     ) -> io.NodeOutput:
@@ -78,6 +79,9 @@ class KSampler(io.ComfyNode):
             odd = host.check_schedule(check_sigmas(sigmas), model)
         if odd and host.is_empty(latent_image):
             logger.warning("%s: %s", NAME, odd)
+        note = note_on_sampler(sampler_name, len(sigmas) - 1)
+        if note:
+            logger.warning("%s: %s", NAME, note)
         return io.NodeOutput(
             host.sample_with_sigmas(model, seed, cfg, sampler_name, sigmas, positive, negative, latent_image)
         )

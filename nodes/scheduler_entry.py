@@ -8,6 +8,7 @@ from torch import Tensor
 
 from ..hso_core import MAX_STEPS, optimize_schedule
 from . import host
+from .sampler_notes import tell_of_samplers
 
 NAME = "hso"
 
@@ -27,3 +28,4 @@ def hso_scheduler(model_sampling: Any, steps: int) -> Tensor:
 
 def register() -> None:
     host.add_scheduler(NAME, hso_scheduler)
+    host.on_prompt(lambda prompt: tell_of_samplers(prompt, NAME))
