@@ -5,6 +5,8 @@ from .optimizer import optimize_schedule
 from .problem import MAX_STEPS, Settings, SettingsError
 from .schedule import Schedule
 
+__version__ = "0.1.0"
+
 __all__ = [
     "MAX_STEPS",
     "NoiseSchedule",

@@ -6,6 +6,7 @@ import argparse
 import dataclasses
 import json
 import sys
+from typing import Any
 
 from .noise_schedule import NoiseScheduleError, named_schedule
 from .optimizer import BACKENDS, DEVICES, optimize_schedule
@@ -57,8 +58,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _settings(options: argparse.Namespace) -> Settings:
-    values = {field.name: getattr(options, field.name) for field in dataclasses.fields(Settings)}
-    return Settings(**{name: tuple(v) if isinstance(v, list) else v for name, v in values.items()})
+    values: dict[str, Any] = {field.name: getattr(options, field.name) for field in dataclasses.fields(Settings)}
+    pairs: dict[str, Any] = {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
+    return Settings(**{**values, **pairs})
 
 
 def _json(schedule: Schedule) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -134,6 +135,7 @@ class NoiseSchedule:
 
     def _lines(self, device: torch.device) -> tuple[_PiecewiseLinear, _PiecewiseLinear]:
         """The map that is piecewise linear, t -> -ln alpha or (1-t)/t -> alpha/sigma for flow, and its inverse."""
+        cache: dict[torch.device, tuple[_PiecewiseLinear, _PiecewiseLinear]]
         cache = self.__dict__.setdefault("_lines_on", {})
         if device not in cache:
             u, y = (knots.to(device) for knots in self._make_knots())
@@ -242,7 +244,12 @@ def named_schedule(name: str) -> NoiseSchedule:
     edm: 1000 sigmas evenly spaced in the logarithm.
     """
     kind, *arguments = name.strip().lower().split(":")
-    makers = {"sd15": (scaled_linear, 0), "ddpm": (linear, 0), "flow": (shifted_flow, 1), "edm": (log_spaced, 2)}
+    makers: dict[str, tuple[Callable[..., NoiseSchedule], int]] = {
+        "sd15": (scaled_linear, 0),
+        "ddpm": (linear, 0),
+        "flow": (shifted_flow, 1),
+        "edm": (log_spaced, 2),
+    }
     if kind not in makers:
         raise NoiseScheduleError(f"unknown schedule {name!r}: use sd15, ddpm, flow:SHIFT or edm:MIN:MAX")
     make, count = makers[kind]

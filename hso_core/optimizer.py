@@ -8,6 +8,7 @@ is added. The best members are polished, and a grid over the box beside them.
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
@@ -32,7 +33,9 @@ REMEMBERED = 512
 
 logger = logging.getLogger(__name__)
 Progress = Callable[[int, int], None]
-_memory: OrderedDict[tuple, Schedule] = OrderedDict()
+Key = tuple[str, int, Settings, str]
+_memory: OrderedDict[Key, Schedule] = OrderedDict()
+_memory_lock = threading.Lock()  # two workflows may search at once
 
 
 def optimize_schedule(
@@ -54,9 +57,9 @@ def optimize_schedule(
         raise SettingsError(f"backend is {backend!r}; it must be one of {', '.join(BACKENDS)}")
     where = resolve_device(device)
     key = (noise.fingerprint, problem.steps, problem.settings, backend)
-    if key in _memory:
-        _memory.move_to_end(key)
-        return _memory[key]
+    remembered = _recall(key)
+    if remembered is not None:
+        return remembered
     began = time.perf_counter()
     if backend == "scipy":
         from .reference import search  # scipy takes half a second to import
@@ -65,10 +68,22 @@ def optimize_schedule(
     with torch.inference_mode():
         psi, lam, objective, generations = search(problem, where, on_progress)
         result = _schedule(problem, psi, lam, objective, backend, generations, began)
-    _memory[key] = result
-    while len(_memory) > REMEMBERED:
-        _memory.popitem(last=False)
+    _remember(key, result)
     return result
+
+
+def _recall(key: Key) -> Schedule | None:
+    with _memory_lock:
+        if key in _memory:
+            _memory.move_to_end(key)
+        return _memory.get(key)
+
+
+def _remember(key: Key, result: Schedule) -> None:
+    with _memory_lock:
+        _memory[key] = result
+        while len(_memory) > REMEMBERED:
+            _memory.popitem(last=False)
 
 
 def resolve_device(device: str) -> torch.device:
@@ -127,14 +142,15 @@ def _schedule(
     sigmas = noise.sigma_of_lambda(used)
     if problem.first_is_full:
         sigmas[0] = noise.sigma_of_t(times[0])
-    if not bool(sigmas.isfinite().all()):
+    values = _strictly_decreasing(sigmas)
+    if not (bool(sigmas.float().isfinite().all()) and values[-1] > 0):  # float32 ends at 1e-45
         raise SettingsError(
             "no schedule can be computed for this noise schedule: its sigmas, "
             f"{noise.sigma_min:g} to {noise.sigma_max:g}, are too extreme; use another model or other bounds of t"
         )
     timesteps = (length - 1) * times
     return Schedule(
-        sigmas=tuple(_strictly_decreasing(sigmas) + ([0.0] if problem.settings.mapping == "ddim" else [])),
+        sigmas=tuple(values + ([0.0] if problem.settings.mapping == "ddim" else [])),
         timesteps=tuple(timesteps.round().int().tolist() if length == 1000 else timesteps.tolist()),
         lambdas=tuple(used.tolist()),
         rho=psi[0],

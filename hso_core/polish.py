@@ -45,7 +45,7 @@ class Model(NamedTuple):
         """m(s), (..., P), for s (2, ..., P)."""
         (a, b), (c, d) = self.hessian
         x, y = s
-        smooth = x * (self.gradient[0] + 0.5 * (a * x + b * y)) + y * (self.gradient[1] + 0.5 * (c * x + d * y))
+        smooth: Tensor = x * (self.gradient[0] + 0.5 * (a * x + b * y)) + y * (self.gradient[1] + 0.5 * (c * x + d * y))
         return smooth + self.gamma * torch.relu(self.shortfall(s)).square().sum(0)
 
     def newton_step(self, s: Tensor, binding: Tensor, low: Tensor, high: Tensor) -> Tensor:
@@ -86,8 +86,10 @@ def polish_ends(
         psi = torch.where(better, trial, psi)
         fitness = torch.where(better, trial_fitness, fitness)
         refined = Refined(
-            *(torch.where(better, new, old) for new, old in zip(trial_refined[:3], refined[:3], strict=True)),
-            iterations=trial_refined.iterations,
+            torch.where(better, trial_refined.lam, refined.lam),
+            torch.where(better, trial_refined.objective, refined.objective),
+            torch.where(better, trial_refined.converged, refined.converged),
+            trial_refined.iterations,
         )
     return psi, refined, fitness
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -115,10 +116,10 @@ def edm_start(problem: Problem, psi: Array) -> Array:
     u = np.linspace(0, 1, problem.intervals + 1)
     lam = -np.log((noise_to_signal[0] ** (1 / rho) * (1 - u) + noise_to_signal[1] ** (1 / rho) * u) ** rho)
     lam[[0, -1]] = ends
-    return lam
+    return np.asarray(lam)
 
 
-def midpoint_error(problem: Problem, lam: Array) -> float:
+def midpoint_error(problem: Problem, lam: Array) -> Any:
     """J(lam) with eps = sigma^p / alpha, alpha and sigma in the model's own convention; complex for complex lam."""
     middle = (lam[1:] + lam[:-1]) / 2
     alpha = 1 / (1 + np.exp(-middle)) if problem.noise.family == "flow" else 1 / np.sqrt(1 + np.exp(-2 * middle))

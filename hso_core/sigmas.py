@@ -16,12 +16,15 @@ RESAMPLINGS = ("log-linear", "monotone")
 SLACK = 1e-2  # published lists are rounded: a start up to 1 % above the model's sigma_max is meant to be it
 LEAST_FULL_NOISE = 0.75  # time t; sigma 1 is t = 0.35 on SD, 0.49 on SVD
 
+MAX_TEXT = 1_000_000  # characters; 10,001 values with 30 digits each are a third of it
+
 _SEPARATORS = re.compile(r"""[\s,;\[\](){}|"']+""")
 _WRAPPERS = re.compile(
     r"""\b(torch\.|np\.|numpy\.)?(float)?(tensor|array|sigmas)\b["']?\s*[=:]?|\b(dtype|device)\s*=\s*[^,)]+""",
     re.IGNORECASE,
 )
 _DECIMAL_COMMA = re.compile(r"\d,\d")
+_WITH_DECIMAL_COMMAS = re.compile(r"\s*(\d+|\d+,\d+)([;\s]\s*(\d+|\d+,\d+))+[;\s]*")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
 
@@ -34,6 +37,11 @@ def parse_sigmas(text: str) -> Tensor:
 
     Values may be separated by commas, semicolons, white space and brackets, and written as 14.6, .5, 1. or 1e-3.
     """
+    if len(text) > MAX_TEXT:
+        raise SigmasError(f"{len(text):,} characters of values are too many; a schedule has at most {MAX_STEPS + 1}")
+    if "," in text and "." not in text and _WITH_DECIMAL_COMMAS.fullmatch(text):
+        # 14,6 3,2 0 would be read as 14, 6, 3, 2, 0, which falls too.
+        raise SigmasError("commas inside of the values are ambiguous; write decimals with a point: 14.6, not 14,6")
     tokens = [token for token in _SEPARATORS.split(_WRAPPERS.sub(" ", text)) if token]
     if len(tokens) > MAX_STEPS + 1:
         raise SigmasError(f"{len(tokens)} values are too many; a schedule has at most {MAX_STEPS + 1}")
@@ -137,9 +145,9 @@ def resample_sigmas(sigmas: Tensor, steps: int, method: str = "log-linear") -> T
     return check_sigmas(result)
 
 
-def plain_decimal(value: float) -> str:
+def plain_decimal(value: float | Tensor) -> str:
     """The shortest decimal, without an exponent, that names this float32 (ComfyUI's own parser misreads exponents)."""
-    return np.format_float_positional(np.float32(value), trim="-")
+    return np.format_float_positional(np.float32(float(value)), trim="-")
 
 
 def print_sigmas(sigmas: Tensor) -> str:

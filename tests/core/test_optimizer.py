@@ -58,6 +58,7 @@ def test_spacing_that_cannot_be_met_widens_the_range():
     assert not found.spacing_met and found.penalty > 1e5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("golden", GOLDENS, ids=lambda g: f"{g['schedule']}-{g['steps']}")
 def test_never_worse_than_the_reference(golden):
     found = optimize_schedule(named_schedule(golden["schedule"]), golden["steps"])
@@ -70,6 +71,7 @@ def test_goldens_are_complete():
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "steps"), [("ddpm", 4), ("sd15", 5), ("flow:3", 4)])
 def test_reference_run_live(name, steps):
     noise = named_schedule(name)
@@ -92,6 +94,7 @@ def assert_contract(found, noise, steps):
     assert bool(((psi >= bounds[:, 0]) & (psi <= bounds[:, 1])).all())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_contract_for_every_step_count(name):
     noise = named_schedule(name)
@@ -249,6 +252,7 @@ def test_results_are_remembered_and_cannot_be_spoiled():
     assert float(optimize_schedule(noise, 7).to_tensor()[-1]) == 0
 
 
+@pytest.mark.slow
 def test_progress_is_told_and_a_cancelled_search_leaves_nothing():
     class Cancelled(Exception):
         pass

@@ -57,7 +57,7 @@ def test_texts_that_people_write(text, values):
         ("3, 2, 2, 0", "value 3 \\(2\\) is not below value 2 \\(2\\); sigmas must fall at every step"),
         ("14.614640, 14.614641, 0", "value 2 \\(14.614641\\) is not below value 1 \\(14.61464\\)"),
         ("1, 2, 0", "value 2 \\(2\\) is not below value 1 \\(1\\)"),
-        ("14,6 4,7 0", "value 4 .* is not below .* \\(write decimals with a point: 14.6, not 14,6\\)"),
+        ("14,6 4,7 0", "write decimals with a point: 14.6, not 14,6"),
         ("0x10, 1", "'0x10', value 1"),
         ("1_000, 1", "'1_000', value 1"),
         ("__import__('os') 1", "value 1, is not a number"),
@@ -73,7 +73,7 @@ def test_a_long_paste_is_refused_at_once():
     with pytest.raises(SigmasError, match="values are too many; a schedule has at most 10001"):
         parse_sigmas("1, " * 3_000_000)
     with pytest.raises(SigmasError, match=r"'aaaa.*\.\.\.', value 1, is not a number"):
-        parse_sigmas("a" * 10_000_000)
+        parse_sigmas("a" * 900_000)
 
 
 @given(st.text(max_size=60))
