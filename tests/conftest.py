@@ -1,6 +1,62 @@
-"""Makes `import hso_core` work without the repository root on sys.path: its `nodes` would hide ComfyUI's."""
+"""What all tests share: `import hso_core` without the repository root on sys.path (its `nodes` would hide ComfyUI's),
+and the pack as a real ComfyUI loads it into this process."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from types import ModuleType
+
+import hypothesis
+import pytest
 
 import workbench
 from by_path import import_path
 
 import_path(workbench.REPOSITORY / "hso_core", "hso_core")
+
+hypothesis.settings.register_profile("hso", deadline=None)  # how long an example takes depends on the machine
+hypothesis.settings.load_profile("hso")
+
+FIGURES = workbench.REPOSITORY / "tests" / "artifacts" / "figures"
+
+
+@pytest.fixture(scope="session")
+def pack() -> ModuleType:
+    """The pack's module, as ComfyUI's load_custom_node imports it; its nodes are in nodes.NODE_CLASS_MAPPINGS."""
+    import host_import
+
+    host_import.import_host()
+    import nodes
+
+    with ThreadPoolExecutor() as other_thread:  # in this one the browser's tests may have left an event loop
+        loading = other_thread.submit(asyncio.run, nodes.load_custom_node(str(workbench.REPOSITORY)))
+        assert loading.result(), "ComfyUI did not load the pack"
+    return sys.modules[str(workbench.REPOSITORY).replace(".", "_x_")]
+
+
+@pytest.fixture(scope="session")
+def node_classes(pack: ModuleType) -> dict[str, type]:
+    """The pack's node classes by id, ready to be executed."""
+    import nodes
+
+    return {name: cls for name, cls in nodes.NODE_CLASS_MAPPINGS.items() if name.startswith("HSO")}
+
+
+@pytest.fixture(scope="session")
+def figure() -> Callable[[str, float | str], None]:
+    """figure(name, value) keeps a measured value for docs/reliability.md, which tests/support/reliability.py writes.
+
+    Several values of one name are summed up there (a count) or their largest is taken (a name that ends in "max").
+    """
+
+    def keep(name: str, value: float | str) -> None:
+        FIGURES.mkdir(parents=True, exist_ok=True)
+        with (FIGURES / f"{os.getpid()}.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps([name, value]) + "\n")
+
+    return keep

@@ -13,9 +13,7 @@ from hso_core import named_schedule, optimize_schedule
 
 host_import.import_host()
 
-import comfy.model_base as model_base  # noqa: E402
 import comfy.model_sampling as model_sampling  # noqa: E402
-import comfy.supported_models as supported_models  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -46,24 +44,6 @@ def test_named_schedules_are_the_hosts_tables_bit_for_bit(host):
     }
     for name, table in tables.items():
         assert host.noise_schedule_of_sampling(table).fingerprint == named_schedule(name).fingerprint, name
-
-
-@pytest.mark.parametrize("kind", list(model_base.ModelType), ids=lambda kind: kind.name)
-def test_every_model_of_the_host_gets_a_schedule(host, kind):
-    """The sampling settings of every supported model with this model type, whether the two occur together or not."""
-    distinct = {}
-    for config in supported_models.models:
-        ms = model_base.model_sampling(config({}), kind)
-        distinct[host.noise_schedule_of_sampling(ms)] = ms
-    assert distinct
-    for noise, ms in distinct.items():
-        assert noise.family == ("flow" if isinstance(ms, model_sampling.CONST) else "vp")
-        for steps in (1, 4, 8):
-            sigmas = optimize_schedule(noise, steps).to_tensor()
-            assert len(sigmas) == steps + 1 and float(sigmas[-1]) == 0
-            assert bool((sigmas[1:] < sigmas[:-1]).all()) and float(sigmas[0]) <= float(ms.sigma_max) * (1 + 1e-6)
-            if noise.family == "flow":
-                assert float(sigmas[0]) == pytest.approx(float(ms.sigma_max), rel=1e-6)
 
 
 def test_zero_terminal_snr_is_finite(host):

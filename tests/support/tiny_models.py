@@ -1,0 +1,54 @@
+"""Real MODELs of ComfyUI around a network of one operation: everything but the network is the host's own.
+
+Import host_import.import_host() first.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import comfy.model_base as model_base
+import comfy.supported_models as supported_models
+import torch
+from comfy.model_patcher import ModelPatcher
+
+KINDS = {
+    "eps": ("SD15", "EPS", {}),
+    "v zsnr": ("SD15", "V_PREDICTION", {"zsnr": True}),
+    "edm": ("SD15", "EDM", {"sigma_max": 80.0, "sigma_min": 0.002}),
+    "flow": ("SD3", "FLOW", {"shift": 3.0}),
+}
+
+
+class Network(torch.nn.Module):
+    """Bounded and not linear, and each value of the result depends on its neighbours."""
+
+    dtype = torch.float32
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.tensor(0.6))
+
+    def forward(self, x: torch.Tensor, timesteps: torch.Tensor, **_: Any) -> torch.Tensor:
+        near = 0.5 * (x.roll(1, -1) + x.roll(1, -2))
+        return torch.tanh(self.weight * x + 0.2 * near)
+
+
+def tiny_model(kind: str) -> ModelPatcher:
+    """A MODEL of one of KINDS, for latents of any size."""
+    config_name, model_type, settings = KINDS[kind]
+    config = getattr(supported_models, config_name)({"disable_unet_model_creation": True})
+    config.sampling_settings = {**config.sampling_settings, **settings}
+    model = model_base.BaseModel(config, model_base.ModelType[model_type])
+    model.diffusion_model = Network().eval()
+    return ModelPatcher(model, torch.device("cpu"), torch.device("cpu"))
+
+
+def empty_latent(model: ModelPatcher, batch: int = 1, dtype: torch.dtype = torch.float32) -> dict[str, Any]:
+    """A LATENT of 8 x 8 zeros with the model's number of channels."""
+    return {"samples": torch.zeros(batch, model.model.latent_format.latent_channels, 8, 8, dtype=dtype)}
+
+
+def conditioning() -> list[Any]:
+    """A CONDITIONING that this network ignores."""
+    return [[torch.zeros(1, 4, 8), {"pooled_output": torch.zeros(1, 8)}]]
