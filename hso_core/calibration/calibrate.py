@@ -22,8 +22,7 @@ LEAST_BUDGET = 100
 SEARCH_SEED = 66
 SHOWN = 12  # rows of the report
 FINALISTS = 4
-HOPELESS = 3.0  # times the least foretold error
-LEAST_CANDIDATES, MOST_CANDIDATES = 4, 10
+HOPELESS = 2.0  # times the median foretold error of the candidates
 
 
 @dataclass(frozen=True)
@@ -45,6 +44,11 @@ class Plan:
         runs = budget / steps
         seeds = min(max(round(0.185 * runs**0.85), 4), 64)
         return cls(12 if runs < 120 else 18 if runs < 900 else 30, seeds, max(seeds // 4, 1))
+
+    @property
+    def look(self) -> int:
+        """Seeds of the first look at a candidate."""
+        return (self.block + 1) // 2
 
     @property
     def searched(self) -> int:
@@ -97,8 +101,8 @@ class Calibration:
             verdict = f"Nothing that was tried is better than {self.name} here, so that is the schedule."
         else:
             verdict = (
-                f"The mean distance to the converged picture is {self.gain:.2f} of that with {self.best_candidate}, the "
-                f"best of the schedules at hand (90 % interval {self.interval[0]:.2f} to {self.interval[1]:.2f})."
+                f"The mean distance to the converged picture is {self.gain:.2f} of that with {self.best_candidate}, "
+                f"the best of the schedules at hand (90 % interval {self.interval[0]:.2f} to {self.interval[1]:.2f})."
             )
         lines = [
             f"{len(self.sigmas) - 1} steps, fitted to this model and sampler: {self.name}.",
@@ -165,7 +169,7 @@ def calibrate(
         for trial in [*own[:1], *suggested, *own[1:]]:
             if told("trying the schedules at hand")() or bench.spent > 0.6 * budget:
                 break
-            bench.measure(trial, range(plan.block))
+            bench.measure(trial, range(plan.look))
         if search.measured:
             if steps > 1 or noise.family == "vp":
                 search.explore(plan.searched, lambda: _reserve(plan, bench), told("search"))
@@ -195,16 +199,16 @@ def _usable(candidates: Mapping[str, Tensor], steps: int, noise: NoiseSchedule) 
 
 
 def _worth_a_run(usable: dict[str, Tensor], profile: Profile, noise: NoiseSchedule) -> dict[str, Tensor]:
-    """The first candidate and those of the others that the profile does not give up; no twins."""
+    """The first candidate, then the others by their foretold error, without twins and those far behind.
+
+    What is foretold knows nothing of seeds that end in another picture, so it only sorts out the worst.
+    """
     foretold = foretold_errors(profile, noise, list(usable.values()))
-    order = [0, *(int(i) for i in foretold.argsort() if i != 0)]
-    least = foretold.min()
     names, kept = list(usable), dict[str, Tensor]()
-    for i in order:
+    for i in [0, *(int(i) for i in foretold.argsort() if i != 0)]:
         sigmas = usable[names[i]]
         twin = any(sigmas.allclose(other, rtol=0.02, atol=0) for other in kept.values())
-        hopeless = i and (foretold[i] > HOPELESS * least or len(kept) >= MOST_CANDIDATES)
-        if not twin and not (hopeless and len(kept) >= LEAST_CANDIDATES):
+        if not twin and (i == 0 or foretold[i] <= HOPELESS * np.median(foretold)):
             kept[names[i]] = sigmas
     return kept
 

@@ -121,7 +121,7 @@ class Search:
 
     def _next_block(self, trial: Trial | None) -> range:
         done = len(trial.distances) if trial else 0
-        return range(done, done + self._block)
+        return range(done, (done // self._block + 1) * self._block)
 
     def ranked(self) -> list[Trial]:
         """The measured trials, the least loss that is to be expected over all seeds first."""
