@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from PIL import Image, ImageDraw
 
-from .plot_image import OVERSAMPLING, THEMES, Theme, _font, _is_latin, _shortened
+from .plot_image import OVERSAMPLING, THEMES, Theme, font_for, shortened
 
 LEAST_TILE, LARGEST_TILE = 128, 384  # pixels of the longer side of a picture in the grid
 GAP = 8
@@ -34,7 +34,7 @@ def draw_bars(bars: Sequence[Bar], *, title: str, note: str, width: int = 1024, 
     picture = Image.new("RGB", size, colours.ground)
     pen = _Pen(ImageDraw.Draw(picture), colours)
     pen.text((em, 1.2 * em), title, "lm", 1.15 * em)
-    names = [_shortened(bar.name) for bar in bars]
+    names = [shortened(bar.name) for bar in bars]
     left = 2 * em + max(pen.width(name, em) for name in names)
     right = size[0] - 2 * em - pen.width("0.0000", em)
     longest = _finite_max([value for bar in bars for value in (bar.mean, bar.worst)])
@@ -66,7 +66,7 @@ def draw_grid(
     tile = _tile_size(rows[0][2][0].size)
     columns = len(rows[0][2])
     head = 40
-    width = max(LABEL + columns * (tile[0] + GAP) + GAP, round(_font(18, True).getlength(title)) + 28)
+    width = max(LABEL + columns * (tile[0] + GAP) + GAP, round(font_for(title, 18).getlength(title)) + 28)
     size = (width, head + len(rows) * (tile[1] + GAP) + GAP)
     canvas = Image.new("RGB", size, THEMES[theme].ground)
     pen = _Pen(ImageDraw.Draw(canvas), THEMES[theme])
@@ -87,14 +87,14 @@ class _Pen:
         self.theme = theme
 
     def text(self, place: tuple[float, float], text: str, anchor: str, em: float) -> None:
-        self.draw.text(place, text, self.theme.text, _font(round(em), _is_latin(text)), anchor)
+        self.draw.text(place, text, self.theme.text, font_for(text, em), anchor)
 
     def width(self, text: str, em: float) -> float:
-        return _font(round(em), _is_latin(text)).getlength(text)
+        return font_for(text, em).getlength(text)
 
 
 def _fitting(pen: _Pen, name: str, width: float, em: float) -> str:
-    name = _shortened(name)
+    name = shortened(name)
     while len(name) > 4 and pen.width(name, em) > width:
         name = name[:-4] + "..."
     return name

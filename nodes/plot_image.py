@@ -60,7 +60,7 @@ def draw_curves(
     width, height = (OVERSAMPLING * length for length in size)
     picture = Image.new("RGB", (width, height), THEMES[theme].ground)
     canvas = _Canvas(ImageDraw.Draw(picture), width, height, THEMES[theme])
-    legend = _Legend(canvas, [_shortened(curve.name) for curve in curves])
+    legend = _Legend(canvas, [shortened(curve.name) for curve in curves])
     finite = [value for curve in curves for value in curve.values if value is not None] or [1.0]
     zero_line = logarithmic and any(curve.values[-1] is None for curve in curves)
     steps = max(len(curve.values) - 1 for curve in curves)
@@ -83,10 +83,10 @@ class _Canvas:
         self.em = min(width / 27, height / 15)  # so that a thumbnail of 256 pixels can still be read
 
     def text(self, place: tuple[float, float], text: str, anchor: str, em: float | None = None) -> None:
-        self.draw.text(place, text, self.theme.text, _font(round(em or self.em), _is_latin(text)), anchor)
+        self.draw.text(place, text, self.theme.text, font_for(text, em or self.em), anchor)
 
     def text_width(self, text: str, em: float | None = None) -> float:
-        return _font(round(em or self.em), _is_latin(text)).getlength(text)
+        return font_for(text, em or self.em).getlength(text)
 
     def style(self, place: int) -> tuple[str, bool]:
         """Colour of a curve, and whether it is dashed (as the second round of colours is)."""
@@ -251,13 +251,15 @@ def _dashes(
     return [(at(k / count), at((k + 1) / count)) for k in range(0, count, 2)]
 
 
-def _shortened(name: str) -> str:
+def shortened(name: str) -> str:
+    """A name in one line, cut to what a legend has room for."""
     name = " ".join(name.split())
     return name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 3] + "..."
 
 
-def _is_latin(text: str) -> bool:
-    return all(ord(letter) < 0x180 for letter in text)
+def font_for(text: str, size: float) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    """A font of `size` pixels that has the letters of `text`, where this computer has one."""
+    return _font(round(size), all(ord(letter) < 0x180 for letter in text))
 
 
 @functools.cache

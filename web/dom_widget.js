@@ -1,5 +1,6 @@
 // Our elements on nodes: as a widget that is never saved, at the right size, also after an undo in Nodes 2.0.
 
+import { app } from "../../scripts/app.js";
 import { html } from "./elements.js";
 
 /**
@@ -24,6 +25,7 @@ export function addElement(node, name, element, { minHeight, minWidth }) {
   element.classList.add("hso-root", "widget-expands"); // the second: Nodes 2.0 of 1.32 lets it grow with the node
   element.style.minHeight = `${minHeight}px`;
   keepEvents(element);
+  passOn(element);
   const widget = node.addDOMWidget(name, "hso", element, {
     serialize: false,
     hideOnZoom: false,
@@ -106,6 +108,24 @@ function keepEvents(element) {
   element.addEventListener("pointerdown", (event) => {
     if (event.button === 0) event.stopPropagation();
   });
+}
+
+/**
+ * The wheel and the middle button are for the canvas, to zoom and to pan. The classic one lies behind our elements and
+ * does not see them; Nodes 2.0 does.
+ * @param {HTMLElement} element
+ */
+function passOn(element) {
+  const { canvas } = /** @type {any} */ (app);
+  const isMiddle = (/** @type {PointerEvent} */ event) => event.button === 1 || (event.buttons & 4) !== 0;
+  const toCanvas = (/** @type {string} */ kind, /** @type {(event: any) => void} */ then) =>
+    element.addEventListener(kind, (event) => {
+      if (!window.LiteGraph.vueNodesMode) then(event);
+    });
+  toCanvas("wheel", (event) => canvas.processMouseWheel(event));
+  toCanvas("pointerdown", (event) => isMiddle(event) && canvas.processMouseDown(event));
+  toCanvas("pointermove", (event) => isMiddle(event) && canvas.processMouseMove(event));
+  toCanvas("pointerup", (event) => isMiddle(event) && canvas.processMouseUp(event));
 }
 
 function loadStyle() {

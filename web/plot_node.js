@@ -49,9 +49,37 @@ function receive(node, output) {
   const plot = output?.[OUTPUT]?.[0];
   if (!isPlot(plot)) return;
   lastPlots.set(nodeKey(node) ?? "", plot);
-  if (plot.schedules.every((curve) => curve.sigmas.length <= MAX_KEPT)) node.properties[PROPERTY] = plot;
-  else delete node.properties[PROPERTY];
+  const keeps = plot.schedules.every((curve) => curve.sigmas.length <= MAX_KEPT);
+  keep(node.properties, keeps ? plot : null);
   node.hsoShowPlot(plot);
+  tellHistory(node, keeps ? plot : null);
+}
+
+/**
+ * @param {Record<string, any>} properties
+ * @param {Plot | null} plot
+ */
+function keep(properties, plot) {
+  if (plot) properties[PROPERTY] = plot;
+  else delete properties[PROPERTY];
+}
+
+/**
+ * Put the plot into the state that ComfyUI compares the workflow with. Otherwise every run would be a change, and the
+ * next undo would take back nothing but the plot.
+ * @param {ComfyNode} node with the size that the plot needs
+ * @param {Plot | null} plot
+ */
+function tellHistory(node, plot) {
+  const { api, extensionManager } = /** @type {any} */ (app);
+  const state = extensionManager.workflow?.activeWorkflow?.changeTracker?.activeState;
+  const graphs = [state, ...(state?.definitions?.subgraphs ?? [])];
+  const graph = graphs.find((saved) => saved?.id === node.graph?.id);
+  const saved = graph?.nodes?.find((/** @type {any} */ other) => String(other.id) === String(node.id));
+  if (!saved?.properties) return;
+  keep(saved.properties, JSON.parse(JSON.stringify(plot)));
+  saved.size = [...node.size];
+  api?.dispatchEvent(new CustomEvent("graphChanged", { detail: state })); // the page keeps it for the next reload
 }
 
 /** @param {ComfyNode} node */

@@ -29,10 +29,52 @@ function colourOf(i) {
   return `hso-curve-${i ? ((i - 1) % (COLOURS - 1)) + 1 : 0}`;
 }
 
-/** @param {unknown} value @returns {value is Plot} */
+/**
+ * Whether this is a plot that can be drawn: one that is kept in a workflow may have been changed by anybody.
+ * @param {unknown} value
+ * @returns {value is Plot}
+ */
 export function isPlot(value) {
   const plot = /** @type {Partial<Plot> | null} */ (value);
-  return !!plot && plot.version === 1 && Array.isArray(plot.schedules) && plot.schedules.length > 0;
+  return (
+    plot?.version === 1 &&
+    isArrayOf(plot.schedules, isCurve) &&
+    plot.schedules.length > 0 &&
+    isArrayOf(plot.facts, isFact) &&
+    typeof plot.note === "string"
+  );
+}
+
+/** @param {any} curve */
+function isCurve(curve) {
+  if (typeof curve?.name !== "string" || !isArrayOf(curve.sigmas, isSigma) || !curve.sigmas.length) return false;
+  return [curve.lambdas, curve.timesteps].every(
+    (values) => values === undefined || (isArrayOf(values, isFiniteOrNull) && values.length === curve.sigmas.length),
+  );
+}
+
+/** @param {any} value */
+function isSigma(value) {
+  return Number.isFinite(value) && value >= 0;
+}
+
+/** @param {any} value */
+function isFiniteOrNull(value) {
+  return value === null || Number.isFinite(value);
+}
+
+/** @param {any} fact */
+function isFact(fact) {
+  return isArrayOf(fact, (text) => typeof text === "string") && fact.length === 2; // label and value
+}
+
+/**
+ * @param {any} values
+ * @param {(value: any) => boolean} test
+ * @returns {values is any[]}
+ */
+function isArrayOf(values, test) {
+  return Array.isArray(values) && values.every((value) => test(value));
 }
 
 export class PlotView {

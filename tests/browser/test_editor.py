@@ -331,6 +331,38 @@ def test_undo_and_then_another_change(comfy: ComfyPage) -> None:
     agree(comfy)
 
 
+def test_undo_after_a_run_takes_the_change_back_not_the_plot(comfy: ComfyPage) -> None:
+    open_editor(comfy)
+    drag(comfy, 1, 10)
+    comfy.run()
+    comfy.page.mouse.click(1300, 900)  # the page looks for changes then
+    comfy.undo()
+    assert text(comfy) == START
+    agree(comfy)
+
+
+def test_two_editors_and_a_copy(comfy: ComfyPage) -> None:
+    open_editor(comfy)
+    comfy.look_at(NODE, left=100)
+    comfy.run()
+    paste = """(app.canvas.copyToClipboard([node]), app.canvas.graph_mouse = [node.pos[0] + 500, node.pos[1]],
+        app.canvas.pasteFromClipboard(), null)"""
+    comfy.of_node(NODE, paste)
+    comfy.settle()
+    first, copy = comfy.part("hso-editor").all()
+    copy.locator("[data-step='1']").focus()
+    comfy.page.keyboard.press("ArrowUp")
+    values = [
+        [handle.get_attribute("aria-valuenow") for handle in editor.locator(".hso-handle").all()]
+        for editor in (first, copy)
+    ]
+    texts = comfy.of_node(
+        NODE, "node.graph.nodes.filter(other => other.type === node.type).map(n => n.widgets[0].value)"
+    )
+    assert [", ".join(shown) for shown in values] == texts
+    assert texts[0] == START != texts[1]
+
+
 def test_collapse(comfy: ComfyPage) -> None:
     open_editor(comfy)
     comfy.of_node(NODE, "node.collapse()")

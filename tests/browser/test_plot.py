@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import uuid
 
+import pytest
 import torch
 
 import demo_prompts
@@ -113,6 +115,55 @@ def test_it_is_alive_after_an_undo(comfy: ComfyPage) -> None:
     assert sigmas_in(labels(comfy)) == expected_labels(5, seed)
     comfy.page.locator(".hso-choice:visible button[value=lambda]").click()
     assert comfy.of_node(NODE, "node.properties.hso_axis") == "lambda"
+
+
+def test_a_run_is_no_change_that_undo_would_take_back(comfy: ComfyPage) -> None:
+    open_and_run(comfy)
+    comfy.page.mouse.click(1300, 900)  # the page looks for changes then
+    comfy.settle()
+    states = """(({ undoQueue, activeState }) => [undoQueue.at(-1) ?? activeState, activeState])
+        (app.extensionManager.workflow.activeWorkflow.changeTracker)"""
+    kept = ".map(state => state.nodes.find(other => other.id == node.id).properties.hso_plot?.schedules.length)"
+    assert comfy.of_node(NODE, states + kept) == [5, 5]
+
+
+DAMAGED = [
+    {"version": 2, "schedules": [{"name": "x", "sigmas": [1, 0]}], "facts": [], "note": ""},
+    {"version": 1, "schedules": [None], "facts": [], "note": ""},
+    {"version": 1, "schedules": [{"name": "x", "sigmas": "10"}], "facts": [], "note": ""},
+    {"version": 1, "schedules": [{"name": "x", "sigmas": [1, None]}], "facts": [], "note": ""},
+    {"version": 1, "schedules": [{"name": "x", "sigmas": [1, 0], "lambdas": [1]}], "facts": [], "note": ""},
+    {"version": 1, "schedules": [{"name": "x", "sigmas": [1, 0]}], "facts": [3], "note": ""},
+    {"version": 1, "schedules": [{"name": "x", "sigmas": [1, 0]}], "facts": [], "note": {}},
+]
+
+
+def test_a_damaged_plot_in_a_workflow_is_not_drawn(comfy: ComfyPage) -> None:
+    """The page's errors are checked after every test."""
+    open_and_run(comfy)
+    saved = comfy.workflow()
+    (node,) = [node for node in saved["nodes"] if node["type"] == NODE]
+    for plot in DAMAGED:
+        node["properties"]["hso_plot"] = plot
+        saved["id"] = str(uuid.uuid4())  # the page remembers the plots of workflows that it knows
+        comfy.open_workflow(saved)
+        assert comfy.part("hso-plot").count() == 0, plot
+        assert comfy.page.evaluate("() => app.graph.nodes.length") == 3
+
+
+def test_the_wheel_zooms_and_the_middle_button_pans(comfy: ComfyPage) -> None:
+    open_and_run(comfy)
+    box, mouse = comfy.part("hso-plot").bounding_box(), comfy.page.mouse
+    view = "() => [app.canvas.ds.scale, ...app.canvas.ds.offset]"
+    before = comfy.page.evaluate(view)
+    mouse.move(box["x"] + 80, box["y"] + 60)
+    mouse.down(button="middle")
+    mouse.move(box["x"] + 110, box["y"] + 90, steps=4)
+    mouse.up(button="middle")
+    panned = comfy.page.evaluate(view)
+    assert panned == pytest.approx([before[0], before[1] + 50, before[2] + 50], abs=1)  # 30 pixels at a scale of 0.6
+    mouse.wheel(0, -200)
+    comfy.page.wait_for_function("scale => app.canvas.ds.scale > scale", arg=before[0])
 
 
 def test_results_that_come_back_without_a_run(comfy: ComfyPage) -> None:

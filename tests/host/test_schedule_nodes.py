@@ -118,7 +118,7 @@ def test_a_folder_that_cannot_be_made_is_said(run, folders):
         run("HSOSaveSchedule", sigmas=EIGHT, name="x")
 
 
-def test_every_node_has_a_help_page_that_names_its_inputs(node_classes):
+def test_every_node_has_a_help_page_with_its_inputs_a_picture_and_an_example(node_classes):
     docs = workbench.REPOSITORY / "web" / "docs"
     for node_id, cls in node_classes.items():
         page = (docs / f"{node_id}.md").read_text("utf-8")
@@ -126,7 +126,9 @@ def test_every_node_has_a_help_page_that_names_its_inputs(node_classes):
         middle = {f"schedule_{k}" for k in range(2, 8)}  # of Plot Schedules: "schedule_1 to schedule_8"
         names = {name for group in ("required", "optional") for name in order.get(group, [])} - middle
         assert [name for name in sorted(names) if name not in page] == [], node_id
-        for picture in re.findall(r"!\[[^]]+\]\(([^)]+)\)", page):
+        pictures = re.findall(r"!\[[^]]+\]\(([^)]+)\)", page)
+        assert pictures and "\n## Example\n" in page, node_id
+        for picture in pictures:
             assert (docs / picture).is_file(), (node_id, picture)
 
 
