@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from dataclasses import replace
 from typing import Any
 
 from comfy_api.v0_0_2 import io
@@ -32,7 +33,7 @@ logger = logging.getLogger(__name__)
 NAME = "Calibrate Schedule (HSO)"
 ALGORITHM = 1  # a new number forgets what older versions found
 REUSE, ANEW = "reuse", "search again"
-INTERRUPTED = "earlier result"
+EARLIER = "earlier result"
 SHOWN_BESIDE = 4
 TELL_EVERY = 20.0  # seconds
 
@@ -46,7 +47,8 @@ class CalibrateSchedule(io.ComfyNode):
             display_name=NAME,
             category="sampling/custom_sampling/schedulers",
             description="Finds the schedule with which your model, sampler and guidance come closest to the converged "
-            "picture, by sampling for real. It takes as long as some tens of pictures, once: the result is remembered.",
+            "picture, by sampling for real. The normal budget takes as long as 100 pictures of 20 steps, once: the "
+            "result is remembered.",
             search_aliases=["hso", "fit schedule", "tune sigmas", "few steps", "best scheduler"],
             inputs=[
                 *sampling_widgets(steps=6),
@@ -100,7 +102,7 @@ class CalibrateSchedule(io.ComfyNode):
             result = calibration_store.recall(key)
             if result is None or remembered == ANEW:
                 if result is not None:
-                    candidates[INTERRUPTED] = result.sigmas
+                    candidates = {EARLIER: result.sigmas, **candidates}  # the first is always tried, and tried first
                 earlier, result = result, _search(run, candidates, steps, noise, BUDGETS[budget], seed)
                 if result.complete or not (earlier and earlier.complete):
                     calibration_store.store(key, result)
@@ -135,7 +137,7 @@ def _search(
     return StoredCalibration(
         sigmas=found.sigmas,
         winner=found.name,
-        report=_report(found, run, evaluations, time.monotonic() - begun),
+        report=_report(replace(found, evaluations=evaluations), run, time.monotonic() - begun),
         evaluations=evaluations,
         complete=not cancelled,
         profile=found.profile.to_tensors() if found.profile else {},
@@ -171,7 +173,7 @@ def duration(seconds: float) -> str:
     return f"{minutes:.0f} min" if minutes < 90 else f"{minutes / 60:.1f} h"
 
 
-def _report(found: Calibration, run: SamplingRun, evaluations: int, seconds: float) -> str:
+def _report(found: Calibration, run: SamplingRun, seconds: float) -> str:
     warning = distilled_warning(run.guider.model_patcher)
     size = " x ".join(str(length) for length in run.latent.shape[1:])
     return "\n\n".join(
@@ -179,8 +181,8 @@ def _report(found: Calibration, run: SamplingRun, evaluations: int, seconds: flo
             *([f"**{warning}**"] if warning else []),
             found.report().strip(),
             f"sigmas: {print_sigmas(found.sigmas)}",
-            f"{name_of(run.sampler)}, {len(found.sigmas) - 1} steps, latents of {size}; {evaluations} evaluations "
-            f"and {duration(seconds)} in all, {1000 * seconds / max(evaluations, 1):.0f} ms each.",
+            f"{name_of(run.sampler)}, {len(found.sigmas) - 1} steps, latents of {size}; {duration(seconds)} in all, "
+            f"{1000 * seconds / max(found.evaluations, 1):.0f} ms an evaluation.",
         ]
     )
 

@@ -160,7 +160,7 @@ def _add(schedules: dict[str, Tensor], name: str, sigmas: Tensor, model: Any) ->
 def _compare(run: SamplingRun, schedules: dict[str, Tensor], seeds: Sequence[int]) -> Comparison:
     check_sampler(run)
     noise = host.noise_schedule(run.guider.model_patcher)
-    return compare(run, reference_for(run), schedules, seeds, noise, on_progress=host.progress_bar())
+    return compare(run, reference_for(run), schedules, seeds, noise, kept=MOST_COLUMNS, on_progress=host.progress_bar())
 
 
 def _table(ranked: Sequence[ComparedSchedule], found: Comparison, run: SamplingRun) -> str:
@@ -193,7 +193,7 @@ def _grid(ranked: Sequence[ComparedSchedule], found: Comparison, run: SamplingRu
     shown = [("converged", f"{found.reference_steps} steps", found.reference)]
     shown += [(row.name, f"RMSE {row.mean:.4f}", row.latents) for row in ranked[:MOST_ROWS]]
     model = run.guider.model_patcher
-    rows = [(name, line, pictures(model, latents[:columns], vae)) for name, line, latents in shown]
+    rows = [(name, line, pictures(model, latents, vae)) for name, line, latents in shown]
     seeds = "the same seed" if columns == 1 else f"the same {columns} seeds"
     return draw_grid(rows, title=f"{name_of(run.sampler)}, {seeds} with each schedule", theme=theme)
 

@@ -9,6 +9,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from . import host
+
 
 def pictures(model: Any, latents: Tensor, vae: Any = None) -> list[Image.Image]:
     """A picture of each of `latents` (n, channels, ...); of a video the first frame.
@@ -21,7 +23,10 @@ def pictures(model: Any, latents: Tensor, vae: Any = None) -> list[Image.Image]:
 def _decoded(model: Any, latents: Tensor, vae: Any) -> Tensor:
     """Colours (n, height, width, 3)."""
     process = model.get_model_object("latent_format").process_out
-    images = [vae.decode(process(latent[None])) for latent in latents]  # one by one, for the sake of memory
+    images = []
+    for latent in latents:  # one by one, for the sake of memory
+        host.stop_if_cancelled()
+        images.append(vae.decode(process(latent[None])))
     return torch.stack([image.reshape(-1, *image.shape[-3:])[0].float().cpu() for image in images])
 
 

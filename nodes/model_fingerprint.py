@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 WHOLE = 1 << 22  # a tensor of at most so many values is read whole
 SAMPLED = 2048  # values of a larger one
-NETWORK_TENSORS, NETWORK_VALUES = 256, 64  # tensors of a network, and values of each, that are read
+NETWORK_VALUES = 64  # values of each tensor of a network that are read
 DEEPEST = 32
 
 # What the host keeps of a run, and random names.
@@ -29,14 +29,17 @@ PASSING = frozenset(
     {
         "uuid", "patches_uuid", "parent", "hook_ref", "device", "load_device", "offload_device", "output_device",
         "current_device", "inner_model", "loaded_models", "conds", "cond_hint", "control_input", "timestep_range",
-        "model_sampling_current",
+        "model_sampling_current", "curr_t", "_curr_t",
     }
 )  # fmt: skip
 
 _SCALAR = str | bytes | int | float | complex | bool | None
 _PRINTED = torch.dtype | torch.device | torch.Size | torch.memory_format | torch.layout
-_CODE = (types.FunctionType, types.MethodType, types.BuiltinFunctionType, functools.partial, type)
-_OPAQUE = (uuid.UUID, weakref.ref, types.ModuleType)
+_CODE = (
+    types.FunctionType, types.MethodType, types.BuiltinFunctionType, types.CodeType, functools.partial, type
+)  # fmt: skip
+_CONSTANT = (tuple, frozenset, types.CodeType)  # Python shares equal ones or does not, as it likes
+_OPAQUE = (uuid.UUID, weakref.ref, types.ModuleType, torch.Generator)
 
 
 def fingerprint(*things: Any) -> str:
@@ -74,8 +77,9 @@ class _Digest:
         elif id(thing) in self._seen or self._depth == DEEPEST:
             self._text(f"again:{self._seen.get(id(thing))}")
         else:
-            self._seen[id(thing)] = len(self._seen)
-            self._alive.append(thing)
+            if not isinstance(thing, _CONSTANT):
+                self._seen[id(thing)] = len(self._seen)
+                self._alive.append(thing)
             self._depth += 1
             self._compound(thing)
             self._depth -= 1
@@ -94,8 +98,10 @@ class _Digest:
             self._network(thing, {})
         elif hasattr(thing, "patches") and isinstance(getattr(thing, "model", None), nn.Module):
             self._patched_model(thing)
+        elif hasattr(thing, "__dict__"):
+            self._mapping(vars(thing))
         else:
-            self._mapping(getattr(thing, "__dict__", {}))
+            self._items(_pickled(thing))
 
     def _patched_model(self, patcher: Any) -> None:
         """A MODEL: the network as it is without patches, and the patches."""
@@ -116,12 +122,13 @@ class _Digest:
             self.add(getattr(patcher, name, None))
 
     def _network(self, network: nn.Module, replaced: Mapping[str, Tensor]) -> None:
-        """Names and shapes of all tensors, values of some. `replaced`: what patches have taken the place of."""
-        state = network.state_dict()
-        for name, tensor in state.items():
-            self._text(f"{name}:{tuple(getattr(tensor, 'shape', ()))}")
-        for name in list(state)[:: max(1, len(state) // NETWORK_TENSORS)]:
-            self._tensor(replaced.get(name, state[name]), NETWORK_VALUES, NETWORK_VALUES)
+        """Names of all tensors, and some values of each. `replaced`: what patches have taken the place of."""
+        for name, tensor in network.state_dict().items():
+            self._text(name)
+            if isinstance(tensor, Tensor):
+                self._tensor(replaced.get(name, tensor), NETWORK_VALUES, NETWORK_VALUES)
+            else:  # what a module of another pack adds
+                self.add(tensor)
         if next(network.children(), None) is None:  # a model_sampling, for example
             self._mapping({name: value for name, value in vars(network).items() if isinstance(value, _SCALAR)})
 
@@ -129,12 +136,14 @@ class _Digest:
         if isinstance(code, functools.partial):
             self._items([code.func, code.args, code.keywords])
             return
+        if isinstance(code, types.CodeType):
+            self._items([code.co_code, code.co_names, code.co_consts])
+            return
         self._text(f"{code.__module__}.{code.__qualname__}")
-        if isinstance(code, types.MethodType):
+        if isinstance(code, types.MethodType | types.BuiltinFunctionType):
             self.add(code.__self__)
         elif isinstance(code, types.FunctionType):
-            self._text(code.__code__.co_code.hex())
-            self._items([*(code.__defaults__ or ()), *_closure(code)])
+            self._items([code.__code__, code.__defaults__, code.__kwdefaults__, *_closure(code)])
 
     def _mapping(self, mapping: Mapping[Any, Any]) -> None:
         entries = [(name if isinstance(name, str) else fingerprint(name), value) for name, value in mapping.items()]
@@ -175,6 +184,15 @@ class _Digest:
 
 def _class_name(kind: type) -> str:
     return f"{kind.__module__}.{kind.__qualname__}"
+
+
+def _pickled(thing: Any) -> list[Any]:
+    """What an object without a __dict__ (an array, a range, one with __slots__) would put into a pickle."""
+    try:
+        parts = thing.__reduce_ex__(4)
+    except Exception:  # a lock, for example: it has no content that could be named
+        return []
+    return [list(part) if isinstance(part, Iterator) else part for part in parts]
 
 
 def _closure(function: types.FunctionType) -> list[Any]:

@@ -93,9 +93,11 @@ def check_sampler(run: SamplingRun) -> None:
 
 def reference_for(run: SamplingRun) -> SamplingRun:
     """The run that gives the converged picture with fewest steps: of REFERENCE where the limit is the same."""
-    if name_of(run.sampler) in CONVERGE_TO_THE_FLOW:
-        return run.with_sampler(host.sampler(REFERENCE))
-    return run
+    if name_of(run.sampler) not in CONVERGE_TO_THE_FLOW:
+        return run
+    reference = host.sampler(REFERENCE)
+    reference.inpaint_options = getattr(run.sampler, "inpaint_options", {})  # ddim's noise under a mask
+    return run.with_sampler(reference)
 
 
 def _try_out(run: SamplingRun, name: str, trial: Tensor) -> None:

@@ -18,7 +18,6 @@ from .search import Bench, Search, Trial, loss
 from .statistics import paired_ratio
 
 BUDGETS = {"quick": 300, "normal": 2000, "thorough": 10000}
-LEAST_BUDGET = 100
 SEARCH_SEED = 66
 SHOWN = 12  # rows of the report
 FINALISTS = 4
@@ -42,8 +41,10 @@ class Plan:
     def of(cls, budget: int, steps: int) -> Plan:
         """More seeds and a finer reference where the budget pays for many runs."""
         runs = budget / steps
-        seeds = min(max(round(0.185 * runs**0.85), 4), 64)
-        return cls(12 if runs < 120 else 18 if runs < 900 else 30, seeds, max(seeds // 4, 1))
+        # With 12 steps the reference of a flow model is so coarse that the search follows its errors.
+        reference_steps = 18 if runs < 900 else 30
+        seeds = min(max(round(0.185 * runs**0.85), 4), 64, max(int(0.35 * budget / reference_steps), 1))
+        return cls(reference_steps, seeds, max(seeds // 4, 1))
 
     @property
     def look(self) -> int:
@@ -75,13 +76,15 @@ class Row:
 class Calibration:
     """The result.
 
-    sigmas       (N + 1,) float32, the last 0
-    name         of the winner: that of a candidate, or the rule that found it
-    gain         the winner's mean distance over the best candidate's, on the same seeds; 1 if that is the winner
-    interval     of `gain`, 90 %, by the bootstrap over seeds
-    evaluations  of one latent, all of them
-    rows         what was measured on as many seeds as the winner, which comes first
-    profile      of the model; None where not even one reference run was finished
+    sigmas          (N + 1,) float32, the last 0
+    name            of the winner: that of a candidate, or the rule that found it
+    best_candidate  of those that were tried
+    gain            the winner's mean distance over the best candidate's, on the same seeds; 1 if that is the winner
+    interval        of `gain`, 90 %, by the bootstrap over seeds; of no width where there are fewer than three
+    seeds           over which `gain` was measured; some of them took part in the search
+    evaluations     of one latent, all of them
+    rows            what was measured on as many seeds as the winner, which comes first
+    profile         of the model; None where nothing was measured
     """
 
     sigmas: Tensor
@@ -89,33 +92,46 @@ class Calibration:
     best_candidate: str
     gain: float
     interval: tuple[float, float]
+    seeds: int
     evaluations: int
     rows: tuple[Row, ...]
     profile: Profile | None
 
     def report(self) -> str:
         """What was found, in Markdown."""
-        if not self.rows:
-            verdict = f"Nothing could be measured within the budget; this is {self.name} as it is."
-        elif self.gain == 1:
-            verdict = f"Nothing that was tried is better than {self.name} here, so that is the schedule."
-        else:
-            verdict = (
-                f"The mean distance to the converged picture is {self.gain:.2f} of that with {self.best_candidate}, "
-                f"the best of the schedules at hand (90 % interval {self.interval[0]:.2f} to {self.interval[1]:.2f})."
-            )
         lines = [
-            f"{len(self.sigmas) - 1} steps, fitted to this model and sampler: {self.name}.",
-            "",
-            verdict,
+            self._verdict(),
             "",
             "| schedule | mean | median | worst | seeds |",
             "|---|---|---|---|---|",
             *(str(row) for row in self.rows),
             "",
-            f"RMSE to the converged picture; {self.evaluations} evaluations in all.",
+            f"RMSE of the latents to those of the converged picture; {self.evaluations} evaluations in all.",
         ]
         return "\n".join(lines)
+
+    def _verdict(self) -> str:
+        steps = len(self.sigmas) - 1
+        if not self.rows:
+            return f"Nothing could be measured within the budget; this is {self.name} as it is."
+        if self.gain == 1:
+            return (
+                f"Nothing that was tried is better than {self.name} here, so that is the schedule of {steps} steps "
+                f"({_counted(self.seeds, 'seed')})."
+            )
+        found = (
+            f"A schedule of {steps} steps, fitted to this model and sampler: the first row of the table. Over "
+            f"{_counted(self.seeds, 'seed')} its mean distance to the converged picture is {self.gain:.2f} of that "
+            f"with {self.best_candidate}, the best of the schedules at hand that were tried "
+        )
+        if self.seeds < 3:
+            return f"{found}(too few seeds to say how sure that is)."
+        low, high = self.interval
+        sure = "" if high < 1 else " The interval reaches 1: on other seeds the two may be equally good."
+        return (
+            f"{found}(90 % interval {low:.2f} to {high:.2f}).{sure} Some of these seeds took part in the search, so "
+            "on new ones the gain may be a little smaller."
+        )
 
 
 def calibrate(
@@ -139,7 +155,7 @@ def calibrate(
     on_progress: called with (evaluations so far, budget, stage). should_stop: asked before each trial; once it is true,
     or a run raises BudgetSpent, the best found so far is the result.
 
-    Raises SigmasError where no candidate has that number of steps.
+    Raises SigmasError where no candidate has that number of steps, and ValueError where the model gives NaN.
     """
     usable = _usable(candidates, steps, noise)
     plan = plan or Plan.of(budget, steps)
@@ -253,10 +269,15 @@ def _verdict(search: Search, own: list[Trial], bench: Bench, profile: Profile) -
         best_candidate=rival.name,
         gain=comparison.of_means,
         interval=comparison.interval,
+        seeds=comparison.seeds,
         evaluations=bench.spent,
         rows=tuple(_row(trial) for trial in rows[:SHOWN]),
         profile=profile,
     )
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def _score(trial: Trial) -> float:
@@ -279,4 +300,4 @@ def _row(trial: Trial) -> Row:
 def _unmeasured(usable: dict[str, Tensor], bench: Bench) -> Calibration:
     """The first candidate, where the budget or the user ended before anything could be measured."""
     name, sigmas = next(iter(usable.items()))
-    return Calibration(sigmas.clone(), name, name, 1.0, (1.0, 1.0), bench.spent, (), None)
+    return Calibration(sigmas.clone(), name, name, 1.0, (1.0, 1.0), 0, bench.spent, (), None)

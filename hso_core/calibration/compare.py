@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from ..noise_schedule import NoiseSchedule
-from .reference import reference_sigmas
-from .run import SamplerRun
+from .reference import check_finite, reference_sigmas
+from .run import SamplerResult, SamplerRun
 
 REFERENCE_STEPS = 60
 
@@ -21,7 +21,7 @@ class ComparedSchedule:
     """One schedule's distances to the converged latents.
 
     distances   (seeds,) RMSE; infinite where the latent is not finite
-    latents     (seeds, ...) float32, on the CPU
+    latents     (kept, ...) float32, on the CPU: those of the first seeds
     seconds, evaluations
                 of one latent
     """
@@ -48,7 +48,7 @@ class ComparedSchedule:
 
 @dataclass(frozen=True)
 class Comparison:
-    """rows: best mean first. reference: (seeds, ...) the converged latents, made in `reference_steps` steps."""
+    """rows: best mean first. reference: (kept, ...) the converged latents, made in `reference_steps` steps."""
 
     rows: tuple[ComparedSchedule, ...]
     reference: Tensor
@@ -64,28 +64,50 @@ def compare(
     noise: NoiseSchedule,
     *,
     reference_steps: int = REFERENCE_STEPS,
+    kept: int | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Comparison:
     """Sample `seeds` with `run` along each of `schedules`, and measure the distance to where `reference_run` ends.
 
-    noise: the model's noise schedule. on_progress: called with (sampled steps, all steps) of one latent.
+    noise: the model's noise schedule. kept: of how many seeds the result holds the latents; all if None.
+    on_progress: called with (sampled steps, all steps), each seed's counted.
+
+    Raises ValueError where the model gives NaN.
     """
     show = on_progress or (lambda done, total: None)
-    total = reference_steps + sum(len(sigmas) - 1 for sigmas in schedules.values())
-    show(0, total)
-    converged = reference_run(reference_sigmas(noise, reference_steps), seeds).latents
-    done, rows = reference_steps, []
+    count = len(seeds)
+    total = count * (reference_steps + sum(len(sigmas) - 1 for sigmas in schedules.values()))
+    done = 0
+
+    def sample(sampler: SamplerRun, sigmas: Tensor) -> SamplerResult:
+        nonlocal done
+        begun, done = done, done + count * (len(sigmas) - 1)
+        evaluated = 0
+
+        def observe(sigma: float, x: Tensor, denoised: Tensor) -> None:
+            nonlocal evaluated
+            evaluated += len(x)
+            show(min(begun + evaluated, done), total)  # a sampler may look more than once in a step
+
+        show(begun, total)
+        return sampler(sigmas, seeds, observe=observe)
+
+    converged = sample(reference_run, reference_sigmas(noise, reference_steps)).latents
+    check_finite(converged)
+    rows = []
     for name, sigmas in schedules.items():
-        show(done, total)
         begun = time.perf_counter()
-        result = run(sigmas, seeds)
+        result = sample(run, sigmas)
         seconds = time.perf_counter() - begun
-        distances = (result.latents.double() - converged.double()).flatten(1).square().mean(1).sqrt()
-        distances = distances.nan_to_num(nan=torch.inf)
-        count = len(seeds)
-        rows.append(
-            ComparedSchedule(name, sigmas, distances, result.latents, seconds / count, result.evaluations / count)
-        )
-        done += len(sigmas) - 1
+        latents = result.latents[:kept].clone()  # not a view, which would hold all of them
+        distances = _distances(result.latents, converged)
+        rows.append(ComparedSchedule(name, sigmas, distances, latents, seconds / count, result.evaluations / count))
     show(total, total)
-    return Comparison(tuple(sorted(rows, key=lambda row: row.mean)), converged, reference_steps, tuple(seeds))
+    ranked = tuple(sorted(rows, key=lambda row: row.mean))
+    return Comparison(ranked, converged[:kept].clone(), reference_steps, tuple(seeds))
+
+
+def _distances(latents: Tensor, converged: Tensor) -> Tensor:
+    """RMSE (n,) float64 of latents (n, ...) to the converged ones, one by one for the sake of memory."""
+    squares = [(one.double() - other.double()).square().mean() for one, other in zip(latents, converged, strict=True)]
+    return torch.stack(squares).sqrt().nan_to_num(nan=torch.inf)

@@ -57,38 +57,51 @@ class Profile:
 
 
 class ProfileRecorder:
-    """An observer of reference runs; keeps at most MOST_VALUES numbers of each prediction, on the CPU."""
+    """An observer of reference runs on one schedule; keeps at most MOST_VALUES numbers of each prediction, on the CPU.
+
+    After each call of the run it must be told whether that came to its end: `keep` or `drop`.
+    """
 
     def __init__(self) -> None:
         self._sigmas: list[float] = []
         self._rows: list[Tensor] = []  # of the batch under way: (batch, values) each
-        self._batches: list[tuple[Tensor, Tensor]] = []  # (M, batch, values) with the final latents still to come
+        self._seen: list[tuple[Tensor, Tensor]] = []  # batches of the call under way: sigmas (M,), (M, batch, values)
+        self._kept: list[tuple[Tensor, Tensor]] = []
         self._choice: Tensor | None = None
 
     def __call__(self, sigma: float, x: Tensor, denoised: Tensor) -> None:
-        if self._rows and (sigma > self._sigmas[-1] or len(denoised) != len(self._rows[0])):
+        if self._rows and (self._sigmas[-1] < self._sigmas[0] <= sigma or len(denoised) != len(self._rows[0])):
             self._finish_batch()
         if not self._rows:
             self._sigmas = []
-        elif sigma == self._sigmas[-1]:
-            return  # a second look at the same noise level, as heun takes
+        elif sigma >= self._sigmas[-1]:
+            return  # a second look at a noise level, as heun takes, or one back
         self._sigmas.append(sigma)
         self._rows.append(self._choose(denoised))
 
+    def keep(self) -> None:
+        """The call came to its end. A batch that stopped half-way, for want of memory, was run anew in smaller ones."""
+        self._finish_batch()
+        most = max((len(sigmas) for sigmas, _ in self._seen), default=0)
+        self._kept += [(sigmas, rows) for sigmas, rows in self._seen if len(sigmas) == most]
+        self._seen = []
+
+    def drop(self) -> None:
+        """The call did not come to its end, and its latents are lost."""
+        self._rows, self._seen = [], []
+
     def profile(self, latents: Tensor) -> Profile:
         """latents: (seeds, ...) the final ones, in the order of the runs."""
-        self._finish_batch()
-        sigmas = self._batches[0][0]
-        alike = [rows for levels, rows in self._batches if len(levels) == len(sigmas)]
-        predictions = torch.cat(alike, dim=1)  # (M, seeds, values)
-        ends = self._choose(latents[: predictions.shape[1]])
+        sigmas = self._kept[0][0]
+        predictions = torch.cat([rows for _, rows in self._kept], dim=1)  # (M, seeds, values)
+        ends = self._choose(latents)
         points = torch.cat([predictions, ends[None]]).transpose(0, 1).double()  # (seeds, M + 1, values)
         gram = torch.einsum("sid,sjd->ij", points, points) / (points.shape[0] * points.shape[2])
         return Profile(sigmas, gram, float(latents.float().std()), len(points))
 
     def _finish_batch(self) -> None:
         if self._rows:
-            self._batches.append((torch.tensor(self._sigmas), torch.stack(self._rows)))
+            self._seen.append((torch.tensor(self._sigmas), torch.stack(self._rows)))
             self._rows = []
 
     def _choose(self, latents: Tensor) -> Tensor:

@@ -37,6 +37,15 @@ def _with_zero(sigmas: Tensor) -> Tensor:
     return torch.cat([sigmas, torch.zeros(1, dtype=torch.float64)]).float()
 
 
+def check_finite(converged: Tensor) -> None:
+    """Raises ValueError unless the converged latents (seeds, ...) are finite."""
+    if not bool(converged.isfinite().all()):
+        raise ValueError(
+            "with many steps this model gives no picture but NaN or infinite values, so there is nothing to come "
+            "closer to; try a higher precision, a lower cfg, or another sampler"
+        )
+
+
 class Reference:
     """The converged latents of the seeds that have been asked for so far, and the profile of the runs.
 
@@ -60,7 +69,7 @@ class Reference:
     def extend(self, places: Sequence[int], limit: int | None = None) -> None:
         """Run the seeds at these places of the sequence of seeds; those that have been run are not run again.
 
-        Raises BudgetSpent beyond `limit` evaluations.
+        Raises BudgetSpent beyond `limit` evaluations, and ValueError where what comes out is not finite.
         """
         missing = [place for place in places if place not in self._latents]
         if not missing:
@@ -70,8 +79,11 @@ class Reference:
             result = self._run(self.sigmas, seeds, limit=limit, observe=self._recorder)
         except BudgetSpent as error:
             self.evaluations += error.evaluations
+            self._recorder.drop()
             raise
         self.evaluations += result.evaluations
+        check_finite(result.latents)
+        self._recorder.keep()
         self._latents.update(zip(missing, result.latents, strict=True))
 
     def distances(self, latents: Tensor, places: Sequence[int]) -> Tensor:

@@ -156,7 +156,7 @@ class Search:
         new = self._bench.price(None, self._next_block(None))
         for i, trial in enumerate(measured):
             block = self._next_block(trial)
-            gain[i] *= new / self._bench.price(trial, block) if block.stop <= places else -1.0
+            gain[i] = gain[i] * new / self._bench.price(trial, block) if block.stop <= places else -1.0
         best = int(gain.argmax())
         if gain[best] < 0:
             return None

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from gaussian_run import GaussianRun
 from hso_core import named_schedule, optimize_schedule
-from hso_core.calibration import BudgetSpent, calibrate
+from hso_core.calibration import BudgetSpent, SamplerResult, calibrate
 from hso_core.calibration.calibrate import Plan
+from hso_core.calibration.compare import compare
 from hso_core.calibration.generators import compact_schedule
 from hso_core.sigmas import SigmasError, check_sigmas
 
@@ -132,6 +135,92 @@ def test_a_run_that_ends_itself_keeps_the_best_so_far(allowed):
     found = calibrate(Cancelled(SCALES), GaussianRun(SCALES, "dpmpp_2m"), candidates(SD15, 5), 5, SD15, 2000)
 
     check_sigmas(found.sigmas)
+
+
+class InBatches(GaussianRun):
+    """Samples two seeds at a time, as a small GPU does, and is cancelled after `allowed` evaluations."""
+
+    allowed = 10_000
+
+    def __call__(self, sigmas, seeds, *, limit=None, observe=None):
+        parts, count = [], 0
+        for i in range(0, len(seeds), 2):
+            left = min(self.allowed - self.evaluations, 10_000 if limit is None else limit - count)
+            try:
+                part = super().__call__(sigmas, seeds[i : i + 2], limit=left, observe=observe)
+            except BudgetSpent as error:
+                error.evaluations += count
+                raise
+            parts.append(part.latents)
+            count += part.evaluations
+        return SamplerResult(torch.cat(parts), count)
+
+
+@pytest.mark.parametrize("allowed", [0, 40, 230, 260, 300, 330, 360, 400])
+def test_a_reference_that_ends_half_way_keeps_the_best_so_far(allowed):
+    reference = InBatches(SCALES, "dpmpp_2m")
+    reference.allowed = allowed
+
+    found = calibrate(InBatches(SCALES, "dpmpp_2m"), reference, candidates(SD15, 5), 5, SD15, 2000)
+
+    check_sigmas(found.sigmas)
+    if found.profile:
+        assert found.profile.seeds <= allowed / 18
+
+
+def test_batches_change_nothing():
+    results = [
+        calibrate(run(SCALES), run(SCALES, "dpmpp_2m"), candidates(SD15, 5), 5, SD15, 900)
+        for run in (GaussianRun, InBatches)
+    ]
+
+    assert torch.allclose(results[0].profile.gram, results[1].profile.gram)
+    assert results[0].sigmas.allclose(results[1].sigmas, rtol=1e-5)
+
+
+def test_a_model_that_gives_nan_is_refused_in_one_sentence():
+    class Broken(GaussianRun):
+        def denoise(self, y, s):
+            return y * torch.nan
+
+    with pytest.raises(ValueError, match="no picture but NaN or infinite values, so there is nothing to come closer"):
+        calibrate(Broken(SCALES), Broken(SCALES), candidates(SD15, 4), 4, SD15, 300)
+    with pytest.raises(ValueError, match="no picture but NaN or infinite values"):
+        compare(Broken(SCALES), Broken(SCALES), candidates(SD15, 4), [1, 2], SD15)
+
+
+def test_the_report_says_how_sure_the_gain_is():
+    found = calibrate(GaussianRun(SCALES), GaussianRun(SCALES, "dpmpp_2m"), candidates(SD15, 4), 4, SD15, 2000)
+
+    sure = replace(found, gain=0.8, interval=(0.7, 0.9), seeds=30).report()
+    unsure = replace(found, gain=0.97, interval=(0.9, 1.04), seeds=30).report()
+    few = replace(found, gain=0.8, interval=(0.8, 0.8), seeds=1).report()
+
+    assert found.seeds == found.rows[0].seeds
+    assert "Over 30 seeds" in sure and "0.80 of that with" in sure and "(90 % interval 0.70 to 0.90)" in sure
+    assert "may be equally good" in unsure and "may be equally good" not in sure
+    assert "Over 1 seed " in few and "too few seeds to say how sure that is" in few and "interval" not in few
+
+
+def test_compare_measures_every_seed_and_keeps_the_latents_of_the_first():
+    run, seen = GaussianRun(SCALES), []
+
+    found = compare(
+        run,
+        GaussianRun(SCALES, "twice"),
+        candidates(SD15, 4),
+        range(5),
+        SD15,
+        kept=2,
+        on_progress=lambda done, total: seen.append((done, total)),
+    )
+
+    first = found.rows[0]
+    assert found.reference.shape == first.latents.shape == (2, len(SCALES)) and len(first.distances) == 5
+    expected = (first.latents - found.reference).double().square().mean(1).sqrt()
+    assert torch.allclose(first.distances[:2], expected, rtol=1e-5)
+    done = [at for at, _ in seen]
+    assert done == sorted(done) and len(set(done)) > 60 and seen[-1] == (5 * 72, 5 * 72)
 
 
 def test_a_run_that_explodes_is_only_a_bad_schedule():

@@ -13,7 +13,7 @@ from hso_core import named_schedule
 from hso_core.calibration.generators import compact_schedule, foretold_errors, suggest, turning_schedule
 from hso_core.calibration.profile import MOST_VALUES, Profile, ProfileRecorder
 from hso_core.calibration.reference import FLOW_START, Reference, reference_sigmas
-from hso_core.calibration.run import BudgetSpent
+from hso_core.calibration.run import BudgetSpent, SamplerResult
 from hso_core.calibration.signed_defect import SignedDefect
 from hso_core.calibration.statistics import paired_ratio
 from hso_core.calibration.surrogate import Kernel, Surrogate, expected_improvement
@@ -105,8 +105,39 @@ def test_what_is_kept_of_a_large_latent_is_bounded():
     for sigma in (3.0, 2.0, 1.0):
         recorder(sigma, latents, latents / sigma)
 
-    assert sum(row.numel() for row in recorder._rows) == 3 * 2 * MOST_VALUES
+    recorder.keep()
+    assert sum(rows.numel() for _, rows in recorder._kept) == 3 * 2 * MOST_VALUES
     assert float(recorder.profile(latents).gram[2, 2]) == pytest.approx(1.0, rel=0.02)
+
+
+def test_a_batch_that_is_run_anew_in_halves_counts_once():
+    scales, sigmas = torch.tensor([0.2, 1.0, 3.0]), reference_sigmas(SD15, 9)
+
+    class OutOfMemory(GaussianRun):
+        def __call__(self, sigmas, seeds, *, limit=None, observe=None):
+            with pytest.raises(BudgetSpent):
+                super().__call__(sigmas, seeds, limit=3 * len(seeds), observe=observe)
+            halves = [super(OutOfMemory, self).__call__(sigmas, seeds[i::2], observe=observe) for i in (0, 1)]
+            return SamplerResult(torch.stack([half.latents for half in halves], 1).flatten(0, 1), 24 * len(seeds))
+
+    made = Reference(OutOfMemory(scales, "dpmpp_2m"), sigmas)
+    made.extend(range(4))
+
+    assert made.profile().seeds == 4
+    assert torch.allclose(made.profile().gram.diagonal(), reference(scales, steps=9, seeds=4).profile().gram.diagonal())
+
+
+def test_looks_back_at_higher_noise_are_no_new_run():
+    """As a Runge-Kutta sampler of other nodes than 0 and 1 takes them."""
+    recorder = ProfileRecorder()
+    for _ in range(2):
+        for sigma in (9.0, 3.0, 6.0, 3.0, 1.0, 2.0, 1.0):
+            recorder(sigma, torch.ones(2, 4), torch.full((2, 4), 1 / sigma))
+    recorder.keep()
+
+    profile = recorder.profile(torch.ones(4, 4))
+
+    assert profile.sigmas.tolist() == [9, 3, 1] and profile.seeds == 4
 
 
 def test_a_profile_survives_a_file(tmp_path):

@@ -198,6 +198,17 @@ def test_cancel_keeps_the_best_so_far_and_the_search_can_go_on_from_it(calibrate
     assert sum(evaluations) > 200 and "cancelled" not in report and len(continued) == len(sigmas)
 
 
+def test_an_earlier_result_takes_part_in_a_new_search_however_bad_it_looks(first, calibrate, nodes, monkeypatch):
+    tried = {}
+    module = nodes("calibrate_schedule")
+    search = module.calibration.calibrate
+    monkeypatch.setattr(
+        module.calibration, "calibrate", lambda *given, **named: tried.update(given[2]) or search(*given, **named)
+    )
+    calibrate(remembered="search again")
+    assert next(iter(tried)) == "earlier result" and torch.equal(tried["earlier result"], first[0].args[0])
+
+
 def test_a_cancellation_before_anything_is_measured_keeps_nothing(calibrate, model, user_folder):
     before = set((user_folder / "hso" / "calibrations").glob("*"))
 

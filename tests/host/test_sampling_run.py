@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 
+import numpy as np
 import pytest
 import torch
 
@@ -245,6 +247,20 @@ def test_a_sampler_with_a_limit_of_its_own_is_its_own_reference(open_run, nodes)
     assert traits.reference_for(run) is run
 
 
+def test_the_reference_fills_the_rest_of_a_masked_latent_as_the_sampler_does(open_run, nodes, model):
+    latent = {"samples": torch.randn(1, 1, 32, 32, generator=torch.Generator().manual_seed(0))}
+    latent["noise_mask"] = torch.zeros(1, 1, 32, 32)
+    latent["noise_mask"][..., 16:] = 1
+    run = open_run("ddim", latent=latent)
+    fine = schedule(model, 150, "exponential")
+    converged, usual = (
+        nodes("sampler_traits").reference_for(sampler)(fine, [1]).latents
+        for sampler in (run, open_run("euler", latent=latent))
+    )
+    limit = run(fine, [1]).latents
+    assert rmse(limit, converged) < 0.5 * rmse(limit, usual)
+
+
 def lora(model, strength: float):
     """The MODEL with a patch of one weight, as a LoRA makes them."""
     patched = model.clone()
@@ -292,6 +308,62 @@ def test_whatever_changes_the_picture_changes_the_fingerprint(nodes, model):
     assert fingerprint(host.guider(model, galaxies.conditioning(), galaxies.conditioning(), 2.0)) == fingerprint(
         host.guider(model, galaxies.conditioning(), galaxies.conditioning(), 2.0)
     )
+
+
+@dataclass
+class Slotted:
+    """An object without a __dict__."""
+
+    __slots__ = ("strength",)
+    strength: float
+
+
+def constant(value):
+    """A function that differs from the other one in a constant only."""
+    return {1: lambda sigma: 10 * sigma, 2: lambda sigma: 20 * sigma}[value]
+
+
+def by_keyword(value):
+    def function(sigma, *, factor=value):
+        return sigma * factor
+
+    return function
+
+
+@pytest.mark.parametrize(
+    "make",
+    [constant, by_keyword, Slotted, np.float32, range, lambda value: np.full(3, value), lambda value: [value].append],
+    ids=["constant", "keyword", "slots", "number", "range", "array", "bound method"],
+)
+def test_things_that_differ_in_a_hidden_place_have_other_fingerprints(nodes, make):
+    fingerprint = nodes("model_fingerprint").fingerprint
+    assert fingerprint(make(1)) == fingerprint(make(1)) != fingerprint(make(2))
+
+
+def test_every_weight_of_a_network_counts(nodes):
+    fingerprint = nodes("model_fingerprint").fingerprint
+    network = torch.nn.Sequential(*(torch.nn.Linear(2, 2) for _ in range(300)))
+    name = fingerprint(network)
+    with torch.no_grad():
+        network[151].bias += 1
+    assert fingerprint(network) != name
+
+
+def test_a_lora_on_the_prompt_counts_and_a_run_leaves_its_name(open_run, nodes, model):
+    import comfy.hooks
+
+    fingerprint, host, prompt = nodes("model_fingerprint").fingerprint, nodes("host"), galaxies.conditioning()
+    key = next(name for name in model.model.state_dict() if name.endswith("embed.weight"))
+
+    def guider(strength):
+        change = {key: torch.ones_like(model.model.state_dict()[key])}
+        hooks = comfy.hooks.create_hook_model_as_lora(change, None, strength, 0.0)
+        return host.guider(model, [[context, {**extra, "hooks": hooks}] for context, extra in prompt], prompt, CFG)
+
+    first = guider(0.1)
+    name = fingerprint(first)
+    nodes("sampling_run").SamplingRun(first, host.sampler("euler"), galaxies.galaxy_latent())(schedule(model, 2), [1])
+    assert fingerprint(first) == name == fingerprint(guider(0.1)) != fingerprint(guider(0.2))
 
 
 class Adapter(torch.nn.Module):
