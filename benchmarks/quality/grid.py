@@ -1,0 +1,101 @@
+"""The whole grid: every schedule on every model, solver and number of steps, a process for each core."""
+
+from __future__ import annotations
+
+import datetime
+import functools
+import multiprocessing
+import os
+import platform
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from typing import Any
+
+import torch
+
+from .calibrated import calibrated_rivals, overhead
+from .cells import FIRST_SEED, Bench, Cell
+from .measures import ratio_interval
+from .models import TestModel, load_model
+from .oracle import oracle_sigmas
+from .reference import convergence
+from .rivals import all_rivals, is_built_in
+from .solvers import SOLVERS
+
+CHECKED_SEEDS = range(FIRST_SEED, FIRST_SEED + 16)
+
+
+def measure_cell(bench: Bench, steps: int) -> list[dict[str, Any]]:
+    """Summaries of every schedule for one model, solver and number of steps."""
+    cells = [bench.measure(name, sigmas) for name, sigmas in schedules(bench.model, bench.solver, steps)]
+    return with_ratios(cells)
+
+
+def schedules(model: TestModel, solver: str, steps: int) -> Iterator[tuple[str, torch.Tensor]]:
+    yield from all_rivals(model, solver, steps)
+    yield from calibrated_rivals(model, solver, steps)
+    best = oracle_sigmas(model.name, solver, steps)
+    if best is not None:
+        yield "oracle", best
+
+
+def with_ratios(cells: Sequence[Cell]) -> list[dict[str, Any]]:
+    """Summaries; those of calibrated schedules with their ratio to the best built-in and its bootstrap interval."""
+    best = min((cell for cell in cells if is_built_in(cell.method)), key=lambda cell: sum(cell.errors))
+    summaries = []
+    for cell in cells:
+        summary = cell.summary()
+        if cell.method.startswith("calibrated"):
+            low, high = ratio_interval(cell.error_tensor, best.error_tensor)
+            ratio = float(cell.error_tensor.mean() / best.error_tensor.mean())
+            summary |= {"ratio": round(ratio, 4), "ratio_low": round(low, 4), "ratio_high": round(high, 4)}
+        summaries.append(summary)
+    return summaries
+
+
+def run(models: Sequence[str], step_counts: Sequence[int]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    for name in models:
+        load_model(name)  # what is to be downloaded is so before the processes start
+    places = [(name, solver) for name in models for solver in SOLVERS]
+    with ProcessPoolExecutor(os.cpu_count(), multiprocessing.get_context("spawn")) as processes:
+        measured = processes.map(functools.partial(measure_solver, step_counts=step_counts), *zip(*places, strict=True))
+        cells = [cell for part in measured for cell in part]
+    return cells, about_run(cells, models)
+
+
+def measure_solver(name: str, solver: str, step_counts: Sequence[int]) -> list[dict[str, Any]]:
+    """Summaries of all cells of one model with one solver, on one core."""
+    torch.set_num_threads(1)
+    began = time.perf_counter()
+    bench = Bench(load_model(name), solver)
+    cells = [cell for steps in step_counts for cell in measure_cell(bench, steps)]
+    say(f"{name}, {solver}: {time.perf_counter() - began:.0f} s")
+    return cells
+
+
+def about_run(cells: Sequence[dict[str, Any]], models: Sequence[str]) -> dict[str, Any]:
+    return {
+        "date": str(datetime.date.today()),
+        "machine": f"{os.cpu_count()} {platform.machine()} CPU cores, torch {torch.__version__}, no GPU used",
+        "command": "python -m benchmarks.quality",
+        "overhead": overhead(load_model(models[0])),
+        "models": {name: _about_model(name, cells) for name in models},
+    }
+
+
+def _about_model(name: str, cells: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    model = load_model(name)
+    check = convergence(model, CHECKED_SEEDS)
+    return {
+        "tier": model.tier,
+        "about": model.about,
+        "half": check["half the steps"],
+        "heun": check["heun"],
+        "smallest": min(cell["rmse_mean"] for cell in cells if cell["model"] == name),
+    }
+
+
+def say(message: str) -> None:
+    print(message, file=sys.stderr, flush=True)

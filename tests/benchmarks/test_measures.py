@@ -1,0 +1,55 @@
+"""The measures against scipy and closed forms."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import scipy.linalg
+import scipy.stats
+import torch
+from benchmarks.quality import measures
+
+
+def sample(seed: int, shift: float = 0.0, count: int = 400) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    mixing = torch.randn(6, 6, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    return torch.randn(count, 6, generator=generator, dtype=torch.float64) @ mixing + shift
+
+
+def test_frechet_distance_is_the_formula() -> None:
+    first, second = sample(1), 1.5 * sample(2, shift=0.3)
+    moments = [(x.mean(0).numpy(), np.cov(x.numpy().T)) for x in (first, second)]
+    (m, c), (n, d) = moments
+    expected = np.square(m - n).sum() + np.trace(c + d - 2 * scipy.linalg.sqrtm(c @ d).real)
+
+    assert measures.frechet_distance(first, second) == pytest.approx(expected, rel=1e-8)
+    assert measures.frechet_distance(first, first + 2.0) == pytest.approx(6 * 2.0**2, rel=1e-8)
+
+
+def test_sliced_wasserstein_of_a_shift_and_of_one_dimension() -> None:
+    first, second = sample(1), sample(2)
+    shift = measures.sliced_wasserstein(first, first + 0.7, projections=20_000)
+    line = first[:, :1], second[:, :1]
+    gap = np.sort(line[0].numpy(), 0) - np.sort(line[1].numpy(), 0)
+
+    assert shift == pytest.approx(0.7, rel=0.02)
+    assert measures.sliced_wasserstein(*line) == pytest.approx(np.sqrt(np.square(gap).mean()))
+
+
+def test_principal_features_keep_the_variance() -> None:
+    latents = sample(1)
+    kept = measures.principal_features(latents, 6)(latents).var(0)
+
+    assert kept.sum() == pytest.approx(float(latents.var(0).sum()))
+    assert (kept.diff() <= 0).all()
+
+
+def test_bootstrap_interval_is_that_of_scipy() -> None:
+    values = torch.rand(128, generator=torch.Generator().manual_seed(4), dtype=torch.float64).exp()
+    low, high = measures.mean_interval(values)
+    expected = scipy.stats.bootstrap(
+        (values.numpy(),), np.mean, method="percentile", n_resamples=4000, rng=np.random.default_rng(1)
+    ).confidence_interval
+
+    assert (low, high) == pytest.approx((expected.low, expected.high), rel=0.02)
+    assert measures.ratio_interval(values, 2 * values) == pytest.approx((0.5, 0.5))

@@ -1,0 +1,77 @@
+"""The committed results: their form, and that the page says what they say."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import pytest
+from benchmarks.quality import oracle
+from benchmarks.quality.figures import BEST, Table, goals
+from benchmarks.quality.models import MODELS
+from benchmarks.quality.report import page
+from benchmarks.quality.rivals import is_schedule
+from benchmarks.quality.solvers import SOLVERS
+
+import workbench
+
+RESULTS = workbench.REPOSITORY / "benchmarks" / "results.json"
+ABOUT = RESULTS.with_name("results_about.json")
+PAGE = workbench.REPOSITORY / "docs" / "benchmark.md"
+COLUMNS = {"model", "solver", "steps", "method", "rmse_mean", "rmse_median", "rmse_p95", "swd", "fd", "evaluations"}
+
+
+@pytest.fixture(scope="module")
+def cells() -> list[dict]:
+    return json.loads(RESULTS.read_text("utf-8"))
+
+
+def test_cells_have_all_columns_and_finite_numbers(cells: list[dict]) -> None:
+    places = {(cell["model"], cell["solver"], cell["steps"], cell["method"]) for cell in cells}
+    assert len(places) == len(cells) > 0
+    for cell in cells:
+        assert cell.keys() >= COLUMNS
+        assert cell["model"] in MODELS and cell["solver"] in SOLVERS and cell["evaluations"] == cell["steps"]
+        assert 0 < cell["rmse_median"] <= cell["rmse_p95"]
+        assert all(math.isfinite(cell[column]) for column in COLUMNS - {"model", "solver", "method"})
+        assert len(cell["sigmas"]) == cell["steps"] + 1
+
+
+def test_page_is_made_from_the_results(cells: list[dict]) -> None:
+    about = json.loads(ABOUT.read_text("utf-8"))
+    assert PAGE.read_text("utf-8") == page(cells, about)
+
+
+def test_every_reference_is_converged(cells: list[dict]) -> None:
+    about = json.loads(ABOUT.read_text("utf-8"))
+    for name, model in about["models"].items():
+        smallest = min(cell["rmse_mean"] for cell in cells if cell["model"] == name)
+        assert max(model["half"], model["heun"]) < 0.2 * smallest, name
+
+
+def test_oracle_schedules_fall_from_noise_to_zero() -> None:
+    import torch
+
+    for model in MODELS:
+        for schedules in oracle.read_schedules(model).values():
+            for steps, entry in schedules.items():
+                assert is_schedule(torch.tensor(entry["sigmas"]), int(steps))
+
+
+def _cell(method: str, mean: float, steps: int = 4, **more: float) -> dict:
+    place = {"model": "hsc32", "solver": "euler", "steps": steps, "method": method}
+    return {**place, "rmse_mean": mean, "rmse_median": 2 * mean, **more}
+
+
+def test_ratios_are_geometric_means_against_the_best_built_in() -> None:
+    cells = [_cell("karras", 0.4), _cell("simple", 0.2), _cell("hso", 0.1), _cell("calibrated", 0.1, ratio_low=0.4)]
+    cells += [_cell("karras", 0.1, 6), _cell("hso", 0.2, 6), _cell("calibrated", 0.08, 6, ratio_low=1.1)]
+    table = Table(cells)
+
+    assert table.summary("hsc32", "euler", 4, BEST)["method"] == "simple"
+    assert table.mean_ratio("hso") == pytest.approx(math.sqrt(0.5 * 2.0))
+    assert table.mean_ratio("oracle") is None
+    by_name = {goal.what: goal.measure(table, ["hsc32"]) for goal in goals()}
+    assert by_name["calibrated / best built-in, euler, mean RMSE, N = 4..8"] == pytest.approx(math.sqrt(0.5 * 0.8))
+    assert by_name["worst cell: lower end of the interval of calibrated / best built-in"] == 1.1
+    assert by_name["calibrated / oracle, euler, mean RMSE"] is None
