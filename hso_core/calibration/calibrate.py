@@ -10,51 +10,45 @@ from torch import Tensor
 
 from ..noise_schedule import NoiseSchedule
 from ..sigmas import SigmasError, check_sigmas
-from .generators import foretold_errors, suggest
+from .generators import Forecasts, suggest
 from .profile import Profile
 from .reference import Reference, reference_sigmas
 from .run import BudgetSpent, SamplerRun
-from .search import Bench, Search, Trial, loss
+from .search import Bench, Search, Trial
 from .statistics import paired_ratio
 
 BUDGETS = {"quick": 300, "normal": 2000, "thorough": 10000}
 SEARCH_SEED = 66
 SHOWN = 12  # rows of the report
-FINALISTS = 4
 HOPELESS = 2.0  # times the median foretold error of the candidates
+SURE = 4  # suggestions that are looked at before the candidates
+LOOK_SHARE, SEARCH_SHARE = 0.35, 0.65  # of the budget that may be spent when the looks, then the search, are done
+SEED_SHARE, MOST_SEEDS = 0.25, 40  # of the budget, for the reference on the first seeds; and how many these are at most
+FINALISTS = (8, 4, 3)  # schedules that are compared on ever more seeds
+OWN_FINALISTS = 3  # of them, at most so many that were at hand
 
 
 @dataclass(frozen=True)
 class Plan:
     """How a budget is divided.
 
-    reference_steps: of one run of the reference. seeds: on which the finalists are compared. block: of them that a
-    trial is measured on at a time; the search goes no further than two blocks, so that the other half of the seeds
-    judges what was not fitted to them.
+    reference_steps: of one run of the reference. seeds: on which the search begins to compare schedules.
     """
 
     reference_steps: int
     seeds: int
-    block: int
 
     @classmethod
-    def of(cls, budget: int, steps: int) -> Plan:
-        """More seeds and a finer reference where the budget pays for many runs."""
-        runs = budget / steps
-        # With 12 steps the reference of a flow model is so coarse that the search follows its errors.
-        reference_steps = 18 if runs < 900 else 30
-        seeds = min(max(round(0.185 * runs**0.85), 4), 64, max(int(0.35 * budget / reference_steps), 1))
-        return cls(reference_steps, seeds, max(seeds // 4, 1))
+    def of(cls, budget: int, steps: int, family: str) -> Plan:
+        """More seeds where the budget pays for many runs; a finer reference for more steps, and for flow models."""
+        reference_steps = min(max(round(2.5 * steps) + 6, 18), 36) + (4 if family == "flow" else 0)
+        seeds = min(round(0.08 * (budget / steps) ** 0.85), int(SEED_SHARE * budget / reference_steps), MOST_SEEDS)
+        return cls(reference_steps, max(seeds, 1))
 
     @property
     def look(self) -> int:
-        """Seeds of the first look at a candidate."""
-        return (self.block + 1) // 2
-
-    @property
-    def searched(self) -> int:
-        """Seeds that the search may use."""
-        return 2 * self.block
+        """Seeds of the first look at a schedule."""
+        return (self.seeds + 2) // 3
 
 
 @dataclass(frozen=True)
@@ -158,7 +152,7 @@ def calibrate(
     Raises SigmasError where no candidate has that number of steps, and ValueError where the model gives NaN.
     """
     usable = _usable(candidates, steps, noise)
-    plan = plan or Plan.of(budget, steps)
+    plan = plan or Plan.of(budget, steps, noise.family)
     stop = should_stop or (lambda: False)
     show = on_progress or (lambda done, total, stage: None)
     reference = Reference(reference_run, reference_sigmas(noise, plan.reference_steps), first_seed)
@@ -174,21 +168,23 @@ def calibrate(
     try:
         if told("reference")():
             raise BudgetSpent
-        reference.extend(range(plan.searched), bench.left)
+        reference.extend(range(plan.seeds), bench.left)
     except BudgetSpent:
         return _unmeasured(usable, bench)
     profile = reference.profile()
-    search = Search(bench, noise, plan.block, profile.data_scale, SEARCH_SEED)
-    own = [search.add(name, sigmas) for name, sigmas in _worth_a_run(usable, profile, noise).items()]
+    forecasts = Forecasts(profile, noise)
+    search = Search(bench, noise, plan.seeds, profile.data_scale, forecasts, SEARCH_SEED)
+    own = [search.add(name, sigmas) for name, sigmas in _worth_a_run(usable, forecasts).items()]
     suggested = [search.add(name, sigmas) for name, sigmas in suggest(profile, noise, steps).items()]
     try:
-        for trial in [*own[:1], *suggested, *own[1:]]:
-            if told("trying the schedules at hand")() or bench.spent > 0.6 * budget:
+        for trial in [*own[:1], *suggested[:SURE], *own[1:], *suggested[SURE:]]:
+            if told("trying the schedules at hand")() or bench.spent > LOOK_SHARE * budget:
                 break
             bench.measure(trial, range(plan.look))
         if search.measured:
+            search.settle_seeds()
             if steps > 1 or noise.family == "vp":
-                search.explore(plan.searched, lambda: _reserve(plan, bench), told("search"))
+                search.explore((1 - SEARCH_SHARE) * budget, told("search"))
             _measure_finalists(search, own, plan, bench, told("comparing the best"))
     except BudgetSpent:
         pass
@@ -214,12 +210,12 @@ def _usable(candidates: Mapping[str, Tensor], steps: int, noise: NoiseSchedule) 
     return usable
 
 
-def _worth_a_run(usable: dict[str, Tensor], profile: Profile, noise: NoiseSchedule) -> dict[str, Tensor]:
+def _worth_a_run(usable: dict[str, Tensor], forecasts: Forecasts) -> dict[str, Tensor]:
     """The first candidate, then the others by their foretold error, without twins and those far behind.
 
     What is foretold knows nothing of seeds that end in another picture, so it only sorts out the worst.
     """
-    foretold = foretold_errors(profile, noise, list(usable.values()))
+    foretold = forecasts.least_errors(list(usable.values()))
     names, kept = list(usable), dict[str, Tensor]()
     for i in [0, *(int(i) for i in foretold.argsort() if i != 0)]:
         sigmas = usable[names[i]]
@@ -229,40 +225,50 @@ def _worth_a_run(usable: dict[str, Tensor], profile: Profile, noise: NoiseSchedu
     return kept
 
 
-def _reserve(plan: Plan, bench: Bench) -> float:
-    """Evaluations that the comparison of the finalists will take."""
-    unseen = plan.seeds - plan.searched
-    runs = FINALISTS * (plan.seeds - plan.block)
-    return unseen * plan.reference_steps + runs * (bench.cost or 0)
-
-
 def _measure_finalists(search: Search, own: list[Trial], plan: Plan, bench: Bench, stop: Callable[[], bool]) -> None:
-    """Run the best trials and the best candidate on all seeds, also on those that the search has not seen."""
-    ranked = search.ranked()
-    best_own = [trial for trial in ranked if trial in own][:1]
-    finalists = best_own
-    for trial in ranked:
-        if len(finalists) < FINALISTS and not search.is_near(trial, finalists):
-            finalists = [*finalists, trial]
-    for places in (range(plan.searched), range(plan.seeds)):  # all on the same, should the budget end before the last
-        for trial in finalists:
-            if stop():
-                return
-            bench.measure(trial, places)
+    """Run the best trials and candidates on ever more seeds, also on those that the search has not seen.
+
+    All of a round on the same seeds, should the budget end before the last. The best candidate stays to the end.
+    """
+    places, more = search.seeds, min(search.seeds, plan.seeds)
+    for count in FINALISTS:
+        finalists, last = _finalists(search, own, places, count), count == FINALISTS[-1]
+        while more:
+            if bench.price(finalists, range(places + more)) <= bench.left:
+                places += more
+                for trial in finalists:
+                    if stop():
+                        return
+                    bench.measure(trial, range(places))
+            elif last:
+                more //= 2
+            if not last:
+                break
+
+
+def _finalists(search: Search, own: list[Trial], places: int, count: int) -> list[Trial]:
+    """The best trials on so many seeds, none nearly the same as another; among them the best candidates."""
+    finalists: list[Trial] = []
+    ranked = search.ranked(places)
+    for trial in [t for t in ranked if t in own][:1] + ranked:
+        room = trial not in own or sum(t in own for t in finalists) < OWN_FINALISTS
+        if len(finalists) < count and room and not search.is_near(trial, finalists):
+            finalists.append(trial)
+    return finalists
 
 
 def _verdict(search: Search, own: list[Trial], bench: Bench, profile: Profile) -> Calibration:
     """The best of the trials that were run on the most seeds, unless the best candidate turns out to be as good."""
-    ranked = search.ranked()
+    ranked = search.measured
     most = max(len(trial.distances) for trial in ranked)
-    winner = min((trial for trial in ranked if len(trial.distances) == most), key=_score)
+    winner = min((trial for trial in ranked if len(trial.distances) == most), key=Trial.loss)
     rivals = [trial for trial in ranked if trial in own]
-    rival = max(rivals, key=lambda trial: (len(trial.distances), -_score(trial)), default=winner)
+    rival = max(rivals, key=lambda trial: (len(trial.distances), -trial.loss()), default=winner)
     comparison = paired_ratio(winner.distances, rival.distances)
     if winner is not rival and not comparison.is_gain:
         winner, comparison = rival, paired_ratio(rival.distances, rival.distances)
     alike = [trial for trial in ranked if len(trial.distances) == len(winner.distances)]
-    rows = sorted(alike, key=lambda trial: (trial is not winner, _score(trial)))
+    rows = sorted(alike, key=lambda trial: (trial is not winner, trial.loss()))
     return Calibration(
         sigmas=winner.sigmas.clone(),
         name=winner.name,
@@ -278,11 +284,6 @@ def _verdict(search: Search, own: list[Trial], bench: Bench, profile: Profile) -
 
 def _counted(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
-
-
-def _score(trial: Trial) -> float:
-    distances = np.array(list(trial.distances.values()))
-    return loss(distances)
 
 
 def _row(trial: Trial) -> Row:

@@ -12,25 +12,28 @@ from torch import Tensor
 
 from ..noise_schedule import NoiseSchedule
 from .profile import Profile
-from .signed_defect import SignedDefect
+from .signed_defect import SOLVERS, SignedDefect
 
 Array = NDArray[np.float64]
 
 RHO = (1.0, 12.0)
 POWER = (0.6, 1.6)
 END = (0.05, 3.0)  # the last sigma above 0, in standard deviations of the data
-ORDERS = {"signed defects, first order": 1, "signed defects, second order": 2}
+GAINS = (0.5, 1.0, 2.0)
 COMPACT = {"rho 7, end 0.3": (7.0, 1.0, 0.3), "rho 1.5, end 1": (1.5, 1.0, 1.0)}
 
 
 def suggest(profile: Profile, noise: NoiseSchedule, steps: int) -> dict[str, Tensor]:
-    """Schedules (steps + 1,) float64 by the name of the rule. For one step there is nothing to choose."""
+    """Schedules (steps + 1,) float64 by the name of the rule, the most promising first.
+
+    For one step there is nothing to choose.
+    """
     if steps < 2:
         return {}
     scale = profile.data_scale
     schedules = {"density of turning": turning_schedule(profile, noise, steps)}
-    for name, order in ORDERS.items():
-        schedules[name] = signed_defect_schedule(profile, noise, steps, order)
+    for solver in SOLVERS:
+        schedules[f"signed defects of {solver}"] = signed_defect_schedule(profile, noise, steps, solver)
     for name, (rho, power, end) in COMPACT.items():
         schedules[name] = compact_schedule(noise, steps, rho, power, end * scale)
     return schedules
@@ -51,14 +54,14 @@ def turning_schedule(profile: Profile, noise: NoiseSchedule, steps: int) -> Tens
     return _schedule(noise, np.concatenate([[_lambda_first(noise)], inner]))
 
 
-def signed_defect_schedule(profile: Profile, noise: NoiseSchedule, steps: int, order: int) -> Tensor:
-    """The compact family's schedule of the least foretold error for a solver of that order."""
-    foretell = SignedDefect(profile, noise.lambda_of_sigma(profile.sigmas.double()).numpy())
+def signed_defect_schedule(profile: Profile, noise: NoiseSchedule, steps: int, solver: str) -> Tensor:
+    """The compact family's schedule of the least foretold error for `solver`, one of SOLVERS."""
+    foretell = SignedDefect(profile, noise, solver)
     scale = profile.data_scale
 
     def error(parameters: Array) -> Array:
         rho, power, end = parameters.reshape(3, -1)
-        return foretell(compact_lambdas(noise, steps, rho, power, np.exp(end) * scale), order)
+        return foretell(_sigmas(noise, compact_lambdas(noise, steps, rho, power, np.exp(end) * scale)))
 
     box = [RHO, POWER, (np.log(END[0]), np.log(END[1]))]
     found = differential_evolution(
@@ -68,14 +71,24 @@ def signed_defect_schedule(profile: Profile, noise: NoiseSchedule, steps: int, o
     return compact_schedule(noise, steps, rho, power, float(np.exp(end)) * scale)
 
 
-def foretold_errors(profile: Profile, noise: NoiseSchedule, schedules: Sequence[Tensor]) -> Array:
-    """What `SignedDefect` foretells for schedules (N + 1,) of one length, (n,): the less of its two orders."""
-    foretell = SignedDefect(profile, noise.lambda_of_sigma(profile.sigmas.double()).numpy())
-    lambdas = np.stack([noise.lambda_of_sigma(sigmas[:-1].double()).numpy() for sigmas in schedules], axis=1)
-    # A flow model's infinite start lies a step before whatever comes next.
-    start = np.minimum(_lambda_first(noise), lambdas[min(1, len(lambdas) - 1)] - 1)
-    bounded = np.where(np.isfinite(lambdas), lambdas, start)
-    return np.minimum(foretell(bounded, 1), foretell(bounded, 2))
+class Forecasts:
+    """What `SignedDefect` foretells of schedules for each solver and gain."""
+
+    def __init__(self, profile: Profile, noise: NoiseSchedule) -> None:
+        self._all = [SignedDefect(profile, noise, solver, gain) for solver in SOLVERS for gain in GAINS]
+        self._likely = self._all[GAINS.index(1.0) :: len(GAINS)]
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+    def __call__(self, sigmas: Array, which: int) -> Array:
+        """The errors of schedules (P, N), falling sigmas before the final 0, as weights (P, M + 1)."""
+        return self._all[which].weights(sigmas.T)
+
+    def least_errors(self, schedules: Sequence[Tensor]) -> Array:
+        """(n,) of schedules (N + 1,) of one length: the least that is foretold for any of the solvers."""
+        columns = np.stack([sigmas[:-1].double().numpy() for sigmas in schedules], axis=1)
+        return np.asarray(np.min([foretell(columns) for foretell in self._likely], axis=0))
 
 
 def compact_schedule(noise: NoiseSchedule, steps: int, rho: float, power: float, end: float) -> Tensor:
@@ -109,7 +122,12 @@ def _lambda_last(noise: NoiseSchedule) -> float:
     return float(noise.lambda_of_sigma(torch.tensor(noise.sigma_min, dtype=torch.float64)))
 
 
-def _schedule(noise: NoiseSchedule, lambdas: Array) -> Tensor:
-    sigmas = noise.sigma_of_lambda(torch.from_numpy(lambdas.astype(np.float64)))
+def _sigmas(noise: NoiseSchedule, lambdas: Array) -> Array:
+    sigmas = noise.sigma_of_lambda(torch.from_numpy(lambdas)).numpy()
     sigmas[0] = noise.sigma_max
+    return np.asarray(sigmas)
+
+
+def _schedule(noise: NoiseSchedule, lambdas: Array) -> Tensor:
+    sigmas = torch.from_numpy(_sigmas(noise, lambdas.astype(np.float64)))
     return torch.cat([sigmas, torch.zeros(1, dtype=torch.float64)])

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-MOST_VALUES = 1 << 14  # of one latent that are looked at; a random choice of them keeps the inner products
+MOST_VALUES = 1 << 12  # of one latent that are looked at; a random choice of them keeps the inner products
 CHOICE_SEED = 2511_11688
 
 
@@ -77,7 +77,7 @@ class ProfileRecorder:
         elif sigma >= self._sigmas[-1]:
             return  # a second look at a noise level, as heun takes, or one back
         self._sigmas.append(sigma)
-        self._rows.append(self._choose(denoised))
+        self._rows.append(self.choose(denoised))
 
     def keep(self) -> None:
         """The call came to its end. A batch that stopped half-way, for want of memory, was run anew in smaller ones."""
@@ -92,19 +92,22 @@ class ProfileRecorder:
 
     def profile(self, latents: Tensor) -> Profile:
         """latents: (seeds, ...) the final ones, in the order of the runs."""
-        sigmas = self._kept[0][0]
-        predictions = torch.cat([rows for _, rows in self._kept], dim=1)  # (M, seeds, values)
-        ends = self._choose(latents)
-        points = torch.cat([predictions, ends[None]]).transpose(0, 1).double()  # (seeds, M + 1, values)
+        points = self.trajectories(latents).double()
         gram = torch.einsum("sid,sjd->ij", points, points) / (points.shape[0] * points.shape[2])
-        return Profile(sigmas, gram, float(latents.float().std()), len(points))
+        return Profile(self._kept[0][0], gram, float(latents.float().std()), len(points))
+
+    def trajectories(self, latents: Tensor) -> Tensor:
+        """(seeds, M + 1, values) what was kept of the predictions, and of the final latents (seeds, ...)."""
+        predictions = torch.cat([rows for _, rows in self._kept], dim=1)  # (M, seeds, values)
+        return torch.cat([predictions, self.choose(latents)[None]]).transpose(0, 1)
 
     def _finish_batch(self) -> None:
         if self._rows:
             self._seen.append((torch.tensor(self._sigmas), torch.stack(self._rows)))
             self._rows = []
 
-    def _choose(self, latents: Tensor) -> Tensor:
+    def choose(self, latents: Tensor) -> Tensor:
+        """(n, values) what is kept of latents (n, ...)."""
         flat = latents.detach().flatten(1)
         if flat.shape[1] > MOST_VALUES:
             if self._choice is None:

@@ -11,7 +11,8 @@ from ..noise_schedule import NoiseSchedule
 from .profile import Profile, ProfileRecorder
 from .run import BudgetSpent, SamplerRun
 
-FLOW_START = 60.0  # sigma / alpha where a reference on a flow model goes on after sigma = 1
+FLOW_START = 30.0  # sigma / alpha where a reference on a flow model goes on after sigma = 1
+FLOW_END = 0.02  # sigma / alpha of its last step, about that of Stable Diffusion's tables
 RHO = 7.0
 
 
@@ -23,6 +24,7 @@ def reference_sigmas(noise: NoiseSchedule, steps: int) -> Tensor:
     if noise.family == "vp":
         return _with_zero(_edm(noise.sigma_max, noise.sigma_min, steps))
     least = noise.sigma_min / (1 - noise.sigma_min)
+    least = max(least, FLOW_END)
     inner = _edm(max(FLOW_START, 2 * least), least, steps - 1)
     return _with_zero(torch.cat([torch.tensor([noise.sigma_max], dtype=torch.float64), inner / (1 + inner)]))
 
@@ -59,6 +61,7 @@ class Reference:
         self._first_seed = first_seed
         self._latents: dict[int, Tensor] = {}
         self._recorder = ProfileRecorder()
+        self._trajectories: Tensor | None = None
 
     def price(self, places: Sequence[int]) -> float:
         """Evaluations that `extend` would take."""
@@ -94,6 +97,17 @@ class Reference:
         converged = torch.stack([self._latents[place] for place in places])
         squares = (latents.double() - converged.double()).flatten(1).square().mean(1)
         return squares.sqrt().nan_to_num(nan=torch.inf)
+
+    def errors(self, latents: Tensor, places: Sequence[int]) -> Tensor:
+        """(n, values) what is left of latents (n, ...) less the converged ones, as far as the recorder keeps them."""
+        converged = torch.stack([self._latents[place] for place in places])
+        return self._recorder.choose(latents.float() - converged)
+
+    def trajectories(self) -> Tensor:
+        """(seeds, M + 1, values) the predictions on the way and the final latents, in the order of the runs."""
+        if self._trajectories is None or len(self._trajectories) < len(self._latents):
+            self._trajectories = self._recorder.trajectories(torch.stack(list(self._latents.values())))
+        return self._trajectories
 
     def profile(self) -> Profile:
         """What was recorded. Raises ValueError before the first run."""

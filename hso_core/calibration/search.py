@@ -1,4 +1,4 @@
-"""The search by real runs: schedules tried on blocks of seeds, under a budget that is never exceeded."""
+"""The search by real runs: schedules tried on ever more seeds, under a budget that is never exceeded."""
 
 from __future__ import annotations
 
@@ -12,20 +12,28 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..noise_schedule import NoiseSchedule
-from .generators import END, POWER, RHO, compact_lambdas
+from .generators import END, POWER, RHO, Forecasts, compact_lambdas
 from .reference import Reference
 from .run import BudgetSpent, SamplerRun
-from .surrogate import Kernel, Surrogate, expected_improvement
+from .surrogate import Kernel, Surrogate
 
 Array = NDArray[np.float64]
 
 PROPOSALS = 500
 COMPACT_PROPOSALS = 120
+ROUNDS = 5  # in which proposals are bent further where they promise most
 PARENTS = 5
 LEAST_GAP = 0.12  # of the mean step, in lambda
 START_ROOM = 0.35  # how far below sigma_max a VP schedule may start, in lambda (0.7 of it); HSO's t_max 0.96 is 0.2
-REFIT_EVERY = 5
-MEAN_POWER = 0.5
+DOUBTS = (1.0, 0.3, 0.1)  # how much of what is not known of a proposal's error is added to it: bolder in turn
+LEAST_HOPE = 0.006  # improvement of the loss for which a proposal is run
+REFIT = 1.2  # the kernel is chosen anew when there are so many times the measurements
+PRECISION = 0.1  # of a measurement, in the logarithm, at which more seeds are not worth their price to begin with
+LEAST_KNOWN = 5  # trials that the surrogate starts with, at least
+MOST_AGAIN = 8  # trials that are run again on more seeds
+MOST_SEEDS = 96
+MEAN_POWER = 0.7
+BOUNDS = (1e-9, 1e9)  # of distances, also of exact or broken latents
 NEAR = 0.1  # in mean steps, at every sigma
 
 
@@ -33,13 +41,19 @@ NEAR = 0.1  # in mean steps, at every sigma
 class Trial:
     """A schedule with the distances to the converged latents that were measured for it.
 
-    sigmas (N + 1,) float32; lambdas (N,) of those above 0; distances: RMSE by place in the sequence of seeds.
+    sigmas (N + 1,) float32; lambdas (N,) of those above 0; by place in the sequence of seeds: distances (RMSE), and
+    errors (values,), some of the components of what the distance is the size of.
     """
 
     name: str
     sigmas: Tensor
     lambdas: Array
     distances: dict[int, float] = field(default_factory=dict)
+    errors: dict[int, Tensor] = field(default_factory=dict)
+
+    def loss(self, seeds: int | None = None) -> float:
+        """`loss` of the distances of the first so many places; of all, if None."""
+        return float(loss(np.array([self.distances[place] for place in sorted(self.distances)[:seeds]])))
 
 
 class Bench:
@@ -60,9 +74,9 @@ class Bench:
     def left(self) -> int:
         return self._budget - self.spent
 
-    def price(self, trial: Trial | None, places: Sequence[int]) -> float:
-        """Evaluations that it takes to measure a trial (None: a new one) there; 0 as long as no run has told."""
-        missing = len(places) if trial is None else sum(place not in trial.distances for place in places)
+    def price(self, trials: Sequence[Trial], places: Sequence[int], new: int = 0) -> float:
+        """Evaluations that it takes to measure these trials and so many new ones there; 0 before the first run."""
+        missing = sum(place not in trial.distances for trial in trials for place in places) + new * len(places)
         return missing * (self.cost or 0) + self._reference.price(places)
 
     def measure(self, trial: Trial, places: Sequence[int]) -> None:
@@ -82,18 +96,30 @@ class Bench:
         self._spent += result.evaluations
         self.cost = result.evaluations / len(missing)
         trial.distances.update(zip(missing, self._reference.distances(result.latents, missing).tolist(), strict=True))
+        trial.errors.update(zip(missing, self._reference.errors(result.latents, missing), strict=True))
+
+    def trajectories(self) -> Tensor:
+        """See `Reference.trajectories`."""
+        return self._reference.trajectories()
 
 
 class Search:
-    """The trials of one calibration, and the choice of the next one by expected improvement."""
+    """The trials of one calibration, and the choice of the next one.
 
-    def __init__(self, bench: Bench, noise: NoiseSchedule, block: int, data_scale: float, seed: int) -> None:
+    seeds: on how many, the first of the sequence, schedules are compared at present; fewer or more as the search finds.
+    """
+
+    def __init__(
+        self, bench: Bench, noise: NoiseSchedule, seeds: int, data_scale: float, forecasts: Forecasts, seed: int
+    ) -> None:
         self.trials: list[Trial] = []
-        self._bench, self._noise = bench, noise
-        self._block, self._scale = block, data_scale
+        self._bench, self._noise, self._forecasts = bench, noise, forecasts
+        self.seeds = self._step = seeds
+        self._scale = data_scale
         self._rng = np.random.default_rng(seed)
         self._kernel: Kernel | None = None
-        self._fits = 0
+        self._fitted = 0  # measurements that the kernel was chosen for
+        self._products: tuple[list[Trial], Array] = [], np.zeros(0)
 
     def add(self, name: str, sigmas: Tensor) -> Trial:
         """A further trial (or the one there is of the same schedule), not yet measured."""
@@ -101,32 +127,53 @@ class Search:
         for trial in self.trials:
             if trial.sigmas.equal(values):
                 return trial
-        lambdas = self._noise.lambda_of_sigma(values[:-1].double()).numpy()
-        self.trials.append(Trial(name, values, lambdas))
+        self.trials.append(Trial(name, values, self._noise.lambda_of_sigma(values[:-1].double()).numpy()))
         return self.trials[-1]
 
-    def explore(self, places: int, reserve: Callable[[], float], stop: Callable[[], bool]) -> None:
-        """Measure what promises most, block by block of at most `places` seeds, while more than reserve() is left."""
-        while not stop():
-            trial = self._most_promising(places)
-            if trial is None:
-                return
-            block = self._next_block(trial)
-            if self._bench.left - reserve() < self._bench.price(trial, block):
-                return
-            try:
-                self._bench.measure(trial, block)
-            except BudgetSpent:
+    def settle_seeds(self) -> None:
+        """Go on with fewer seeds where they tell the same: so many as bring the noise to PRECISION."""
+        most = max(len(trial.distances) for trial in self.measured)
+        known = [list(trial.distances.values()) for trial in self.measured if len(trial.distances) == most]
+        logs = np.log(np.array(known).clip(*BOUNDS))
+        if min(logs.shape) > 1:
+            rest = logs - logs.mean(0) - logs.mean(1, keepdims=True) + logs.mean()
+            noise = float(np.sqrt(np.square(rest).sum() / ((logs.shape[0] - 1) * (logs.shape[1] - 1))))
+            self.seeds = min(max(int(np.ceil((noise / PRECISION) ** 2)), 1), self.seeds)
+
+    def explore(self, reserve: float, stop: Callable[[], bool]) -> None:
+        """Measure what promises most, each on the same seeds, while more than `reserve` evaluations are left.
+
+        Where nothing more is promising on so many seeds, go on with more. On fewer seeds than the search was made for,
+        less is kept in reserve: seeds that are alike also judge alike.
+        """
+        looked_at = sorted(self.measured, key=Trial.loss)
+        again = looked_at[: max(len(looked_at) // 3, LEAST_KNOWN)]
+
+        def affordable(trials: Sequence[Trial], new: int) -> bool:
+            kept = reserve * min(self.seeds / self._step, 1.0)
+            return not stop() and self._bench.left - kept >= self._bench.price(trials, range(self.seeds), new)
+
+        while affordable(again, new=1):
+            for trial in again:
+                self._bench.measure(trial, range(self.seeds))
+                if stop():
+                    return
+            self._kernel = None
+            while affordable([], new=1) and (promising := self._most_promising()):
+                self._bench.measure(promising, range(self.seeds))
+            again = self.ranked(self.seeds)[:MOST_AGAIN]
+            before, self.seeds = self.seeds, min(2 * self.seeds, self.seeds + self._step, MOST_SEEDS)
+            if self.seeds <= before or not affordable(again, new=2):
+                self.seeds = before
                 return
 
-    def _next_block(self, trial: Trial | None) -> range:
-        done = len(trial.distances) if trial else 0
-        return range(done, (done // self._block + 1) * self._block)
+    def ranked(self, seeds: int) -> list[Trial]:
+        """The measured trials, the best on so many seeds first; after them those measured on fewer."""
 
-    def ranked(self) -> list[Trial]:
-        """The measured trials, the least loss that is to be expected over all seeds first."""
-        mean, deviation = self._surrogate().predict(self._coordinates(self._lambdas))
-        return [self.measured[i] for i in (mean + 0.5 * deviation).argsort()]
+        full = [trial for trial in self.measured if len(trial.distances) >= seeds]
+        rest = [trial for trial in self.measured if len(trial.distances) < seeds]
+        rest.sort(key=lambda trial: (-len(trial.distances), trial.loss()))
+        return sorted(full, key=lambda trial: trial.loss(seeds)) + rest
 
     def is_near(self, trial: Trial, others: Sequence[Trial]) -> bool:
         """Whether one of the others is nearly the same schedule."""
@@ -137,75 +184,99 @@ class Search:
     def measured(self) -> list[Trial]:
         return [trial for trial in self.trials if trial.distances]
 
-    @property
-    def _lambdas(self) -> Array:
-        """(measured, N)"""
-        return np.array([trial.lambdas for trial in self.measured])
-
     # -- the next trial ----------------------------------------------------------------------------------------------
 
-    def _most_promising(self, places: int) -> Trial | None:
-        measured = self.measured
-        surrogate = self._surrogate()
-        lambdas = self._lambdas
-        known = self._coordinates(lambdas)
-        mean, _ = surrogate.predict(known)
-        proposals = self._proposals(lambdas[mean.argsort()])
-        points = np.concatenate([known, self._coordinates(proposals)])
-        gain = expected_improvement(*surrogate.predict(points), best=float(mean.min()))
-        new = self._bench.price(None, self._next_block(None))
-        for i, trial in enumerate(measured):
-            block = self._next_block(trial)
-            gain[i] = gain[i] * new / self._bench.price(trial, block) if block.stop <= places else -1.0
-        best = int(gain.argmax())
-        if gain[best] < 0:
+    def _most_promising(self) -> Trial | None:
+        """A new schedule, or None where none is worth a run."""
+        known = self._compared
+        if len(known) < 2:
             return None
-        if best < len(measured):
-            return measured[best]
-        return self.add("searched", self._sigmas(proposals[best - len(measured)]))
+        surrogate = self._surrogate(known)
+        losses = np.array([trial.loss(self.seeds) for trial in known])
+        parents = np.array([trial.lambdas for trial in known])[losses.argsort()]
+        for doubt in DOUBTS:
+            proposals = self._proposals(parents)
+            hopes = losses.min() - self._foreseen(surrogate, proposals, doubt)
+            for _ in range(ROUNDS):
+                if not len(proposals):
+                    return None
+                best = (-hopes).argsort()[:PARENTS]
+                bent = self._bent(proposals[best])
+                proposals = np.concatenate([proposals[best], bent])
+                hopes = np.concatenate([hopes[best], losses.min() - self._foreseen(surrogate, bent, doubt)])
+            if hopes.max() >= LEAST_HOPE:
+                return self.add("searched", self._sigmas(proposals[int(hopes.argmax())]))
+        return None
 
-    def _surrogate(self) -> Surrogate:
-        measured = self.measured
-        rows = [
-            (i, place // self._block, loss(np.array([t.distances[p] for p in block])))
-            for i, t in enumerate(measured)
-            for place in range(0, len(t.distances), self._block)
-            if (block := [p for p in range(place, place + self._block) if p in t.distances])
-        ]
-        index, blocks, values = (np.array(column) for column in zip(*rows, strict=True))
-        surrogate = Surrogate(self._coordinates(self._lambdas), index, blocks, values)
-        if self._kernel is None or self._fits % REFIT_EVERY == 0:
-            self._kernel = surrogate.choose_kernel()
-        self._fits += 1
+    @property
+    def _compared(self) -> list[Trial]:
+        """The trials that were measured on all seeds of the search, and gave no NaN there."""
+        full = (trial for trial in self.trials if len(trial.distances) >= self.seeds)
+        return [trial for trial in full if all(bool(trial.errors[p].isfinite().all()) for p in range(self.seeds))]
+
+    def _foreseen(self, surrogate: Surrogate, lambdas: Array, doubt: float) -> Array:
+        """The loss (p,) of schedules (p, N), if such a share of what is not known of their errors adds to them."""
+        forecast = self._forecasts(self._levels(lambdas), surrogate.kernel.foretold or 0)
+        squares, variance = surrogate.predict(self._coordinates(lambdas), forecast)
+        return loss(np.sqrt(squares + doubt * variance[:, None] * surrogate.energy))
+
+    def _surrogate(self, known: list[Trial]) -> Surrogate:
+        lambdas = np.array([trial.lambdas for trial in known])
+        levels = self._levels(lambdas)
+        forecasts = np.array([self._forecasts(levels, which) for which in range(len(self._forecasts))])
+        surrogate = Surrogate(self._coordinates(lambdas), forecasts, self._gram(known))
+        if self._kernel is None or len(known) >= REFIT * self._fitted:
+            self._kernel, self._fitted = surrogate.choose_kernel(self._kernel), len(known)
         return surrogate.fit(self._kernel)
+
+    def _gram(self, known: list[Trial]) -> Array:
+        """(seeds, m + n, m + n) products of the reference's m vectors and the n trials' errors, means over values."""
+        old, products = self._products
+        start = len(old) if old == known[: len(old)] and len(products) == self.seeds else -1
+        rows = []
+        for place, path in zip(range(self.seeds), self._bench.trajectories(), strict=False):
+            vectors = torch.cat([path, torch.stack([trial.errors[place] for trial in known])]).double()
+            done = len(path) + start if start >= 0 else 0
+            fresh = (vectors[done:] @ vectors.T / vectors.shape[1]).numpy()
+            upper = np.concatenate([products[place], fresh[:, :done].T], axis=1) if done else fresh[:0]
+            rows.append(np.concatenate([upper, fresh]))
+        self._products = list(known), np.array(rows)
+        return self._products[1]
 
     def _proposals(self, parents: Array) -> Array:
         """New schedules (p, N): the best ones bent smoothly, mixed with others, and members of the compact family.
 
         parents: lambdas (n, N) of the measured trials, best first.
         """
-        rng, (count, steps) = self._rng, parents.shape
-        bends = _bends(steps)
+        rng, count = self._rng, len(parents)
         ranks = rng.exponential(1.2, PROPOSALS).astype(int).clip(max=min(PARENTS, count) - 1)
         children = parents[ranks]
-        kind = rng.random(PROPOSALS)
-
-        mixed = kind > 0.8
+        mixed = rng.random(PROPOSALS) < 0.2
         others = parents[rng.integers(min(10, count), size=PROPOSALS)]
         part = np.where(mixed, rng.uniform(-0.5, 1, PROPOSALS), 0.0)[:, None]
-        change = part * (others[:, 1:] - children[:, 1:])
-
-        weights = rng.normal(size=(PROPOSALS, len(bends))) / np.arange(1, len(bends) + 1) ** 0.7
-        weights *= self._spacing * 10 ** rng.uniform(-1.3, -0.1, (PROPOSALS, 1))
-        smooth = kind < 0.35  # only the first few bends
-        weights[smooth[:, None] & (np.arange(len(bends)) >= rng.integers(1, len(bends) + 1, (PROPOSALS, 1)))] = 0
-        children[:, 1:] += change + (weights @ bends)[:, 1:]
-
-        if self._start_is_free:
-            moved = rng.random(PROPOSALS) < 0.3
-            children[moved, 0] += 0.3 * self._spacing * rng.normal(size=moved.sum())
-        proposals = np.concatenate([children, self._compact_proposals(steps)])
+        children[:, 1:] += part * (others[:, 1:] - children[:, 1:])
+        proposals = np.concatenate([self._bend(children), self._compact_proposals(parents.shape[1])])
         return proposals[self._fit_model(proposals)]
+
+    def _bent(self, parents: Array) -> Array:
+        """New schedules (p, N), each one of the parents bent."""
+        bent = self._bend(parents[self._rng.integers(len(parents), size=PROPOSALS // 2)])
+        return bent[self._fit_model(bent)]
+
+    def _bend(self, children: Array) -> Array:
+        """The schedules (p, N), each changed smoothly, a little or a lot."""
+        rng, (count, steps) = self._rng, children.shape
+        bends = _bends(steps)
+        weights = rng.normal(size=(count, len(bends))) / np.arange(1, len(bends) + 1) ** 0.7
+        weights *= self._spacing * 10 ** rng.uniform(-1.6, -0.1, (count, 1))
+        smooth = np.asarray(rng.random(count) < 0.35)  # only the first few bends
+        weights[smooth[:, None] & (np.arange(len(bends)) >= rng.integers(1, len(bends) + 1, (count, 1)))] = 0
+        changed = children.copy()
+        changed[:, 1:] += (weights @ bends)[:, 1:]
+        if self._start_is_free:
+            moved = np.asarray(rng.random(count) < 0.3)
+            changed[moved, 0] += 0.3 * self._spacing * rng.normal(size=moved.sum())
+        return changed
 
     def _compact_proposals(self, steps: int) -> Array:
         def draw(low: float, high: float) -> Array:
@@ -248,22 +319,24 @@ class Search:
         """(n, d): lambdas in units of a step; a flow model's first, which is infinite and fixed, is left out."""
         return (lambdas if self._start_is_free else lambdas[:, 1:]) / self._spacing
 
+    def _levels(self, lambdas: Array) -> Array:
+        """Sigmas (p, N) of lambdas (p, N)."""
+        sigmas = self._noise.sigma_of_lambda(torch.from_numpy(lambdas)).numpy()
+        first = sigmas[:, 0] if self._start_is_free else self._noise.sigma_max
+        sigmas[:, 0] = np.minimum(first, self._noise.sigma_max)
+        return np.asarray(sigmas)
+
     def _sigmas(self, lambdas: Array) -> Tensor:
-        sigmas = self._noise.sigma_of_lambda(torch.from_numpy(lambdas))
-        if not self._start_is_free:
-            sigmas[0] = self._noise.sigma_max
-        sigmas = torch.cat([sigmas, torch.zeros(1, dtype=torch.float64)]).float()
-        sigmas[0] = min(float(sigmas[0]), self._noise.sigma_max)
-        return sigmas
+        return torch.from_numpy(np.append(self._levels(lambdas[None])[0], 0.0)).float()
 
 
-def loss(distances: Array) -> float:
-    """What the search makes small: the logarithm of a mean of the distances between the arithmetic and the geometric.
+def loss(distances: Array) -> Array:
+    """What the search makes small: the logarithm of a mean of distances (..., seeds) between arithmetic and geometric.
 
     The arithmetic mean alone is ruled by the few seeds that end in another picture; the geometric alone forgets them.
     """
-    bounded = distances.clip(1e-9, 1e9)
-    return float(np.log((bounded**MEAN_POWER).mean()) / MEAN_POWER)
+    bounded = distances.clip(*BOUNDS)
+    return np.asarray(np.log((bounded**MEAN_POWER).mean(-1)) / MEAN_POWER)
 
 
 def _bends(steps: int) -> Array:

@@ -46,7 +46,8 @@ class GaussianRun:
                     observe(float(sigmas[i]), y * sigmas[i], denoised.float())
             slope = denoised
             if self.solver == "dpmpp_2m" and before is not None and s[i + 1] > 0:
-                ratio = (s[i].log() - s[i + 1].log()) / (s[i - 1].log() - s[i].log())
+                logs = sigmas.double()[i - 1 : i + 2].log()  # as the host's, also for flow models
+                ratio = (logs[1] - logs[2]) / (logs[0] - logs[1])
                 slope = denoised + 0.5 * ratio * (denoised - before)
             if s[i + 1] > 0:
                 y = y + (1 / s[i + 1] - 1 / s[i]) * slope
