@@ -177,8 +177,8 @@ def losses_text(table: Table) -> str:
     if any("calibrated" in table.methods(*key) for key in table.places):
         texts.append(
             f"The calibrated schedule is behind the best built-in, which a user would have had to know, in "
-            f"{len(losses)} of {len(table.places)} cells, in {sure} of them above {WORST_ALLOWED:g} beyond its interval "
-            "(goal: none)."
+            f"{len(losses)} of {len(table.places)} cells, in {sure} of them above {WORST_ALLOWED:g} beyond its "
+            "interval (goal: none)."
         )
         if losses:
             texts.append(markdown(("model", "solver", "N", "ratio", "95 % interval"), losses))
