@@ -61,7 +61,7 @@ def plot_ratios(rows: Sequence[tuple[str, Summary]], file: Path) -> None:
         axis.plot(cell["ratio"], place, ".", color="#1d4ed8")
     axis.axvline(1.0, color="#6b7280", linewidth=1)
     axis.set(xlabel="mean RMSE, calibrated / best built-in scheduler (95 % bootstrap interval)", xscale="log")
-    ticks = [0.3, 0.4, 0.5, 0.6, 0.8, 1.0, 1.2]
+    ticks = [0.01, 0.03, 0.1, 0.3, 1.0, 3.0]
     axis.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     axis.minorticks_off()
     axis.set_yticks(range(len(rows)), [label for label, _ in rows], fontsize=6)
