@@ -80,8 +80,8 @@ def variants_summary() -> str:
     """Geometric mean of the last column: what the choice of the form gains beside a fitted schedule."""
     gains = [float(line.split("|")[-2]) for line in variants_table().splitlines()[2:]]
     return (
-        f"Geometric mean of the gain: {math.exp(sum(map(math.log, gains)) / len(gains)):.3f}. The form is chosen on the "
-        "seeds that it is measured on, so this is the most that the choice can give."
+        f"Geometric mean of the gain: {math.exp(sum(map(math.log, gains)) / len(gains)):.3f}. The form is chosen on "
+        "the seeds that it is measured on, so this is the most that the choice can give."
     )
 
 
@@ -251,8 +251,8 @@ VARIANTS_TEXT = (
 STOCHASTIC_TEXT = (
     "A sampler that draws noise has no one picture to come close to, so distributions are compared: 4000 samples, over "
     "starts and noise together, with as many converged ones of other seeds. fd is the Fréchet distance of 16 principal "
-    "components, swd the sliced Wasserstein distance; *two converged sets* is the floor that 4000 samples leave. Choices "
-    "and fits were made on 1000 other seeds. eta 1 is the sampler as it comes, eta 0 its deterministic relative."
+    "components, swd the sliced Wasserstein distance; *two converged sets* is the floor that 4000 samples leave. "
+    "Choices and fits were made on 1000 other seeds. eta 1 is the sampler as it comes, 0 its deterministic relative."
 )
 SPACING_TEXT = (
     "Mean RMSE of the HSO schedule with the paper's linear d_min(N); with no penalty; with d_min lowered to half the "
