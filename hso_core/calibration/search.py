@@ -160,6 +160,8 @@ class Search:
                     return
             self._kernel = None
             while affordable([], new=1) and (promising := self._most_promising()):
+                if len(promising.distances) >= self.seeds:
+                    break  # it costs nothing to go on for ever
                 self._bench.measure(promising, range(self.seeds))
             again = self.ranked(self.seeds)[:MOST_AGAIN]
             before, self.seeds = self.seeds, min(2 * self.seeds, self.seeds + self._step, MOST_SEEDS)
@@ -169,7 +171,6 @@ class Search:
 
     def ranked(self, seeds: int) -> list[Trial]:
         """The measured trials, the best on so many seeds first; after them those measured on fewer."""
-
         full = [trial for trial in self.measured if len(trial.distances) >= seeds]
         rest = [trial for trial in self.measured if len(trial.distances) < seeds]
         rest.sort(key=lambda trial: (-len(trial.distances), trial.loss()))
