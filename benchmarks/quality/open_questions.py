@@ -118,6 +118,7 @@ class Distribution:
         return self.frechet(latents), sliced_wasserstein(latents, self.target)
 
 
+@functools.cache
 def stochastic_table() -> str:
     rows = []
     for name in STOCHASTIC_MODELS:
@@ -130,6 +131,25 @@ def stochastic_table() -> str:
                     found = test.distances(test.sample(solver, sigmas, eta))
                     rows.append((name, solver, str(steps), what, f"{eta:.2f}", *map(_shown, found)))
     return markdown(("model", "sampler", "N", "schedule", "eta", "fd", "swd"), rows)
+
+
+def stochastic_summary(table: str) -> str:
+    """Geometric means over all samplers, models and N of the Frechet distance over the best built-in's."""
+    ratios: dict[str, list[float]] = {}
+    best = math.nan
+    for line in table.splitlines()[2:]:
+        _, _, sampler, _, what, eta, distance, *_ = (part.strip() for part in line.split("|"))
+        if what.startswith("best built-in"):
+            best = float(distance)
+        elif sampler:
+            name = f"calibrated for its relative, eta {float(eta):g}" if what.startswith("calibrated") else what
+            ratios.setdefault(name, []).append(float(distance) / best)
+    means = {name: math.exp(sum(map(math.log, values)) / len(values)) for name, values in ratios.items()}
+    return (
+        "Geometric mean of fd over that of the best built-in: "
+        + "; ".join(f"{name} {mean:.2f}" for name, mean in means.items())
+        + "."
+    )
 
 
 def _stochastic_schedules(
@@ -232,6 +252,7 @@ def page() -> str:
                 "The other setting is eta, the share of noise that a stochastic sampler renews: see the next table.",
                 "## And samplers that draw noise?",
                 STOCHASTIC_TEXT,
+                stochastic_summary(stochastic_table()),
                 stochastic_table(),
                 "## What is the spacing penalty's d_min(N) worth?",
                 SPACING_TEXT,
