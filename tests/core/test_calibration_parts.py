@@ -157,9 +157,9 @@ def test_a_profile_survives_a_file(tmp_path):
 # -- the generators ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("solver", ["euler", "dpmpp_2m"])
+@pytest.mark.parametrize("solver, tolerance", [("euler", 0.03), ("dpmpp_2m", 0.1)])
 @pytest.mark.parametrize("noise, flow", [(SD15, False), (FLOW, True)], ids=["vp", "flow"])
-def test_on_gaussian_data_the_foretold_error_is_the_true_one(solver, noise, flow):
+def test_on_gaussian_data_the_foretold_error_is_the_true_one(solver, tolerance, noise, flow):
     """There the model follows with just the gain that SignedDefect takes it to have.
 
     (Against the host's own solvers, uni_pc too: tests/benchmarks/test_foretold.py.)
@@ -172,7 +172,7 @@ def test_on_gaussian_data_the_foretold_error_is_the_true_one(solver, noise, flow
         sigmas = compact_schedule(noise, 6, rho, 1.0, end)
         latents = GaussianRun(scales, solver, flow)(sigmas.float(), range(8)).latents
         true = float(made.distances(latents, range(8)).square().mean().sqrt())
-        assert float(foretell(sigmas[:-1, None].numpy())[0]) == pytest.approx(true, rel=0.1)
+        assert float(foretell(sigmas[:-1, None].numpy())[0]) == pytest.approx(true, rel=tolerance)
 
 
 def test_a_schedule_that_starts_lower_is_foretold_too():
