@@ -12,7 +12,7 @@ from ..noise_schedule import NoiseSchedule
 from ..sigmas import SigmasError, check_sigmas
 from .generators import Forecasts, suggest
 from .profile import Profile
-from .reference import Reference, reference_sigmas
+from .reference import Reference, reference_sigmas, reference_steps
 from .run import BudgetSpent, SamplerRun
 from .search import Bench, Search, Trial
 from .statistics import paired_ratio
@@ -40,10 +40,10 @@ class Plan:
 
     @classmethod
     def of(cls, budget: int, steps: int, family: str) -> Plan:
-        """More seeds where the budget pays for many runs; a finer reference for more steps, and for flow models."""
-        reference_steps = min(max(round(2.5 * steps) + 6, 18), 36) + (4 if family == "flow" else 0)
-        seeds = min(round(0.08 * (budget / steps) ** 0.85), int(SEED_SHARE * budget / reference_steps), MOST_SEEDS)
-        return cls(reference_steps, max(seeds, 1))
+        """More seeds where the budget pays for many runs."""
+        fine = reference_steps(steps, family)
+        seeds = min(round(0.08 * (budget / steps) ** 0.85), int(SEED_SHARE * budget / fine), MOST_SEEDS)
+        return cls(fine, max(seeds, 1))
 
     @property
     def look(self) -> int:

@@ -16,6 +16,14 @@ FLOW_END = 0.02  # sigma / alpha of its last step, about that of Stable Diffusio
 RHO = 7.0
 
 
+def reference_steps(steps: int, family: str) -> int:
+    """Steps of the reference for schedules of so many: more for more, and for flow models.
+
+    There are few such numbers, so that calibrations for several numbers of steps share their reference runs.
+    """
+    return (18 if steps <= 5 else 24 if steps <= 8 else 36) + (4 if family == "flow" else 0)
+
+
 def reference_sigmas(noise: NoiseSchedule, steps: int) -> Tensor:
     """The reference's own schedule, (steps + 1,) float32: EDM's, rho = 7, from the model's sigma_max to its sigma_min.
 

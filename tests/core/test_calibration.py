@@ -282,6 +282,13 @@ def test_a_plan_leaves_most_of_the_budget_to_the_search(budget, steps, family):
     assert plan.seeds * plan.reference_steps <= 0.3 * budget and 1 <= plan.look <= plan.seeds
 
 
+def test_the_reference_steps_of_all_plans_are_few():
+    plans = [Plan.of(budget, steps, "vp") for budget in (300, 2000) for steps in range(1, 101)]
+
+    assert {plan.reference_steps for plan in plans} == {18, 24, 36}
+    assert Plan.of(300, 6, "flow").reference_steps == Plan.of(2000, 8, "flow").reference_steps == 28
+
+
 @pytest.mark.parametrize("solver, steps", [("euler", 4), ("dpmpp_2m", 5)])
 def test_it_comes_near_the_best_schedule_that_scipy_finds_without_counting(solver, steps):
     scales = torch.logspace(-0.7, 0.3, 48)
