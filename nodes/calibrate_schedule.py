@@ -140,7 +140,6 @@ def _search(
         report=_report(replace(found, evaluations=evaluations), run, time.monotonic() - begun),
         evaluations=evaluations,
         complete=not cancelled,
-        profile=found.profile.to_tensors() if found.profile else {},
     )
 
 

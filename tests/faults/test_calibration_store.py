@@ -2,41 +2,29 @@
 
 from __future__ import annotations
 
-import importlib
 import random
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from hso_core.calibration.profile import Profile
 from hso_core.safe_file import write_tensors
 
 KEY = "0123456789abcdef"
-PROFILE = {
-    "sigmas": torch.tensor([14.6, 4.0, 1.0]),
-    "gram": torch.eye(4),
-    "data_scale": torch.tensor([0.5]),
-    "seeds": torch.tensor([3]),
-}
 
 
 @pytest.fixture
-def store(pack: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    host = sys.modules[pack.__name__ + ".nodes.host"]
-    monkeypatch.setattr(host, "user_folder", lambda: tmp_path)
-
-    return importlib.import_module(pack.__name__ + ".nodes.calibration_store")
+def store(nodes_module: Any) -> Any:
+    return nodes_module("calibration_store")
 
 
 @pytest.fixture
 def kept(store: Any) -> Path:
     sigmas = torch.tensor([14.6, 4.0, 1.0, 0.0])
-    store.store(KEY, store.StoredCalibration(sigmas, "search", "report", 10, True, PROFILE))
+    store.store(KEY, store.StoredCalibration(sigmas, "search", "report", 10, True))
     assert store.recall(KEY).sigmas.tolist() == sigmas.tolist()
-    return store.file_of(KEY)
+    return store.SHELF.file_of(KEY)
 
 
 def test_cuts_and_flipped_bits(store, kept, figure):
@@ -60,22 +48,3 @@ def test_a_newer_format_is_announced_and_counts_as_none(store, kept, caplog):
     write_tensors(kept, {"sigmas": torch.tensor([3.0, 0.0])}, {"format_version": "99", "kind": "calibration"})
     assert store.recall(KEY) is None
     assert "has format version 99" in caplog.text
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"sigmas": torch.tensor(3.0)},
-        {"gram": torch.eye(3)},
-        {"gram": torch.full((4, 4), torch.nan)},
-        {"data_scale": torch.tensor([1.0, 2.0])},
-        {"data_scale": torch.tensor([])},
-        {"seeds": torch.tensor([1, 2])},
-        {"seeds": torch.tensor([torch.nan])},
-        {"sigmas": torch.tensor([[14.6], [4.0], [1.0]])},
-    ],
-    ids=lambda change: next(iter(change)),
-)
-def test_a_wrong_profile_raises_what_its_readers_expect(change):
-    with pytest.raises((KeyError, ValueError)):
-        Profile.from_tensors({**PROFILE, **change})

@@ -170,7 +170,7 @@ def test_a_damaged_file_is_announced_and_counts_as_none(nodes, user_folder, capl
     store.store("f" * 32, result)
     kept = store.recall("f" * 32)
     assert torch.equal(kept.sigmas, result.sigmas) and (kept.report, kept.complete) == (result.report, True)
-    file = store.file_of("f" * 32)
+    file = store.SHELF.file_of("f" * 32)
     file.write_bytes(damage(file.read_bytes()))
     assert store.recall("f" * 32) is None
     assert "a remembered calibration cannot be used and is made anew" in caplog.text
