@@ -1,6 +1,16 @@
 """Schedules fitted to a model and a sampler by running them for real."""
 
 from .calibrate import BUDGETS, Calibration, calibrate
+from .reference_runs import ReferenceRuns
 from .run import BudgetSpent, Observer, SamplerResult, SamplerRun
 
-__all__ = ["BUDGETS", "BudgetSpent", "Calibration", "Observer", "SamplerResult", "SamplerRun", "calibrate"]
+__all__ = [
+    "BUDGETS",
+    "BudgetSpent",
+    "Calibration",
+    "Observer",
+    "ReferenceRuns",
+    "SamplerResult",
+    "SamplerRun",
+    "calibrate",
+]

@@ -11,8 +11,8 @@ from torch import Tensor
 from ..noise_schedule import NoiseSchedule
 from ..sigmas import SigmasError, check_sigmas
 from .generators import Forecasts, suggest
-from .profile import Profile
 from .reference import Reference, reference_sigmas, reference_steps
+from .reference_runs import ReferenceRuns
 from .run import BudgetSpent, SamplerRun
 from .search import Bench, Search, Trial
 from .statistics import paired_ratio
@@ -76,9 +76,10 @@ class Calibration:
     gain            the winner's mean distance over the best candidate's, on the same seeds; 1 if that is the winner
     interval        of `gain`, 90 %, by the bootstrap over seeds; of no width where there are fewer than three
     seeds           over which `gain` was measured; some of them took part in the search
-    evaluations     of one latent, all of them
+    evaluations     of one latent, all of them, whether made or remembered
+    remembered      how many of them were not made, but remembered
     rows            what was measured on as many seeds as the winner, which comes first
-    profile         of the model; None where nothing was measured
+    references      the reference runs that are finished, which later searches need not make again; None without any
     """
 
     sigmas: Tensor
@@ -88,11 +89,13 @@ class Calibration:
     interval: tuple[float, float]
     seeds: int
     evaluations: int
+    remembered: int
     rows: tuple[Row, ...]
-    profile: Profile | None
+    references: ReferenceRuns | None
 
     def report(self) -> str:
         """What was found, in Markdown."""
+        remembered = f", {self.remembered} of them remembered from an earlier search" if self.remembered else ""
         lines = [
             self._verdict(),
             "",
@@ -100,7 +103,8 @@ class Calibration:
             "|---|---|---|---|---|",
             *(str(row) for row in self.rows),
             "",
-            f"RMSE of the latents to those of the converged picture; {self.evaluations} evaluations in all.",
+            f"RMSE of the latents to those of the converged picture; {self.evaluations} evaluations in all"
+            f"{remembered}.",
         ]
         return "\n".join(lines)
 
@@ -138,6 +142,7 @@ def calibrate(
     *,
     first_seed: int = 0,
     plan: Plan | None = None,
+    remembered: ReferenceRuns | None = None,
     on_progress: Callable[[int, int, str], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
 ) -> Calibration:
@@ -146,8 +151,10 @@ def calibrate(
     candidates: schedules (N + 1,) that the user could pick, by name; those of another number of steps are left out.
     noise: the model's noise schedule. budget: evaluations of one latent, never exceeded, reference included.
     first_seed: the seeds first_seed, first_seed + 1, ... are used.
-    on_progress: called with (evaluations so far, budget, stage). should_stop: asked before each trial; once it is true,
-    or a run raises BudgetSpent, the best found so far is the result.
+    remembered: finished runs of just this reference: same model and conditioning, first seed, and steps of the plan.
+    They spare evaluations, but count towards the budget as if they were made, so that the result is the same without.
+    on_progress: called with (evaluations made so far, those that the budget leaves to make, stage). should_stop: asked
+    before each trial; once it is true, or a run raises BudgetSpent, the best found so far is the result.
 
     Raises SigmasError where no candidate has that number of steps, and ValueError where the model gives NaN.
     """
@@ -155,12 +162,12 @@ def calibrate(
     plan = plan or Plan.of(budget, steps, noise.family)
     stop = should_stop or (lambda: False)
     show = on_progress or (lambda done, total, stage: None)
-    reference = Reference(reference_run, reference_sigmas(noise, plan.reference_steps), first_seed)
+    reference = Reference(reference_run, reference_sigmas(noise, plan.reference_steps), first_seed, remembered)
     bench = Bench(run, reference, first_seed, budget)
 
     def told(stage: str) -> Callable[[], bool]:
         def stopped() -> bool:
-            show(bench.spent, budget, stage)
+            show(bench.spent - reference.remembered, budget - reference.remembered, stage)
             return stop()
 
         return stopped
@@ -170,7 +177,7 @@ def calibrate(
             raise BudgetSpent
         reference.extend(range(plan.seeds), bench.left)
     except BudgetSpent:
-        return _unmeasured(usable, bench)
+        return _unmeasured(usable, bench, reference)
     profile = reference.profile()
     forecasts = Forecasts(profile, noise)
     search = Search(bench, noise, plan.seeds, profile.data_scale, forecasts, SEARCH_SEED)
@@ -189,9 +196,9 @@ def calibrate(
     except BudgetSpent:
         pass
     if not search.measured:
-        return _unmeasured(usable, bench)
+        return _unmeasured(usable, bench, reference)
     told("done")()
-    return _verdict(search, own, bench, reference.profile())
+    return _verdict(search, own, bench, reference)
 
 
 def _usable(candidates: Mapping[str, Tensor], steps: int, noise: NoiseSchedule) -> dict[str, Tensor]:
@@ -257,7 +264,7 @@ def _finalists(search: Search, own: list[Trial], places: int, count: int) -> lis
     return finalists
 
 
-def _verdict(search: Search, own: list[Trial], bench: Bench, profile: Profile) -> Calibration:
+def _verdict(search: Search, own: list[Trial], bench: Bench, reference: Reference) -> Calibration:
     """The best of the trials that were run on the most seeds, unless the best candidate turns out to be as good."""
     ranked = search.measured
     most = max(len(trial.distances) for trial in ranked)
@@ -277,8 +284,9 @@ def _verdict(search: Search, own: list[Trial], bench: Bench, profile: Profile) -
         interval=comparison.interval,
         seeds=comparison.seeds,
         evaluations=bench.spent,
+        remembered=reference.remembered,
         rows=tuple(_row(trial) for trial in rows[:SHOWN]),
-        profile=profile,
+        references=reference.runs(),
     )
 
 
@@ -298,7 +306,18 @@ def _row(trial: Trial) -> Row:
     )
 
 
-def _unmeasured(usable: dict[str, Tensor], bench: Bench) -> Calibration:
+def _unmeasured(usable: dict[str, Tensor], bench: Bench, reference: Reference) -> Calibration:
     """The first candidate, where the budget or the user ended before anything could be measured."""
     name, sigmas = next(iter(usable.items()))
-    return Calibration(sigmas.clone(), name, name, 1.0, (1.0, 1.0), 0, bench.spent, (), None)
+    return Calibration(
+        sigmas=sigmas.clone(),
+        name=name,
+        best_candidate=name,
+        gain=1.0,
+        interval=(1.0, 1.0),
+        seeds=0,
+        evaluations=bench.spent,
+        remembered=reference.remembered,
+        rows=(),
+        references=reference.runs(),
+    )

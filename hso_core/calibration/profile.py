@@ -6,7 +6,6 @@ denoised prediction. So the Gram matrix of D at the reference's noise levels is 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -38,35 +37,24 @@ class Profile:
         beside = gram.diagonal(1)[: last - 1]
         return (own[1:] + own[:-1] - 2 * beside).clamp_min(0).sqrt()
 
-    def to_tensors(self) -> dict[str, Tensor]:
-        """For a file: see `from_tensors`."""
-        return {
-            "sigmas": self.sigmas.float(),
-            "gram": self.gram.float(),
-            "data_scale": torch.tensor([self.data_scale]),
-            "seeds": torch.tensor([self.seeds]),
-        }
-
     @classmethod
-    def from_tensors(cls, tensors: Mapping[str, Tensor]) -> Profile:
-        """Raises KeyError or ValueError where the tensors are not those of a profile."""
-        sigmas, gram = tensors["sigmas"], tensors["gram"].double()
-        if sigmas.ndim != 1 or gram.shape != (len(sigmas) + 1, len(sigmas) + 1) or not bool(gram.isfinite().all()):
-            raise ValueError(f"{sigmas.numel()} noise levels cannot have a Gram matrix {tuple(gram.shape)}")
-        return cls(sigmas, gram, float(tensors["data_scale"]), int(tensors["seeds"]))
+    def of(cls, sigmas: Tensor, trajectories: Tensor, data_scale: float) -> Profile:
+        """trajectories: (seeds, M + 1, values) the predictions, and last the final latents."""
+        points = trajectories.double()
+        gram = torch.einsum("sid,sjd->ij", points, points) / (points.shape[0] * points.shape[2])
+        return cls(sigmas, gram, data_scale, len(points))
 
 
 class ProfileRecorder:
     """An observer of reference runs on one schedule; keeps at most MOST_VALUES numbers of each prediction, on the CPU.
 
-    After each call of the run it must be told whether that came to its end: `keep` or `drop`.
+    After each call of the run it must be told whether that came to its end: `take` or `drop`.
     """
 
     def __init__(self) -> None:
         self._sigmas: list[float] = []
         self._rows: list[Tensor] = []  # of the batch under way: (batch, values) each
         self._seen: list[tuple[Tensor, Tensor]] = []  # batches of the call under way: sigmas (M,), (M, batch, values)
-        self._kept: list[tuple[Tensor, Tensor]] = []
         self._choice: Tensor | None = None
 
     def __call__(self, sigma: float, x: Tensor, denoised: Tensor) -> None:
@@ -79,27 +67,20 @@ class ProfileRecorder:
         self._sigmas.append(sigma)
         self._rows.append(self.choose(denoised))
 
-    def keep(self) -> None:
-        """The call came to its end. A batch that stopped half-way, for want of memory, was run anew in smaller ones."""
+    def take(self) -> tuple[Tensor, Tensor]:
+        """The call came to its end: its noise levels (M,), falling, and predictions (M, seeds, values).
+
+        A batch that stopped half-way, for want of memory, was run anew in smaller ones, and is left out.
+        """
         self._finish_batch()
-        most = max((len(sigmas) for sigmas, _ in self._seen), default=0)
-        self._kept += [(sigmas, rows) for sigmas, rows in self._seen if len(sigmas) == most]
+        most = max(len(sigmas) for sigmas, _ in self._seen)
+        whole = [(sigmas, rows) for sigmas, rows in self._seen if len(sigmas) == most]
         self._seen = []
+        return whole[0][0], torch.cat([rows for _, rows in whole], dim=1)
 
     def drop(self) -> None:
         """The call did not come to its end, and its latents are lost."""
         self._rows, self._seen = [], []
-
-    def profile(self, latents: Tensor) -> Profile:
-        """latents: (seeds, ...) the final ones, in the order of the runs."""
-        points = self.trajectories(latents).double()
-        gram = torch.einsum("sid,sjd->ij", points, points) / (points.shape[0] * points.shape[2])
-        return Profile(self._kept[0][0], gram, float(latents.float().std()), len(points))
-
-    def trajectories(self, latents: Tensor) -> Tensor:
-        """(seeds, M + 1, values) what was kept of the predictions, and of the final latents (seeds, ...)."""
-        predictions = torch.cat([rows for _, rows in self._kept], dim=1)  # (M, seeds, values)
-        return torch.cat([predictions, self.choose(latents)[None]]).transpose(0, 1)
 
     def _finish_batch(self) -> None:
         if self._rows:

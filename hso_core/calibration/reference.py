@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ..noise_schedule import NoiseSchedule
 from .profile import Profile, ProfileRecorder
+from .reference_runs import ReferenceRun, ReferenceRuns
 from .run import BudgetSpent, SamplerRun
 
 FLOW_START = 30.0  # sigma / alpha where a reference on a flow model goes on after sigma = 1
@@ -59,22 +60,30 @@ def check_finite(converged: Tensor) -> None:
 class Reference:
     """The converged latents of the seeds that have been asked for so far, and the profile of the runs.
 
-    sigmas: (R + 1,) the schedule of the runs.
+    Runs that are remembered, from another Reference with the same run, schedule and first seed, are not made again.
+    They are counted as if they were, so that nothing that is decided by the count depends on them; and they are exactly
+    what would come out anew, but for what rounding makes of other batches.
+
+    sigmas: (R + 1,) the schedule of the runs. evaluations: all that are counted; remembered: those of them not made.
     """
 
-    def __init__(self, run: SamplerRun, sigmas: Tensor, first_seed: int = 0) -> None:
+    def __init__(
+        self, run: SamplerRun, sigmas: Tensor, first_seed: int = 0, remembered: ReferenceRuns | None = None
+    ) -> None:
         self.sigmas = sigmas
-        self.evaluations = 0
+        self.evaluations = self.remembered = 0
         self._run = run
         self._first_seed = first_seed
-        self._latents: dict[int, Tensor] = {}
         self._recorder = ProfileRecorder()
+        self._levels = remembered.levels if remembered else None
+        self._made = dict(remembered.by_place) if remembered else {}  # also what nobody has asked for yet
+        self._asked: dict[int, ReferenceRun] = {}
         self._trajectories: Tensor | None = None
 
     def price(self, places: Sequence[int]) -> float:
-        """Evaluations that `extend` would take."""
-        missing = sum(place not in self._latents for place in places)
-        each = self.evaluations / len(self._latents) if self._latents else len(self.sigmas) - 1
+        """Evaluations that `extend` would count."""
+        missing = sum(place not in self._asked for place in places)
+        each = self.evaluations / len(self._asked) if self._asked else len(self.sigmas) - 1
         return missing * each
 
     def extend(self, places: Sequence[int], limit: int | None = None) -> None:
@@ -82,10 +91,19 @@ class Reference:
 
         Raises BudgetSpent beyond `limit` evaluations, and ValueError where what comes out is not finite.
         """
-        missing = [place for place in places if place not in self._latents]
-        if not missing:
-            return
-        seeds = [self._first_seed + place for place in missing]
+        missing = [place for place in places if place not in self._asked]
+        new = [place for place in missing if place not in self._made]
+        remembered = sum(self._made[place].evaluations for place in missing if place in self._made)
+        if limit is not None and remembered > limit:
+            raise BudgetSpent
+        if new:
+            self._make(new, None if limit is None else limit - remembered)
+        self.evaluations += remembered
+        self.remembered += remembered
+        self._asked.update((place, self._made[place]) for place in missing)
+
+    def _make(self, places: Sequence[int], limit: int | None) -> None:
+        seeds = [self._first_seed + place for place in places]
         try:
             result = self._run(self.sigmas, seeds, limit=limit, observe=self._recorder)
         except BudgetSpent as error:
@@ -94,31 +112,42 @@ class Reference:
             raise
         self.evaluations += result.evaluations
         check_finite(result.latents)
-        self._recorder.keep()
-        self._latents.update(zip(missing, result.latents, strict=True))
+        levels, predictions = self._recorder.take()
+        self._levels = levels if self._levels is None else self._levels
+        each, rest = divmod(result.evaluations, len(places))  # there is a rest where memory was short
+        for i, (place, latents) in enumerate(zip(places, result.latents, strict=True)):
+            self._made[place] = ReferenceRun(latents, predictions[:, i], each + (i < rest))
+
+    def runs(self) -> ReferenceRuns | None:
+        """All that are finished, remembered ones included; None where there is none."""
+        return None if self._levels is None else ReferenceRuns(self._levels, dict(self._made))
 
     def distances(self, latents: Tensor, places: Sequence[int]) -> Tensor:
         """RMSE (n,) float64 of each of the latents (n, ...) to the converged one of its place.
 
         A latent that is not finite is infinitely far.
         """
-        converged = torch.stack([self._latents[place] for place in places])
-        squares = (latents.double() - converged.double()).flatten(1).square().mean(1)
+        squares = (latents.double() - self._converged(places).double()).flatten(1).square().mean(1)
         return squares.sqrt().nan_to_num(nan=torch.inf)
 
     def errors(self, latents: Tensor, places: Sequence[int]) -> Tensor:
         """(n, values) what is left of latents (n, ...) less the converged ones, as far as the recorder keeps them."""
-        converged = torch.stack([self._latents[place] for place in places])
-        return self._recorder.choose(latents.float() - converged)
+        return self._recorder.choose(latents.float() - self._converged(places))
 
     def trajectories(self) -> Tensor:
-        """(seeds, M + 1, values) the predictions on the way and the final latents, in the order of the runs."""
-        if self._trajectories is None or len(self._trajectories) < len(self._latents):
-            self._trajectories = self._recorder.trajectories(torch.stack(list(self._latents.values())))
+        """(seeds, M + 1, values) the predictions on the way and the final latents, in the order of asking."""
+        if self._trajectories is None or len(self._trajectories) < len(self._asked):
+            predictions = torch.stack([run.predictions for run in self._asked.values()], dim=1)
+            last = self._recorder.choose(self._converged(list(self._asked)))
+            self._trajectories = torch.cat([predictions, last[None]]).transpose(0, 1)
         return self._trajectories
 
     def profile(self) -> Profile:
-        """What was recorded. Raises ValueError before the first run."""
-        if not self._latents:
+        """Of the runs that have been asked for. Raises ValueError before the first."""
+        if self._levels is None or not self._asked:
             raise ValueError("there is no profile before the first reference run")
-        return self._recorder.profile(torch.stack(list(self._latents.values())))
+        return Profile.of(self._levels, self.trajectories(), float(self._converged(list(self._asked)).std()))
+
+    def _converged(self, places: Sequence[int]) -> Tensor:
+        """(n, ...) the converged latents of these places."""
+        return torch.stack([self._asked[place].latents for place in places])

@@ -10,7 +10,7 @@ from scipy.integrate import cumulative_trapezoid
 from gaussian_run import GaussianRun
 from hso_core import named_schedule
 from hso_core.calibration.generators import Forecasts, compact_schedule, suggest, turning_schedule
-from hso_core.calibration.profile import MOST_VALUES, Profile, ProfileRecorder
+from hso_core.calibration.profile import MOST_VALUES, ProfileRecorder
 from hso_core.calibration.reference import FLOW_END, Reference, reference_sigmas
 from hso_core.calibration.run import BudgetSpent, SamplerResult
 from hso_core.calibration.search import Bench, Search
@@ -106,9 +106,9 @@ def test_what_is_kept_of_a_large_latent_is_bounded():
     for sigma in (3.0, 2.0, 1.0):
         recorder(sigma, latents, latents / sigma)
 
-    recorder.keep()
-    assert sum(rows.numel() for _, rows in recorder._kept) == 3 * 2 * MOST_VALUES
-    assert float(recorder.profile(latents).gram[2, 2]) == pytest.approx(1.0, rel=0.02)
+    levels, predictions = recorder.take()
+    assert levels.tolist() == [3, 2, 1] and predictions.shape == (3, 2, MOST_VALUES)
+    assert float(predictions[2].square().mean()) == pytest.approx(1.0, rel=0.02)
 
 
 def test_a_batch_that_is_run_anew_in_halves_counts_once():
@@ -134,24 +134,10 @@ def test_looks_back_at_higher_noise_are_no_new_run():
     for _ in range(2):
         for sigma in (9.0, 3.0, 6.0, 3.0, 1.0, 2.0, 1.0):
             recorder(sigma, torch.ones(2, 4), torch.full((2, 4), 1 / sigma))
-    recorder.keep()
 
-    profile = recorder.profile(torch.ones(4, 4))
+    levels, predictions = recorder.take()
 
-    assert profile.sigmas.tolist() == [9, 3, 1] and profile.seeds == 4
-
-
-def test_a_profile_survives_a_file(tmp_path):
-    from hso_core.safe_file import read_tensors, write_tensors
-
-    profile = reference(torch.ones(8), steps=9, seeds=4).profile()
-    write_tensors(tmp_path / "profile.safetensors", profile.to_tensors(), {})
-    read = Profile.from_tensors(read_tensors(tmp_path / "profile.safetensors", 1 << 20)[0])
-
-    assert torch.allclose(read.gram, profile.gram, rtol=1e-6) and read.sigmas.equal(profile.sigmas)
-    assert (read.data_scale, read.seeds) == (pytest.approx(profile.data_scale), profile.seeds)
-    with pytest.raises(ValueError, match="cannot have a Gram matrix"):
-        Profile.from_tensors({**profile.to_tensors(), "gram": torch.zeros(2, 2)})
+    assert levels.tolist() == [9, 3, 1] and predictions.shape == (3, 4, 4)
 
 
 # -- the generators ----------------------------------------------------------------------------------------------------
