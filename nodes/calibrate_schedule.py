@@ -12,8 +12,9 @@ from torch import Tensor
 
 from ..hso_core import NoiseSchedule, calibration
 from ..hso_core.calibration import BUDGETS, Calibration
+from ..hso_core.calibration.reference import reference_sigmas, reference_steps
 from ..hso_core.sigmas import print_sigmas
-from . import calibration_store, host
+from . import calibration_store, host, reference_store
 from .calibration_store import StoredCalibration
 from .measured_sampling import (
     distilled_warning,
@@ -114,21 +115,28 @@ class CalibrateSchedule(io.ComfyNode):
 def _search(
     run: SamplingRun, candidates: dict[str, Tensor], steps: int, noise: NoiseSchedule, budget: int, seed: int
 ) -> StoredCalibration:
-    """The calibration; where the user cancels, what it had found until then."""
+    """The calibration; where the user cancels, what it had found until then. It keeps its reference runs for others."""
     begun = time.monotonic()
     check_sampler(run)
     tried_out = run.evaluations
+    reference_run = reference_for(run)
+    reference_schedule = reference_sigmas(noise, reference_steps(steps, noise.family))
+    key = reference_store.key_of(reference_run, reference_schedule, seed)
+    remembered = reference_store.recall(key, reference_run)
     found = calibration.calibrate(
         run,
-        reference_for(run),
+        reference_run,
         candidates,
         steps,
         noise,
         budget - tried_out,
         first_seed=seed,
+        remembered=remembered,
         on_progress=_Progress(),
         should_stop=host.is_cancelled,
     )
+    if found.references and (remembered is None or len(found.references.by_place) > len(remembered.by_place)):
+        reference_store.store(key, found.references)
     evaluations = found.evaluations + tried_out
     cancelled = host.is_cancelled()
     if not found.rows:  # nothing has been measured
@@ -181,7 +189,7 @@ def _report(found: Calibration, run: SamplingRun, seconds: float) -> str:
             found.report().strip(),
             f"sigmas: {print_sigmas(found.sigmas)}",
             f"{name_of(run.sampler)}, {len(found.sigmas) - 1} steps, latents of {size}; {duration(seconds)} in all, "
-            f"{1000 * seconds / max(found.evaluations, 1):.0f} ms an evaluation.",
+            f"{1000 * seconds / max(found.evaluations - found.remembered, 1):.0f} ms an evaluation.",
         ]
     )
 

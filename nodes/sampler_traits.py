@@ -96,7 +96,8 @@ def reference_for(run: SamplingRun) -> SamplingRun:
     if name_of(run.sampler) not in CONVERGE_TO_THE_FLOW:
         return run
     reference = host.sampler(REFERENCE)
-    reference.inpaint_options = getattr(run.sampler, "inpaint_options", {})  # ddim's noise under a mask
+    if run.mask is not None:
+        reference.inpaint_options = getattr(run.sampler, "inpaint_options", {})  # ddim's noise there
     return run.with_sampler(reference)
 
 

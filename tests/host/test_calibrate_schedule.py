@@ -195,7 +195,8 @@ def test_cancel_keeps_the_best_so_far_and_the_search_can_go_on_from_it(calibrate
     assert not evaluations and "The search was cancelled after" in report
     with evaluations_of(model) as evaluations:
         continued, report = calibrate(seed=7, remembered="search again").args
-    assert sum(evaluations) > 200 and "cancelled" not in report and len(continued) == len(sigmas)
+    assert sum(evaluations) > 150 and "cancelled" not in report and len(continued) == len(sigmas)
+    assert "remembered from an earlier search" in report  # also its reference was kept
 
 
 def test_an_earlier_result_takes_part_in_a_new_search_however_bad_it_looks(first, calibrate, nodes, monkeypatch):
@@ -223,6 +224,83 @@ def test_a_cancellation_before_anything_is_measured_keeps_nothing(calibrate, mod
         hook.remove()
         comfy.model_management.interrupt_current_processing(False)
     assert set((user_folder / "hso" / "calibrations").glob("*")) == before
+
+
+@pytest.fixture
+def new_user(nodes, tmp_path, monkeypatch):
+    """A function that gives the test a user folder of its own, empty."""
+
+    def begin(name):
+        monkeypatch.setattr(nodes("host"), "user_folder", lambda: tmp_path / name)
+
+    return begin
+
+
+@pytest.mark.parametrize(
+    ("earlier", "later", "share"),
+    [
+        ({}, {"sampler_name": "euler"}, 0.7),
+        ({}, {"sampler_name": "ddim"}, 0.7),
+        ({}, {"steps": 4}, 0.7),
+        ({}, {"budget": "normal"}, 0.97),
+        ({"budget": "normal"}, {"budget": "normal", "sampler_name": "euler"}, 0.75),
+    ],
+    ids=str,
+)
+def test_a_later_search_takes_the_reference_runs_from_memory(calibrate, model, new_user, earlier, later, share):
+    """And makes only such a share of the evaluations that it would make as the first, for the same schedule."""
+    new_user("later")
+    calibrate(**earlier)
+    with evaluations_of(model) as evaluations:
+        sigmas, report = calibrate(**later).args
+    new_user("first")
+    with evaluations_of(model) as all_evaluations:
+        anew, _ = calibrate(**later).args
+
+    made, alone = sum(evaluations), sum(all_evaluations)
+    assert made <= share * alone, (made, alone)
+    assert torch.equal(sigmas, anew)
+    assert f"{alone} evaluations in all, {alone - made} of them remembered from an earlier search" in report
+
+
+@pytest.mark.parametrize("other", [{"cfg": 2.0}, {"seed": 1}, {"sampler_name": "euler_cfg_pp"}, {"steps": 6}], ids=str)
+def test_another_reference_is_not_taken_from_memory(calibrate, model, new_user, other):
+    new_user("one")
+    calibrate()
+    with evaluations_of(model) as evaluations:
+        _, report = calibrate(**other).args
+    assert sum(evaluations) > 250 and "remembered" not in report
+
+
+def test_a_search_that_is_cancelled_before_it_measures_leaves_its_reference(calibrate, model, new_user):
+    def cancel(value, _total):
+        if value:
+            comfy.model_management.interrupt_current_processing()
+
+    new_user("one")
+    try:
+        interrupted = pytest.raises(comfy.model_management.InterruptProcessingException)
+        with progress(cancel), evaluations_of(model) as begun, interrupted:
+            calibrate()
+    finally:
+        comfy.model_management.interrupt_current_processing(False)
+    with evaluations_of(model) as evaluations:
+        _, report = calibrate().args
+    assert f", {sum(begun)} of them remembered from an earlier search" in report
+    assert 200 < sum(evaluations) <= 300 - sum(begun)
+
+
+def test_a_damaged_reference_is_announced_and_made_anew(calibrate, new_user, tmp_path, caplog):
+    new_user("one")
+    calibrate()
+    (file,) = (tmp_path / "one" / "hso" / "references").iterdir()
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    _, report = calibrate(steps=4).args
+    assert "remembered" not in report
+    assert caplog.text.count("a remembered reference cannot be used and is made anew") == 1
+    _, report = calibrate(steps=4, remembered="search again").args
+    assert "remembered from an earlier search" in report
 
 
 def test_a_guider_and_a_sampler_with_options_take_the_place_of_the_widgets(calibrate, model):

@@ -281,6 +281,59 @@ def test_a_patched_weight_is_sampled_and_named(open_run, nodes, model):
     assert rmse(changed, open_run("euler")(sigmas, [1]).latents) > 1e-4
 
 
+def test_whatever_changes_the_reference_changes_its_name(nodes, model):
+    """And what does not change it, does not."""
+    host, store = nodes("host"), nodes("reference_store")
+    prompt, other = galaxies.conditioning(), [[torch.ones(1, 1, 8), {"pooled_output": torch.zeros(1, 8)}]]
+    mask = {"noise_mask": torch.ones(1, 1, 32, 32)}
+    wide = {"samples": torch.zeros(1, 1, 32, 40)}
+    bright = {"samples": torch.ones(1, 1, 32, 32)}
+
+    def key(model=model, cfg=CFG, prompt=prompt, negative=prompt, latent=None, sampler="euler", steps=18, seed=0):
+        guider, latent = host.guider(model, prompt, negative, cfg), latent or galaxies.galaxy_latent()
+        run = nodes("sampling_run").SamplingRun(guider, host.sampler(sampler), latent)
+        return store.key_of(nodes("sampler_traits").reference_for(run), schedule(model, steps), seed)
+
+    keys = [
+        key(),
+        key(model=lora(model, 0.01)),
+        key(model=galaxies.galaxy_model()),
+        key(cfg=CFG + 0.1),
+        key(prompt=other),
+        key(negative=other),
+        key(latent=wide),
+        key(latent=bright),
+        key(latent={**galaxies.galaxy_latent(), **mask}),
+        key(latent={**galaxies.galaxy_latent(), **mask}, sampler="ddim"),
+        key(sampler="euler_cfg_pp"),
+        key(steps=24),
+        key(seed=1),
+    ]
+    assert len(set(keys)) == len(keys)
+    assert {key(sampler=name) for name in ("dpmpp_2m", "heun", "ddim", "uni_pc")} == {keys[0]}
+    assert key(latent=galaxies.galaxy_latent(3)) == keys[0]  # only the first of a batch counts
+
+
+def test_reference_runs_that_are_completed_are_those_that_were_made_together(open_run, pack, model):
+    """On a CPU to the last bit: there this network gives the same in a batch of any size."""
+    reference = sys.modules[f"{pack.__name__}.hso_core.calibration.reference"]
+    run = open_run("uni_pc")
+
+    def extended(*counts, known=None):
+        made = reference.Reference(run, schedule(model, 18), 5, known)
+        for count in counts:
+            made.extend(range(count))
+        return made
+
+    together, known = extended(16), extended(10).runs()
+    before = run.evaluations
+    completed = extended(16, known=known)
+
+    assert run.evaluations - before == 6 * 18
+    assert completed.trajectories().equal(together.trajectories())
+    assert completed.profile().gram.equal(together.profile().gram)
+
+
 def test_whatever_changes_the_picture_changes_the_fingerprint(nodes, model):
     from comfy_extras import nodes_model_advanced
 

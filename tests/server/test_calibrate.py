@@ -61,6 +61,11 @@ def test_from_the_model_to_better_pictures(server: ComfyServer) -> None:
     assert distance(pictures) < min(others.values()), others
 
 
+def test_a_search_for_another_number_of_steps_takes_the_reference_from_memory(server: ComfyServer) -> None:
+    assert "remembered" not in report_of(server, calibrate(seed=5))
+    assert "of them remembered from an earlier search" in report_of(server, calibrate(seed=5, steps=4))
+
+
 def test_cancel_in_the_middle_keeps_what_was_found(server: ComfyServer) -> None:
     source = calibrate("thorough", seed=77)
     prompt = {**demo_prompts.galaxy_nodes(1), "calibrate": source, "show": show_text("calibrate", 1)}
