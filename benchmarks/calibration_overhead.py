@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ import host_import  # noqa: E402
 
 host_import.import_host()
 
+import folder_paths  # noqa: E402
 import nodes as core_nodes  # noqa: E402
 import torch  # noqa: E402
 
@@ -60,14 +62,15 @@ def main() -> None:
     watch = Stopwatch(model.model.diffusion_model, options.milliseconds / 1000)
     calibrate = core_nodes.NODE_CLASS_MAPPINGS["HSOCalibrateSchedule"]
     begun = time.perf_counter()
-    with torch.inference_mode():
+    with tempfile.TemporaryDirectory() as empty, torch.inference_mode():
+        folder_paths.set_user_directory(empty)  # where nothing is remembered
         calibrate.execute(
             steps=STEPS,
             cfg=1.0,
             sampler_name=SAMPLER,
             budget=options.budget,
             seed=0,
-            remembered="search again",
+            remembered="reuse",
             latent_image=galaxies.galaxy_latent(),
             model=model,
             positive=prompt,
