@@ -37,6 +37,7 @@ export function addElement(node, name, element, { minHeight, minWidth }) {
   after(node, "onAdded", () => mount(node, name, element));
   after(node, "onConfigure", () => mount(node, name, element));
   if (node.graph) mount(node, name, element);
+  lookAgain(node, () => element.isConnected);
   growNode(node, minWidth);
   return widget;
 }
@@ -79,6 +80,19 @@ function mount(node, name, element) {
     const shown = mounted.get(place)?.deref();
     if (shown && shown !== element && shown.isConnected && !element.isConnected) shown.replaceWith(element);
     mounted.set(place, new WeakRef(element));
+  });
+}
+
+/**
+ * Nodes 2.0 of 1.32 overlooks widgets that come and go once a value of the node has been changed. It looks at a node
+ * anew when the node is added.
+ * @param {ComfyNode} node
+ * @param {() => boolean} isRight what the page shows
+ */
+function lookAgain(node, isRight) {
+  afterLayout(() => {
+    const isShown = window.LiteGraph.vueNodesMode && document.querySelector(`[data-node-id="${node.id}"]`);
+    if (isShown && node.graph && !node.collapsed && !isRight()) node.graph.onNodeAdded?.(node);
   });
 }
 
