@@ -8,6 +8,7 @@ import { html } from "./elements.js";
  * @typedef {any} ComfyNode
  */
 
+const WIDGET_TYPE = "hso";
 const CLASSIC_MARGIN = 10; // that the classic canvas leaves on every side of an element
 
 /** @type {Map<string, WeakRef<HTMLElement>>} the element that stands for a widget on the page, by node and name */
@@ -21,12 +22,66 @@ const mounted = new Map();
  * @param {{ minHeight: number, minWidth: number }} size
  */
 export function addElement(node, name, element, { minHeight, minWidth }) {
+  element.classList.add("widget-expands"); // Nodes 2.0 of 1.32 lets it grow with the node
+  const widget = addWidget(node, name, element, minHeight);
+  after(node, "onAdded", () => mount(node, name, element));
+  after(node, "onConfigure", () => mount(node, name, element));
+  if (node.graph) mount(node, name, element);
+  lookAgain(node, () => element.isConnected);
+  growNode(node, minWidth);
+  return widget;
+}
+
+/**
+ * Put `element` on `node` for a while. The workflow is saved as if it were not there, also in the meantime.
+ * @param {ComfyNode} node
+ * @param {string} name of the widget
+ * @param {HTMLElement} element
+ * @param {number} height
+ * @returns {() => void} to take it off again
+ */
+export function lendElement(node, name, element, height) {
+  const before = [...node.size];
+  let lent = true;
+  const room = height + 4 * CLASSIC_MARGIN; // more than it takes; a larger change of the size is the user's
+  const isOurs = () => node.size[0] === before[0] && Math.abs(node.size[1] - before[1]) < room;
+  const widget = addWidget(node, name, element, height);
+  lookAgain(node, () => element.isConnected || !lent);
+  growNode(node, 0);
+  after(node, "onSerialize", (/** @type {any} */ saved) => {
+    if (lent && isOurs()) saved.size = [...before];
+  });
+  return () => {
+    lent = false;
+    node.removeWidget(widget);
+    lookAgain(node, () => !element.isConnected);
+    if (isOurs()) node.setSize(before);
+    node.graph?.setDirtyCanvas(true, true);
+  };
+}
+
+/**
+ * The first of our elements on `node`, if it has any.
+ * @param {ComfyNode} node
+ * @returns {HTMLElement | undefined}
+ */
+export function elementOn(node) {
+  return node.widgets?.find((/** @type {any} */ widget) => widget.type === WIDGET_TYPE)?.element;
+}
+
+/**
+ * @param {ComfyNode} node
+ * @param {string} name
+ * @param {HTMLElement} element
+ * @param {number} minHeight
+ */
+function addWidget(node, name, element, minHeight) {
   loadStyle();
-  element.classList.add("hso-root", "widget-expands"); // the second: Nodes 2.0 of 1.32 lets it grow with the node
+  element.classList.add("hso-root");
   element.style.minHeight = `${minHeight}px`;
   keepEvents(element);
   passOn(element);
-  const widget = node.addDOMWidget(name, "hso", element, {
+  const widget = node.addDOMWidget(name, WIDGET_TYPE, element, {
     serialize: false,
     hideOnZoom: false,
     getMinHeight: () => minHeight + 2 * CLASSIC_MARGIN,
@@ -34,10 +89,6 @@ export function addElement(node, name, element, { minHeight, minWidth }) {
     setValue: () => {},
   });
   widget.serialize = false;
-  after(node, "onAdded", () => mount(node, name, element));
-  after(node, "onConfigure", () => mount(node, name, element));
-  if (node.graph) mount(node, name, element);
-  growNode(node, minWidth);
   return widget;
 }
 
@@ -64,6 +115,20 @@ export function nodeKey(node) {
   return node.graph && node.id !== -1 ? `${node.graph.rootGraph?.id}/${node.graph.id}/${node.id}` : null;
 }
 
+/** The workflow itself, whichever of its subgraphs is open. */
+export function rootGraph() {
+  return /** @type {any} */ (app).rootGraph ?? app.graph;
+}
+
+/**
+ * @param {any} graph or none
+ * @param {string} id
+ * @returns {ComfyNode | null | undefined}
+ */
+export function nodeIn(graph, id) {
+  return graph?.getNodeById(id) ?? graph?.getNodeById(Number(id));
+}
+
 /**
  * Nodes 2.0 puts a widget's element on the page once for every node id. Undo makes a new node with the old id, and the
  * page would go on to show the old node's element, which is connected to nothing.
@@ -79,6 +144,19 @@ function mount(node, name, element) {
     const shown = mounted.get(place)?.deref();
     if (shown && shown !== element && shown.isConnected && !element.isConnected) shown.replaceWith(element);
     mounted.set(place, new WeakRef(element));
+  });
+}
+
+/**
+ * Nodes 2.0 of 1.32 overlooks widgets that come and go once a value of the node has been changed. It looks at a node
+ * anew when the node is added.
+ * @param {ComfyNode} node
+ * @param {() => boolean} isRight what the page shows
+ */
+function lookAgain(node, isRight) {
+  afterLayout(() => {
+    const isShown = window.LiteGraph.vueNodesMode && document.querySelector(`[data-node-id="${node.id}"]`);
+    if (isShown && node.graph && !node.collapsed && !isRight()) node.graph.onNodeAdded?.(node);
   });
 }
 

@@ -1,8 +1,9 @@
 // Shows the schedule on every HSO node that sends one.
 
 import { app } from "../../scripts/app.js";
-import { addElement, after, nodeKey } from "./dom_widget.js";
+import { addElement, after, nodeIn, nodeKey, rootGraph } from "./dom_widget.js";
 import { PlotView, isPlot } from "./plot_view.js";
+import { endProgress } from "./progress_line.js";
 
 /** @typedef {import("./dom_widget.js").ComfyNode} ComfyNode */
 /** @typedef {import("./plot_view.js").Plot} Plot */
@@ -48,6 +49,7 @@ export function keptPlot(node) {
 function receive(node, output) {
   const plot = output?.[OUTPUT]?.[0];
   if (!isPlot(plot)) return;
+  endProgress(node); // first: the plot is laid out, and the size saved, without it
   lastPlots.set(nodeKey(node) ?? "", plot);
   const keeps = plot.schedules.every((curve) => curve.sigmas.length <= MAX_KEPT);
   keep(node.properties, keeps ? plot : null);
@@ -121,7 +123,5 @@ app.registerExtension({
 /** @param {string} locator a node's id, with the id of its subgraph in front if it is in one: "subgraph:node" */
 function findNode(locator) {
   const [id, subgraph] = locator.split(":").reverse();
-  const root = /** @type {any} */ (app).rootGraph ?? app.graph;
-  const graph = subgraph ? root.subgraphs?.get(subgraph) : root;
-  return graph?.getNodeById(id) ?? graph?.getNodeById(Number(id));
+  return nodeIn(subgraph ? rootGraph().subgraphs?.get(subgraph) : rootGraph(), id);
 }

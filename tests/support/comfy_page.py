@@ -150,9 +150,17 @@ class ComfyPage:
 
     def run(self) -> dict[str, Any]:
         """Run the workflow as the Run button does; the server's history entry."""
+        return self.wait(self.start())
+
+    def start(self) -> str:
+        """Start the workflow as the Run button does; its id for wait()."""
         before = set(self.server.get("/history"))
         self.page.evaluate("() => app.queuePrompt(0)")
-        entry = self.server.wait(self._new_prompt(before))
+        return self._new_prompt(before)
+
+    def wait(self, prompt_id: str) -> dict[str, Any]:
+        """Wait for the end of a workflow; the server's history entry."""
+        entry = self.server.wait(prompt_id)
         self.page.wait_for_timeout(150)  # the messages have arrived
         self.settle()
         return entry

@@ -1,0 +1,191 @@
+"""The line with the time that is left, on the nodes that take minutes."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+import demo_prompts
+from comfy_page import ComfyPage
+from comfy_server import PromptInterrupted
+
+CALIBRATE, COMPARE, SAMPLER = "HSOCalibrateSchedule", "HSOCompareSchedules", "HSOKSampler"
+MODEL = {
+    "model": ["model", 0],
+    "positive": ["model", 1],
+    "negative": ["model", 1],
+    "latent_image": ["latent", 0],
+    "cfg": 1.0,
+    "sampler_name": "dpmpp_2m",
+}
+TIME = r"about \d+ s left"
+seeds = itertools.count(5000)  # so that no result comes from the server's cache
+
+
+def open_node(comfy: ComfyPage, class_type: str, **values: Any) -> dict[str, Any]:
+    """A workflow with this node; as it is saved."""
+    comfy.build(
+        {
+            **demo_prompts.galaxy_nodes(1),
+            "slow": demo_prompts.node(class_type, **MODEL, steps=5, seed=next(seeds), **values),
+            "show": demo_prompts.show_text("slow", 1 if class_type == CALIBRATE else 0),
+        }
+    )
+    fixed = "node.widgets.find(widget => widget.name === 'control_after_generate').value = 'fixed'"
+    comfy.of_node(class_type, fixed)
+    comfy.look_at(class_type, scale=0.8, top=80)
+    return saved(comfy)
+
+
+def saved(comfy: ComfyPage) -> dict[str, Any]:
+    """The present workflow, but for where the nodes are to the last digit: Nodes 2.0 of 1.32 measures that again
+    whenever a node's height changes."""
+    workflow = comfy.workflow()
+    for node in workflow["nodes"]:
+        node["pos"] = [round(x, 1) for x in node["pos"]]
+    return workflow
+
+
+def nodes_of(workflow: dict[str, Any], comfy: ComfyPage) -> list[dict[str, Any]]:
+    """Its nodes; for Nodes 2.0 of 1.32, which sets sizes as it draws, without them."""
+    measures = comfy.renderer == "nodes2" and comfy.page.evaluate("() => __COMFYUI_FRONTEND_VERSION__") == "1.32.9"
+    return [{**node, "size": None} if measures else node for node in workflow["nodes"]]
+
+
+def wait_for_line(comfy: ComfyPage, pattern: str) -> str:
+    """What the line on the page says as soon as it matches."""
+    seen = comfy.part("hso-progress").locator("[aria-hidden]")
+    seen.filter(has_text=re.compile(pattern)).wait_for(timeout=30_000)
+    return seen.inner_text()
+
+
+def tell(comfy: ComfyPage, node: str, value: int, most: int = 2000, prompt: str = "told") -> None:
+    """What the server sends of a node's progress."""
+    detail = {"node": node, "value": value, "max": most, "prompt_id": prompt}
+    comfy.page.evaluate("detail => app.api.dispatchEvent(new CustomEvent('progress', { detail }))", detail)
+
+
+def tell_the_end(comfy: ComfyPage) -> None:
+    comfy.page.evaluate("() => app.api.dispatchEvent(new CustomEvent('executing', { detail: null }))")
+    comfy.settle()
+
+
+@contextmanager
+def later(comfy: ComfyPage, seconds: float) -> Iterator[None]:
+    """So much later by the page's clock."""
+    shift = "seconds => { const { now } = Performance.prototype; performance.now = () => now.call(performance) +"
+    comfy.page.evaluate(f"{shift} 1000 * seconds }}", seconds)
+    try:
+        yield
+    finally:
+        comfy.page.evaluate("() => { delete performance.now }")
+
+
+def cancel(comfy: ComfyPage, prompt_id: str) -> None:
+    comfy.server.interrupt()
+    with pytest.raises(PromptInterrupted):
+        comfy.wait(prompt_id)
+    comfy.page.wait_for_timeout(200)
+    comfy.settle()
+
+
+def test_a_calibration_says_how_far_it_is(comfy: ComfyPage) -> None:
+    before = open_node(comfy, CALIBRATE, budget="normal", remembered="reuse")
+    prompt_id = comfy.start()
+    assert re.fullmatch(rf"\d+ of 2000 evaluations(, {TIME})?", wait_for_line(comfy, "evaluations"))
+    assert comfy.part("hso-progress").get_by_role("status").inner_text() == "0 of 2000 evaluations"
+    comfy.wait(prompt_id)
+    assert comfy.part("hso-progress").count() == 0 and comfy.part("hso-plot").count() == 1
+    after = nodes_of(saved(comfy), comfy)
+
+    comfy.open_workflow(before)
+    comfy.look_at(CALIBRATE, scale=0.8, top=80)
+    comfy.server.post("/free", {"free_memory": True})  # ComfyUI forgets the result, the node does not
+    comfy.run()  # without the line: there is no progress
+    assert comfy.part("hso-plot").count() == 1
+    assert nodes_of(saved(comfy), comfy) == after
+
+
+def test_the_plot_makes_room_for_it(comfy: ComfyPage) -> None:
+    open_node(comfy, CALIBRATE, budget="quick", remembered="reuse")
+    comfy.run()
+    seed = next(seeds)
+    change = "node.widgets.forEach(widget => { if (widget.name in argument) widget.value = argument[widget.name] })"
+    comfy.of_node(CALIBRATE, change, {"seed": seed, "budget": "thorough"})
+    before = saved(comfy)
+    prompt_id = comfy.start()
+    wait_for_line(comfy, TIME)
+    plot, line = comfy.part("hso-plot").bounding_box(), comfy.part("hso-progress").bounding_box()
+    assert line["y"] > plot["y"] + plot["height"] > plot["y"] + 60
+    assert saved(comfy) == before
+    comfy.undo()  # makes new nodes
+    wait_for_line(comfy, TIME)
+    assert comfy.part("hso-progress").count() == 1
+    cancel(comfy, prompt_id)
+    assert comfy.part("hso-progress").count() == 0 and comfy.part("hso-plot").count() == 1
+
+
+def test_it_goes_when_the_run_is_cancelled(comfy: ComfyPage) -> None:
+    before = open_node(comfy, CALIBRATE, budget="thorough", remembered="reuse")
+    size = comfy.of_node(CALIBRATE, "[...node.size]")
+    prompt_id = comfy.start()
+    assert re.fullmatch(rf"\d+ of 10000 evaluations, {TIME}", wait_for_line(comfy, TIME))
+    assert saved(comfy) == before, "the line is no change of the workflow"
+    cancel(comfy, prompt_id)
+    assert comfy.part("hso-progress").count() == 0
+    assert comfy.of_node(CALIBRATE, "[...node.size]") == pytest.approx(size, abs=0.1)
+    assert comfy.of_node(CALIBRATE, "node.widgets.filter(widget => widget.name === 'hso_progress').length") == 0
+    assert saved(comfy) == before
+
+
+def test_a_comparison_shows_its_share(comfy: ComfyPage) -> None:
+    open_node(comfy, COMPARE, pictures=128, schedulers="karras, simple")
+    prompt_id = comfy.start()
+    assert re.fullmatch(rf"\d+ %, {TIME}", wait_for_line(comfy, TIME))
+    cancel(comfy, prompt_id)
+    assert comfy.part("hso-progress").count() == 0
+
+
+@pytest.mark.parametrize(("seconds", "left"), [(1, None), (20, "45 s"), (80, "3 min"), (4000, "2.5 h")])
+def test_times_are_said_as_in_the_log(comfy: ComfyPage, seconds: int, left: str | None) -> None:
+    open_node(comfy, CALIBRATE, budget="normal")
+    node = str(comfy.of_node(CALIBRATE, "node.id"))
+    tell(comfy, node, 0)
+    assert wait_for_line(comfy, "evaluations") == "0 of 2000 evaluations"
+    with later(comfy, seconds):
+        tell(comfy, node, 615)
+        tell(comfy, node, 3, most=9)  # the bar of something within the node
+    shown = "615 of 2000 evaluations" + (f", about {left} left" if left else "")
+    assert wait_for_line(comfy, "615") == shown
+    tell_the_end(comfy)
+    assert comfy.part("hso-progress").count() == 0
+
+
+def test_no_other_node_has_it(comfy: ComfyPage) -> None:
+    comfy.build(demo_prompts.hso_ksampler_prompt(demo_prompts.optimize_schedule(5)))
+    for class_type in (SAMPLER, "HSOOptimizeSchedule"):
+        tell(comfy, str(comfy.of_node(class_type, "node.id")), 3)
+    tell(comfy, "no node", 3)
+    comfy.settle()
+    assert comfy.page.locator(".hso-progress").count() == 0
+
+
+def test_a_node_in_a_subgraph(comfy: ComfyPage) -> None:
+    """The server names it with the node that it is in."""
+    open_node(comfy, CALIBRATE, budget="normal")
+    outer = comfy.of_node(CALIBRATE, "app.graph.convertToSubgraph(new Set([node])).node.id")
+    inner = comfy.of_node(CALIBRATE, "node.id")
+    comfy.settle()
+    tell(comfy, f"{outer}:{inner}", 0)
+    comfy.page.evaluate("id => { app.canvas.setGraph(app.graph.getNodeById(id).subgraph) }", outer)
+    comfy.settle()
+    comfy.look_at(CALIBRATE, scale=0.8, top=80)
+    assert wait_for_line(comfy, "evaluations") == "0 of 2000 evaluations"
+    tell_the_end(comfy)
+    assert comfy.part("hso-progress").count() == 0
+    comfy.page.evaluate("() => { app.canvas.setGraph(app.graph.rootGraph ?? app.graph) }")
