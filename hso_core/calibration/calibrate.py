@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +13,7 @@ from ..sigmas import SigmasError, check_sigmas
 from .generators import Forecasts, suggest
 from .reference import Reference, reference_sigmas, reference_steps
 from .reference_runs import ReferenceRuns
-from .run import BudgetSpent, SamplerRun
+from .run import BudgetSpent, Observer, SamplerResult, SamplerRun
 from .search import Bench, Search, Trial
 from .statistics import paired_ratio
 
@@ -22,7 +22,7 @@ SEARCH_SEED = 66
 SHOWN = 12  # rows of the report
 HOPELESS = 2.0  # times the median foretold error of the candidates
 SURE = 4  # suggestions that are looked at before the candidates
-LOOK_SHARE, SEARCH_SHARE = 0.35, 0.65  # of the budget that may be spent when the looks, then the search, are done
+LOOK_SHARE, SEARCH_SHARE = 0.35, 0.8  # of the budget that may be spent when the looks, then the search, are done
 SEED_SHARE, MOST_SEEDS = 0.25, 40  # of the budget, for the reference on the first seeds; and how many these are at most
 FINALISTS = (8, 4, 3)  # schedules that are compared on ever more seeds
 OWN_FINALISTS = 3  # of them, at most so many that were at hand
@@ -74,6 +74,7 @@ class Calibration:
     name            of the winner: that of a candidate, or the rule that found it
     best_candidate  of those that were tried
     gain            the winner's mean distance over the best candidate's, on the same seeds; 1 if that is the winner
+    typical_gain    the same of geometric means, which a few seeds that end in another picture do not rule
     interval        of `gain`, 90 %, by the bootstrap over seeds; of no width where there are fewer than three
     seeds           over which `gain` was measured; some of them took part in the search
     evaluations     of one latent, all of them, whether made or remembered
@@ -86,6 +87,7 @@ class Calibration:
     name: str
     best_candidate: str
     gain: float
+    typical_gain: float
     interval: tuple[float, float]
     seeds: int
     evaluations: int
@@ -112,7 +114,7 @@ class Calibration:
         steps = len(self.sigmas) - 1
         if not self.rows:
             return f"Nothing could be measured within the budget; this is {self.name} as it is."
-        if self.gain == 1:
+        if self.name == self.best_candidate:
             return (
                 f"Nothing that was tried is better than {self.name} here, so that is the schedule of {steps} steps "
                 f"({_counted(self.seeds, 'seed')})."
@@ -120,15 +122,16 @@ class Calibration:
         found = (
             f"A schedule of {steps} steps, fitted to this model and sampler: the first row of the table. Over "
             f"{_counted(self.seeds, 'seed')} its mean distance to the converged picture is {self.gain:.2f} of that "
-            f"with {self.best_candidate}, the best of the schedules at hand that were tried "
+            f"with {self.best_candidate}, the best of the schedules at hand that were tried, "
         )
         if self.seeds < 3:
-            return f"{found}(too few seeds to say how sure that is)."
+            return f"{found}but these are too few seeds to say how sure that is."
         low, high = self.interval
-        sure = "" if high < 1 else " The interval reaches 1: on other seeds the two may be equally good."
+        sure = "" if high < 1 else " The interval reaches 1: by their means the two may be equally good on other seeds."
         return (
-            f"{found}(90 % interval {low:.2f} to {high:.2f}).{sure} Some of these seeds took part in the search, so "
-            "on new ones the gain may be a little smaller."
+            f"{found}90 % interval {low:.2f} to {high:.2f}; its typical distance (geometric mean) is "
+            f"{self.typical_gain:.2f} of that.{sure} Some of these seeds took part in the search, so on new ones the "
+            "gain may be a little smaller."
         )
 
 
@@ -153,21 +156,23 @@ def calibrate(
     first_seed: the seeds first_seed, first_seed + 1, ... are used.
     remembered: finished runs of just this reference: same model and conditioning, first seed, and steps of the plan.
     They spare evaluations, but count towards the budget as if they were made, so that the result is the same without.
-    on_progress: called with (evaluations made so far, those that the budget leaves to make, stage). should_stop: asked
-    before each trial; once it is true, or a run raises BudgetSpent, the best found so far is the result.
+    on_progress: called after each evaluation with (those made so far, those that the budget leaves to make, stage).
+    should_stop: asked before each trial; once it is true, or a run raises BudgetSpent, the best found so far is the
+    result.
 
     Raises SigmasError where no candidate has that number of steps, and ValueError where the model gives NaN.
     """
     usable = _usable(candidates, steps, noise)
     plan = plan or Plan.of(budget, steps, noise.family)
     stop = should_stop or (lambda: False)
-    show = on_progress or (lambda done, total, stage: None)
-    reference = Reference(reference_run, reference_sigmas(noise, plan.reference_steps), first_seed, remembered)
-    bench = Bench(run, reference, first_seed, budget)
+    watch = _Watch(lambda made, stage: on_progress and on_progress(made, budget - reference.remembered, stage))
+    sigmas = reference_sigmas(noise, plan.reference_steps)
+    reference = Reference(watch.watched(reference_run), sigmas, first_seed, remembered)
+    bench = Bench(watch.watched(run), reference, first_seed, budget)
 
     def told(stage: str) -> Callable[[], bool]:
         def stopped() -> bool:
-            show(bench.spent - reference.remembered, budget - reference.remembered, stage)
+            watch.tell(stage)
             return stop()
 
         return stopped
@@ -199,6 +204,31 @@ def calibrate(
         return _unmeasured(usable, bench, reference)
     told("done")()
     return _verdict(search, own, bench, reference)
+
+
+class _Watch:
+    """Counts the evaluations of several runs, and tells of each."""
+
+    def __init__(self, show: Callable[[int, str], object]) -> None:
+        self._show, self._made, self._stage = show, 0, ""
+
+    def tell(self, stage: str) -> None:
+        self._stage = stage
+        self._show(self._made, stage)
+
+    def watched(self, run: SamplerRun) -> SamplerRun:
+        def watched(
+            sigmas: Tensor, seeds: Sequence[int], *, limit: int | None = None, observe: Observer | None = None
+        ) -> SamplerResult:
+            def see(sigma: float, x: Tensor, denoised: Tensor) -> None:
+                if observe:
+                    observe(sigma, x, denoised)
+                self._made += len(x)
+                self.tell(self._stage)
+
+            return run(sigmas, seeds, limit=limit, observe=see)
+
+        return watched
 
 
 def _usable(candidates: Mapping[str, Tensor], steps: int, noise: NoiseSchedule) -> dict[str, Tensor]:
@@ -268,19 +298,20 @@ def _verdict(search: Search, own: list[Trial], bench: Bench, reference: Referenc
     """The best of the trials that were run on the most seeds, unless the best candidate turns out to be as good."""
     ranked = search.measured
     most = max(len(trial.distances) for trial in ranked)
-    winner = min((trial for trial in ranked if len(trial.distances) == most), key=Trial.loss)
+    winner = min((trial for trial in ranked if len(trial.distances) == most), key=search.loss)
     rivals = [trial for trial in ranked if trial in own]
-    rival = max(rivals, key=lambda trial: (len(trial.distances), -trial.loss()), default=winner)
+    rival = max(rivals, key=lambda trial: (len(trial.distances), -search.loss(trial)), default=winner)
     comparison = paired_ratio(winner.distances, rival.distances)
-    if winner is not rival and not comparison.is_gain:
+    if search.loss(winner) >= search.loss(rival):
         winner, comparison = rival, paired_ratio(rival.distances, rival.distances)
     alike = [trial for trial in ranked if len(trial.distances) == len(winner.distances)]
-    rows = sorted(alike, key=lambda trial: (trial is not winner, trial.loss()))
+    rows = sorted(alike, key=lambda trial: (trial is not winner, search.loss(trial)))
     return Calibration(
         sigmas=winner.sigmas.clone(),
         name=winner.name,
         best_candidate=rival.name,
         gain=comparison.of_means,
+        typical_gain=comparison.geometric,
         interval=comparison.interval,
         seeds=comparison.seeds,
         evaluations=bench.spent,
@@ -314,6 +345,7 @@ def _unmeasured(usable: dict[str, Tensor], bench: Bench, reference: Reference) -
         name=name,
         best_candidate=name,
         gain=1.0,
+        typical_gain=1.0,
         interval=(1.0, 1.0),
         seeds=0,
         evaluations=bench.spent,

@@ -20,6 +20,7 @@ RHO = (1.0, 12.0)
 POWER = (0.6, 1.6)
 END = (0.05, 3.0)  # the last sigma above 0, in standard deviations of the data
 GAINS = (0.5, 1.0, 2.0)
+DECIDED = 2.4  # sigma / alpha in standard deviations of the data, where what the picture shows is decided
 COMPACT = {"rho 7, end 0.3": (7.0, 1.0, 0.3), "rho 1.5, end 1": (1.5, 1.0, 1.0)}
 
 
@@ -77,6 +78,8 @@ class Forecasts:
     def __init__(self, profile: Profile, noise: NoiseSchedule) -> None:
         self._all = [SignedDefect(profile, noise, solver, gain) for solver in SOLVERS for gain in GAINS]
         self._likely = self._all[GAINS.index(1.0) :: len(GAINS)]
+        self._two_step = SignedDefect(profile, noise, "dpmpp_2m")
+        self._decided = _level(noise, DECIDED * profile.data_scale)
 
     def __len__(self) -> int:
         return len(self._all)
@@ -84,6 +87,10 @@ class Forecasts:
     def __call__(self, sigmas: Array, which: int) -> Array:
         """The errors of schedules (P, N), falling sigmas before the final 0, as weights (P, M + 1)."""
         return self._all[which].weights(sigmas.T)
+
+    def midway(self, sigmas: Array) -> Array:
+        """RMS (P,) of D's error where schedules (P, N) come to what the picture shows; which solver hardly matters."""
+        return self._two_step.midway(sigmas.T, self._decided)
 
     def least_errors(self, schedules: Sequence[Tensor]) -> Array:
         """(n,) of schedules (N + 1,) of one length: the least that is foretold for any of the solvers."""
@@ -120,6 +127,11 @@ def _lambda_first(noise: NoiseSchedule) -> float:
 
 def _lambda_last(noise: NoiseSchedule) -> float:
     return float(noise.lambda_of_sigma(torch.tensor(noise.sigma_min, dtype=torch.float64)))
+
+
+def _level(noise: NoiseSchedule, ratio: float) -> float:
+    """The sigma where sigma / alpha is `ratio`."""
+    return ratio / (1 + ratio) if noise.family == "flow" else ratio
 
 
 def _sigmas(noise: NoiseSchedule, lambdas: Array) -> Array:

@@ -22,7 +22,7 @@ def reference_steps(steps: int, family: str) -> int:
 
     There are few such numbers, so that calibrations for several numbers of steps share their reference runs.
     """
-    return (18 if steps <= 5 else 24 if steps <= 8 else 36) + (4 if family == "flow" else 0)
+    return (18 if steps <= 5 else 24 if steps <= 10 else 36) + (4 if family == "flow" else 0)
 
 
 def reference_sigmas(noise: NoiseSchedule, steps: int) -> Tensor:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ..noise_schedule import NoiseSchedule
 from .generators import END, POWER, RHO, Forecasts, compact_lambdas
+from .loss import BOUNDS, Loss
 from .reference import Reference
 from .run import BudgetSpent, SamplerRun
 from .surrogate import Kernel, Surrogate
@@ -26,14 +27,13 @@ PARENTS = 5
 LEAST_GAP = 0.12  # of the mean step, in lambda
 START_ROOM = 0.35  # how far below sigma_max a VP schedule may start, in lambda (0.7 of it); HSO's t_max 0.96 is 0.2
 DOUBTS = (1.0, 0.3, 0.1)  # how much of what is not known of a proposal's error is added to it: bolder in turn
-LEAST_HOPE = 0.006  # improvement of the loss for which a proposal is run
+LEAST_HOPE = 0.01  # improvement of the loss for which a proposal is run
 REFIT = 1.2  # the kernel is chosen anew when there are so many times the measurements
 PRECISION = 0.1  # of a measurement, in the logarithm, at which more seeds are not worth their price to begin with
 LEAST_KNOWN = 5  # trials that the surrogate starts with, at least
 MOST_AGAIN = 8  # trials that are run again on more seeds
 MOST_SEEDS = 96
-MEAN_POWER = 0.7
-BOUNDS = (1e-9, 1e9)  # of distances, also of exact or broken latents
+FURTHEST = 3.0  # that a picture can be from another, in standard deviations of the data
 NEAR = 0.1  # in mean steps, at every sigma
 
 
@@ -41,19 +41,20 @@ NEAR = 0.1  # in mean steps, at every sigma
 class Trial:
     """A schedule with the distances to the converged latents that were measured for it.
 
-    sigmas (N + 1,) float32; lambdas (N,) of those above 0; by place in the sequence of seeds: distances (RMSE), and
-    errors (values,), some of the components of what the distance is the size of.
+    sigmas (N + 1,) float32; lambdas (N,) of those above 0; risk: see loss.py; by place in the sequence of seeds:
+    distances (RMSE), and errors (values,), some of the components of what the distance is the size of.
     """
 
     name: str
     sigmas: Tensor
     lambdas: Array
+    risk: float
     distances: dict[int, float] = field(default_factory=dict)
     errors: dict[int, Tensor] = field(default_factory=dict)
 
-    def loss(self, seeds: int | None = None) -> float:
-        """`loss` of the distances of the first so many places; of all, if None."""
-        return float(loss(np.array([self.distances[place] for place in sorted(self.distances)[:seeds]])))
+    def first(self, seeds: int | None = None) -> Array:
+        """The distances of the first so many places; of all, if None."""
+        return np.array([self.distances[place] for place in sorted(self.distances)[:seeds]])
 
 
 class Bench:
@@ -118,6 +119,7 @@ class Search:
         self._scale = data_scale
         self._rng = np.random.default_rng(seed)
         self._kernel: Kernel | None = None
+        self._known_loss = 0, Loss()
         self._fitted = 0  # measurements that the kernel was chosen for
         self._products: tuple[list[Trial], Array] = [], np.zeros(0)
 
@@ -127,7 +129,8 @@ class Search:
         for trial in self.trials:
             if trial.sigmas.equal(values):
                 return trial
-        self.trials.append(Trial(name, values, self._noise.lambda_of_sigma(values[:-1].double()).numpy()))
+        lambdas = self._noise.lambda_of_sigma(values[:-1].double()).numpy()
+        self.trials.append(Trial(name, values, lambdas, float(self._risk(lambdas[None])[0])))
         return self.trials[-1]
 
     def settle_seeds(self) -> None:
@@ -146,7 +149,7 @@ class Search:
         Where nothing more is promising on so many seeds, go on with more. On fewer seeds than the search was made for,
         less is kept in reserve: seeds that are alike also judge alike.
         """
-        looked_at = sorted(self.measured, key=Trial.loss)
+        looked_at = sorted(self.measured, key=self.loss)
         again = looked_at[: max(len(looked_at) // 3, LEAST_KNOWN)]
 
         def affordable(trials: Sequence[Trial], new: int) -> bool:
@@ -173,13 +176,17 @@ class Search:
         """The measured trials, the best on so many seeds first; after them those measured on fewer."""
         full = [trial for trial in self.measured if len(trial.distances) >= seeds]
         rest = [trial for trial in self.measured if len(trial.distances) < seeds]
-        rest.sort(key=lambda trial: (-len(trial.distances), trial.loss()))
-        return sorted(full, key=lambda trial: trial.loss(seeds)) + rest
+        rest.sort(key=lambda trial: (-len(trial.distances), self.loss(trial)))
+        return sorted(full, key=lambda trial: self.loss(trial, seeds)) + rest
 
     def is_near(self, trial: Trial, others: Sequence[Trial]) -> bool:
         """Whether one of the others is nearly the same schedule."""
         own = self._coordinates(trial.lambdas[None])
         return any(np.abs(self._coordinates(other.lambdas[None]) - own).max() < NEAR for other in others)
+
+    def loss(self, trial: Trial, seeds: int | None = None) -> float:
+        """See loss.py; on the first so many seeds, on all that the trial was run on if None."""
+        return float(self._loss(trial.first(seeds), trial.risk))
 
     @property
     def measured(self) -> list[Trial]:
@@ -193,7 +200,7 @@ class Search:
         if len(known) < 2:
             return None
         surrogate = self._surrogate(known)
-        losses = np.array([trial.loss(self.seeds) for trial in known])
+        losses = np.array([self.loss(trial, self.seeds) for trial in known])
         parents = np.array([trial.lambdas for trial in known])[losses.argsort()]
         for doubt in DOUBTS:
             proposals = self._proposals(parents)
@@ -210,6 +217,21 @@ class Search:
         return None
 
     @property
+    def _loss(self) -> Loss:
+        """Fitted to all that has been measured."""
+        count = sum(len(trial.distances) for trial in self.trials)
+        if count != self._known_loss[0]:
+            known = self.measured
+            distances, risks = [trial.first() for trial in known], [trial.risk for trial in known]
+            fitted = Loss.fitted(distances, risks, FURTHEST * self._scale)
+            self._known_loss = count, fitted
+        return self._known_loss[1]
+
+    def _risk(self, lambdas: Array) -> Array:
+        """(p,) of schedules (p, N)."""
+        return np.square(self._forecasts.midway(self._levels(lambdas)))
+
+    @property
     def _compared(self) -> list[Trial]:
         """The trials that were measured on all seeds of the search, and gave no NaN there."""
         full = (trial for trial in self.trials if len(trial.distances) >= self.seeds)
@@ -219,7 +241,8 @@ class Search:
         """The loss (p,) of schedules (p, N), if such a share of what is not known of their errors adds to them."""
         forecast = self._forecasts(self._levels(lambdas), surrogate.kernel.foretold or 0)
         squares, variance = surrogate.predict(self._coordinates(lambdas), forecast)
-        return loss(np.sqrt(squares + doubt * variance[:, None] * surrogate.energy))
+        sizes = np.sqrt(squares + doubt * variance[:, None] * surrogate.energy)
+        return self._loss(sizes, self._risk(lambdas))
 
     def _surrogate(self, known: list[Trial]) -> Surrogate:
         lambdas = np.array([trial.lambdas for trial in known])
@@ -329,15 +352,6 @@ class Search:
 
     def _sigmas(self, lambdas: Array) -> Tensor:
         return torch.from_numpy(np.append(self._levels(lambdas[None])[0], 0.0)).float()
-
-
-def loss(distances: Array) -> Array:
-    """What the search makes small: the logarithm of a mean of distances (..., seeds) between arithmetic and geometric.
-
-    The arithmetic mean alone is ruled by the few seeds that end in another picture; the geometric alone forgets them.
-    """
-    bounded = distances.clip(*BOUNDS)
-    return np.asarray(np.log((bounded**MEAN_POWER).mean(-1)) / MEAN_POWER)
 
 
 def _bends(steps: int) -> Array:

@@ -23,6 +23,7 @@ Array = NDArray[np.float64]
 
 MULTISTEP_ORDER = 3  # of the host's uni_pc
 LEAST_STEP = 1e-7
+LEAST_MIDWAY = 1e-4  # of the data's standard deviation
 
 
 class SignedDefect:
@@ -53,17 +54,31 @@ class SignedDefect:
 
     def weights(self, sigmas: Array) -> Array:
         """The same error as weights (P, M + 1) of the reference's D and its final latent."""
+        return self._follow(sigmas)[0]
+
+    def midway(self, sigmas: Array, level: float) -> Array:
+        """RMS (P,) of the error of D where schedules (N, P) pass the noise level `level`."""
+        errors = np.stack(self._follow(sigmas)[1])
+        sizes = np.sqrt(((errors @ self._gram) * errors).sum(-1).clip(0))
+        logs = np.log(sizes.clip(LEAST_MIDWAY * self._variance**0.5))
+        paths = zip(-np.log(sigmas).T, logs.T, strict=True)
+        return np.exp([np.interp(-np.log(level), mu, path) for mu, path in paths])
+
+    def _follow(self, sigmas: Array) -> tuple[Array, list[Array]]:
+        """The error at the end, (P, M + 1), and that of D at each of the N levels."""
+        errors: list[Array] = []
         mu = -np.log(sigmas) + LEAST_STEP * np.arange(len(sigmas))[:, None]  # neighbours may be equal
         predictions, integrals = self._along(mu)
         alpha = 1 - sigmas if self._flow else np.ones_like(sigmas)
         gains = alpha * self._variance * sigmas / (alpha**2 * self._variance + sigmas**2)  # of D over y
 
         def predict(i: int, error: Array) -> Array:
-            return np.asarray(predictions[i] + gains[i][:, None] * error)
+            errors.append(gains[i][:, None] * error)
+            return np.asarray(predictions[i] + errors[i])
 
         end = self._step(mu, predict, -integrals[0], np.diff(integrals, axis=0))
         end[:, -1] -= 1  # less the final latent
-        return end
+        return end, errors
 
     def _along(self, mu: Array) -> tuple[Array, Array]:
         """The reference's D at mu (N, P), and its integral over kappa up to there, as weights (N, P, M + 1) of its D.

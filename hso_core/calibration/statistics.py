@@ -29,10 +29,6 @@ class PairedRatio:
     geometric: float
     seeds: int
 
-    @property
-    def is_gain(self) -> bool:
-        return self.of_means < 1 and self.geometric < 1
-
 
 def paired_ratio(distances: Mapping[int, float], others: Mapping[int, float]) -> PairedRatio:
     """Distances over others, by seed; seeds that only one has are left out. Raises ValueError where none is shared."""

@@ -195,12 +195,13 @@ def test_a_model_that_gives_nan_is_refused_in_one_sentence():
 def test_the_report_says_how_sure_the_gain_is():
     found = calibrate(GaussianRun(SCALES), GaussianRun(SCALES, "dpmpp_2m"), candidates(SD15, 4), 4, SD15, 2000)
 
-    sure = replace(found, gain=0.8, interval=(0.7, 0.9), seeds=30).report()
+    sure = replace(found, gain=0.8, typical_gain=0.6, interval=(0.7, 0.9), seeds=30).report()
     unsure = replace(found, gain=0.97, interval=(0.9, 1.04), seeds=30).report()
     few = replace(found, gain=0.8, interval=(0.8, 0.8), seeds=1).report()
 
     assert found.seeds == found.rows[0].seeds
-    assert "Over 30 seeds" in sure and "0.80 of that with" in sure and "(90 % interval 0.70 to 0.90)" in sure
+    assert "Over 30 seeds" in sure and "0.80 of that with" in sure and "90 % interval 0.70 to 0.90" in sure
+    assert "typical distance (geometric mean) is 0.60 of that" in sure
     assert "may be equally good" in unsure and "may be equally good" not in sure
     assert "Over 1 seed " in few and "too few seeds to say how sure that is" in few and "interval" not in few
 
