@@ -156,7 +156,8 @@ class _Progress:
 
     def __init__(self) -> None:
         self._bar = host.progress_bar()
-        self._begun = self._told = time.monotonic()
+        self._begun: tuple[int, float] | None = None  # the first evaluations: those remembered take no time
+        self._told = time.monotonic()
         self._stage = ""
 
     def __call__(self, done: int, total: int, stage: str) -> None:
@@ -165,8 +166,11 @@ class _Progress:
         except host.CANCELLED:
             host.cancel()  # the search sees it, ends by itself, and keeps what it has found
         now = time.monotonic()
-        if done and (stage != self._stage or now - self._told > TELL_EVERY):
-            left = (now - self._begun) * (total - done) / done
+        if done and self._begun is None:
+            self._begun = done, now
+        first, begun = self._begun or (done, now)
+        if done > first and (stage != self._stage or now - self._told > TELL_EVERY):
+            left = (now - begun) * (total - done) / (done - first)
             logger.info("%s: %s; %d of %d evaluations, about %s left", NAME, stage, done, total, duration(left))
             self._told = now
         self._stage = stage

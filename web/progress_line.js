@@ -21,7 +21,7 @@ const ENDS = ["executed", "execution_start", "execution_success", "execution_err
  * @typedef {{ value: number, max: number, node: string, prompt_id: string }} Progress
  */
 
-/** The run of one node; its rate is that since the first message. */
+/** The run of one node; its rate is that since the first message that is above 0: what is remembered takes no time. */
 class Run {
   /**
    * @param {Progress} progress the first
@@ -118,6 +118,7 @@ function onProgress(progress) {
     if (max < current.max) return;
     if (max === current.max) {
       current.last = { value, time: now() };
+      if (!current.first.value) current.first = current.last;
       return;
     }
   }

@@ -156,7 +156,7 @@ def calibrate(
     first_seed: the seeds first_seed, first_seed + 1, ... are used.
     remembered: finished runs of just this reference: same model and conditioning, first seed, and steps of the plan.
     They spare evaluations, but count towards the budget as if they were made, so that the result is the same without.
-    on_progress: called after each evaluation with (those made so far, those that the budget leaves to make, stage).
+    on_progress: called after each evaluation with (those so far, remembered ones too; budget; stage).
     should_stop: asked before each trial; once it is true, or a run raises BudgetSpent, the best found so far is the
     result.
 
@@ -165,7 +165,7 @@ def calibrate(
     usable = _usable(candidates, steps, noise)
     plan = plan or Plan.of(budget, steps, noise.family)
     stop = should_stop or (lambda: False)
-    watch = _Watch(lambda made, stage: on_progress and on_progress(made, budget - reference.remembered, stage))
+    watch = _Watch(lambda made, stage: on_progress and on_progress(made + reference.remembered, budget, stage))
     sigmas = reference_sigmas(noise, plan.reference_steps)
     reference = Reference(watch.watched(reference_run), sigmas, first_seed, remembered)
     bench = Bench(watch.watched(run), reference, first_seed, budget)

@@ -96,10 +96,10 @@ class Reference:
         remembered = sum(self._made[place].evaluations for place in missing if place in self._made)
         if limit is not None and remembered > limit:
             raise BudgetSpent
-        if new:
-            self._make(new, None if limit is None else limit - remembered)
         self.evaluations += remembered
         self.remembered += remembered
+        if new:
+            self._make(new, None if limit is None else limit - remembered)
         self._asked.update((place, self._made[place]) for place in missing)
 
     def _make(self, places: Sequence[int], limit: int | None) -> None:

@@ -157,6 +157,7 @@ def test_times_are_said_as_in_the_log(comfy: ComfyPage, seconds: int, left: str 
     node = str(comfy.of_node(CALIBRATE, "node.id"))
     tell(comfy, node, 0)
     assert wait_for_line(comfy, "evaluations") == "0 of 2000 evaluations"
+    tell(comfy, node, 5)  # the first ones, or all that are remembered
     with later(comfy, seconds):
         tell(comfy, node, 615)
         tell(comfy, node, 3, most=9)  # the bar of something within the node

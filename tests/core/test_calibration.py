@@ -274,6 +274,8 @@ def test_progress_never_falls_and_stays_within_the_budget():
     done = [at for at, _, _ in seen]
     assert done == sorted(done) and done[-1] <= 700 and {total for _, total, _ in seen} == {700}
     assert [stage for stage in dict.fromkeys(stage for _, _, stage in seen)][0] == "reference"
+    reference = [at for at, _, stage in seen if stage == "reference"]
+    assert len(reference) > 10 and reference[-1] > 50  # not only when it is over
 
 
 @pytest.mark.parametrize("budget, steps", [(300, 4), (300, 8), (2000, 4), (2000, 8), (2000, 50), (10000, 5)])
