@@ -34,14 +34,6 @@ HIDDEN = {
     "Comfy.Graph.CanvasMenu": False,
     "Comfy.NodeBadge.NodeSourceBadgeMode": "None",
 }
-SAMPLING = {
-    "model": ["model", 0],
-    "positive": ["model", 1],
-    "negative": ["model", 1],
-    "latent_image": ["latent", 0],
-    "cfg": 1.0,
-    "sampler_name": "dpmpp_2m",
-}
 FIX_SEEDS = """() => app.graph.nodes.flatMap(node => node.widgets ?? [])
     .filter(widget => widget.name === "control_after_generate").forEach(widget => { widget.value = "fixed" })"""
 WAN = "1, 0.96, 0.91, 0.83, 0.71, 0.5, 0"  # as flow models with a large shift have it
@@ -57,13 +49,13 @@ def examples() -> Prompt:
         "HSOOptimizeSchedule": optimised,
         "HSOCustomSigmas": demo_prompts.custom_sigmas("121.53, 32, 8.4, 2.25, 0.6, 0", model=["model", 0]),
         "flow": demo_prompts.custom_sigmas(WAN),
-        "HSOKSampler": node("HSOKSampler", **SAMPLING, **from_optimised, seed=1),
+        "HSOKSampler": node("HSOKSampler", **demo_prompts.MEASURED, **from_optimised, seed=1),
         "HSOCalibrateSchedule": node(
-            "HSOCalibrateSchedule", **SAMPLING, steps=6, budget="quick", seed=1, remembered="reuse"
+            "HSOCalibrateSchedule", **demo_prompts.MEASURED, steps=6, budget="quick", seed=1, remembered="reuse"
         ),
         "HSOCompareSchedules": node(
             "HSOCompareSchedules",
-            **SAMPLING,
+            **demo_prompts.MEASURED,
             steps=6,
             schedulers="hso, karras, simple",
             pictures=2,

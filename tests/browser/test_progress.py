@@ -15,14 +15,6 @@ from comfy_page import ComfyPage
 from comfy_server import PromptInterrupted
 
 CALIBRATE, COMPARE, SAMPLER = "HSOCalibrateSchedule", "HSOCompareSchedules", "HSOKSampler"
-MODEL = {
-    "model": ["model", 0],
-    "positive": ["model", 1],
-    "negative": ["model", 1],
-    "latent_image": ["latent", 0],
-    "cfg": 1.0,
-    "sampler_name": "dpmpp_2m",
-}
 TIME = r"about \d+ s left"
 seeds = itertools.count(5000)  # so that no result comes from the server's cache
 
@@ -32,7 +24,7 @@ def open_node(comfy: ComfyPage, class_type: str, **values: Any) -> dict[str, Any
     comfy.build(
         {
             **demo_prompts.galaxy_nodes(1),
-            "slow": demo_prompts.node(class_type, **MODEL, steps=5, seed=next(seeds), **values),
+            "slow": demo_prompts.node(class_type, **demo_prompts.MEASURED, steps=5, seed=next(seeds), **values),
             "show": demo_prompts.show_text("slow", 1 if class_type == CALIBRATE else 0),
         }
     )

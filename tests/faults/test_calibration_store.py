@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import random
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from damaged import damaged
 from hso_core.safe_file import write_tensors
 
 KEY = "0123456789abcdef"
@@ -28,12 +28,7 @@ def kept(store: Any) -> Path:
 
 
 def test_cuts_and_flipped_bits(store, kept, figure):
-    content, generator, lost = kept.read_bytes(), random.Random(0), 0
-    variants = [content[:length] for length in range(0, len(content), 11)]
-    for _ in range(800):
-        changed = bytearray(content)
-        changed[generator.randrange(len(content))] ^= 1 << generator.randrange(8)
-        variants.append(bytes(changed))
+    variants, lost = damaged(kept.read_bytes()), 0
     for variant in variants:
         kept.write_bytes(variant)
         found = store.recall(KEY)

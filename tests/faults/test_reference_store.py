@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import random
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 
+from damaged import damaged
 from hso_core import safe_file
 from hso_core.calibration import ReferenceRuns
 from hso_core.calibration.reference_runs import ReferenceRun
@@ -53,12 +53,7 @@ def test_whole_files_come_back_exactly(store, kept, caplog):
 
 def test_cuts_and_flipped_bits(store, kept, caplog, figure):
     """A changed file is never used, unless the change is one that says nothing."""
-    content, generator, lost = kept.read_bytes(), random.Random(0), 0
-    variants = [content[:length] for length in range(0, len(content), 11)]
-    for _ in range(800):
-        changed = bytearray(content)
-        changed[generator.randrange(len(content))] ^= 1 << generator.randrange(8)
-        variants.append(bytes(changed))
+    variants, lost = damaged(kept.read_bytes()), 0
     for variant in variants:
         kept.write_bytes(variant)
         found = store.recall(KEY, RUN)

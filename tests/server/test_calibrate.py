@@ -13,19 +13,10 @@ from comfy_server import ComfyServer, PromptInterrupted
 from demo_prompts import node, save_latent, show_text
 from hso_core.sigmas import parse_sigmas
 
-MODEL = {
-    "model": ["model", 0],
-    "positive": ["model", 1],
-    "negative": ["model", 1],
-    "latent_image": ["latent", 0],
-    "cfg": 1.0,
-    "sampler_name": "dpmpp_2m",
-}
-
 
 def calibrate(budget: str = "quick", **values: object) -> dict:
     usual = {"steps": 5, "budget": budget, "seed": 0, "remembered": "reuse"}
-    return node("HSOCalibrateSchedule", **MODEL, **{**usual, **values})
+    return node("HSOCalibrateSchedule", **demo_prompts.MEASURED, **{**usual, **values})
 
 
 def report_of(server: ComfyServer, source: dict) -> str:
@@ -69,12 +60,12 @@ def test_a_search_for_another_number_of_steps_takes_the_reference_from_memory(se
 def test_cancel_in_the_middle_keeps_what_was_found(server: ComfyServer) -> None:
     source = calibrate("thorough", seed=77)
     prompt = {**demo_prompts.galaxy_nodes(1), "calibrate": source, "show": show_text("calibrate", 1)}
+    before, latest = server.log(), time.monotonic() + 120
     prompt_id = server.queue(prompt)
 
     def cancel() -> None:
-        while not server.get("/queue")["queue_running"]:
+        while "Schedule (HSO): search; " not in server.log()[len(before) :] and time.monotonic() < latest:
             time.sleep(0.05)
-        time.sleep(12)  # past the reference
         server.interrupt()
 
     thread = threading.Thread(target=cancel)
@@ -90,8 +81,8 @@ def test_cancel_in_the_middle_keeps_what_was_found(server: ComfyServer) -> None:
 
 def test_compare_shows_a_table_and_two_pictures(server: ComfyServer) -> None:
     compare = node(
-        "HSOCompareSchedules", **MODEL, steps=4, schedulers="karras, simple", pictures=2, seed=3, theme="light",
-        schedule_1=["hso", 0],
+        "HSOCompareSchedules", **demo_prompts.MEASURED, steps=4, schedulers="karras, simple", pictures=2, seed=3,
+        theme="light", schedule_1=["hso", 0],
     )  # fmt: skip
     entry = server.run(
         {

@@ -24,6 +24,17 @@ def galaxy_nodes(batch_size: int = 4) -> Prompt:
     return {"model": node("HSODemoModel"), "latent": node("HSODemoLatent", batch_size=batch_size)}
 
 
+MEASURED = {
+    "model": ["model", 0],
+    "positive": ["model", 1],
+    "negative": ["model", 1],
+    "latent_image": ["latent", 0],
+    "cfg": 1.0,
+    "sampler_name": "dpmpp_2m",
+}
+"""What a node that measures schedules takes of `galaxy_nodes`, with cfg and sampler."""
+
+
 def ksampler_prompt(
     sampler: str = "dpmpp_2m",
     scheduler: str = "karras",
