@@ -7,6 +7,7 @@ import functools
 import multiprocessing
 import os
 import platform
+import statistics
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -80,7 +81,7 @@ def about_run(cells: Sequence[dict[str, Any]], models: Sequence[str]) -> dict[st
         "date": str(datetime.date.today()),
         "machine": f"{os.cpu_count()} {platform.machine()} CPU cores, torch {torch.__version__}, no GPU used",
         "command": "python -m benchmarks.quality",
-        "overhead": overhead(load_model(models[0])),
+        "overhead": statistics.median(overhead(load_model(models[0])) for _ in range(3)),
         "models": {name: _about_model(name, cells) for name in models},
     }
 

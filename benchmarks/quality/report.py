@@ -109,7 +109,7 @@ def overhead_text(about: dict[str, Any]) -> str:
     if share is None:
         return ""
     text = f"{100 * share:.1f} % (goal: at most 10 %, {'met' if share <= 0.10 else '**not met**'})"
-    return f"\n\nTime that calibration adds to the network's own, at 50 ms an evaluation: {text}."
+    return f"\n\nTime that calibration adds to the network's own, at 50 ms an evaluation (median of three): {text}."
 
 
 # -- ratios ------------------------------------------------------------------------------------------------------------
