@@ -116,8 +116,8 @@ class Calibration:
             return f"Nothing could be measured within the budget; this is {self.name} as it is."
         if self.name == self.best_candidate:
             return (
-                f"Nothing that was tried is better than {self.name} here, so that is the schedule of {steps} steps "
-                f"({_counted(self.seeds, 'seed')})."
+                f"Nothing that was tried promises to be better than {self.name} on other seeds, so that is the "
+                f"schedule of {steps} steps ({_counted(self.seeds, 'seed')})."
             )
         found = (
             f"A schedule of {steps} steps, fitted to this model and sampler: the first row of the table. Over "

@@ -77,8 +77,7 @@ class Forecasts:
 
     def __init__(self, profile: Profile, noise: NoiseSchedule) -> None:
         self._all = [SignedDefect(profile, noise, solver, gain) for solver in SOLVERS for gain in GAINS]
-        self._likely = self._all[GAINS.index(1.0) :: len(GAINS)]
-        self._two_step = SignedDefect(profile, noise, "dpmpp_2m")
+        self._likely = dict(zip(SOLVERS, self._all[GAINS.index(1.0) :: len(GAINS)], strict=True))
         self._decided = _level(noise, DECIDED * profile.data_scale)
 
     def __len__(self) -> int:
@@ -90,12 +89,12 @@ class Forecasts:
 
     def midway(self, sigmas: Array) -> Array:
         """RMS (P,) of D's error where schedules (P, N) come to what the picture shows; which solver hardly matters."""
-        return self._two_step.midway(sigmas.T, self._decided)
+        return self._likely["dpmpp_2m"].midway(sigmas.T, self._decided)
 
     def least_errors(self, schedules: Sequence[Tensor]) -> Array:
         """(n,) of schedules (N + 1,) of one length: the least that is foretold for any of the solvers."""
         columns = np.stack([sigmas[:-1].double().numpy() for sigmas in schedules], axis=1)
-        return np.asarray(np.min([foretell(columns) for foretell in self._likely], axis=0))
+        return np.asarray(np.min([foretell(columns) for foretell in self._likely.values()], axis=0))
 
 
 def compact_schedule(noise: NoiseSchedule, steps: int, rho: float, power: float, end: float) -> Tensor:
