@@ -34,7 +34,7 @@ LEAST_KNOWN = 5  # trials that the surrogate starts with, at least
 MOST_AGAIN = 8  # trials that are run again on more seeds
 MOST_SEEDS = 96
 FURTHEST = 3.0  # that a picture can be from another, in standard deviations of the data
-NEAR = 0.1  # in mean steps, at every sigma
+NEAR = 0.2  # in mean steps, at every sigma
 
 
 @dataclass(eq=False)

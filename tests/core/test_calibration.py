@@ -15,6 +15,7 @@ from hso_core.calibration import BudgetSpent, SamplerResult, calibrate
 from hso_core.calibration.calibrate import Plan
 from hso_core.calibration.compare import compare
 from hso_core.calibration.generators import compact_schedule
+from hso_core.calibration.reference import reference_steps
 from hso_core.sigmas import SigmasError, check_sigmas
 
 SD15 = named_schedule("sd15")
@@ -167,7 +168,7 @@ def test_a_reference_that_ends_half_way_keeps_the_best_so_far(allowed):
 
     check_sigmas(found.sigmas)
     if found.references:
-        assert len(found.references.by_place) <= allowed / 18
+        assert len(found.references.by_place) <= allowed / reference_steps(5, "vp")
 
 
 def test_batches_change_nothing():
@@ -289,8 +290,8 @@ def test_a_plan_leaves_most_of_the_budget_to_the_search(budget, steps, family):
 def test_the_reference_steps_of_all_plans_are_few():
     plans = [Plan.of(budget, steps, "vp") for budget in (300, 2000) for steps in range(1, 101)]
 
-    assert {plan.reference_steps for plan in plans} == {18, 24, 36}
-    assert Plan.of(300, 6, "flow").reference_steps == Plan.of(2000, 8, "flow").reference_steps == 28
+    assert {plan.reference_steps for plan in plans} == {14, 20, 24, 36}
+    assert Plan.of(300, 6, "flow").reference_steps == Plan.of(2000, 8, "flow").reference_steps == 24
 
 
 @pytest.mark.parametrize("solver, steps", [("euler", 4), ("dpmpp_2m", 5)])

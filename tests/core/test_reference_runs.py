@@ -12,12 +12,13 @@ from hso_core import named_schedule, optimize_schedule
 from hso_core.calibration import BudgetSpent, ReferenceRuns, calibrate
 from hso_core.calibration.generators import compact_schedule
 from hso_core.calibration.profile import MOST_VALUES
-from hso_core.calibration.reference import Reference, reference_sigmas
+from hso_core.calibration.reference import PIECE, Reference, reference_sigmas, reference_steps
 from hso_core.safe_file import read_tensors, write_tensors
 
 SD15 = named_schedule("sd15")
 SCALES = torch.logspace(-1, 0.5, 48)
-SIGMAS = reference_sigmas(SD15, 18)
+EACH = reference_steps(5, "vp")
+SIGMAS = reference_sigmas(SD15, EACH)
 
 
 def search(solver="euler", steps=5, budget=900, reference=None, **options):
@@ -58,7 +59,7 @@ def test_a_later_search_finds_the_same_with_fewer_evaluations(quick, later):
     assert (found.name, found.gain, found.interval, found.seeds) == (anew.name, anew.gain, anew.interval, anew.seeds)
     assert found.evaluations == anew.evaluations == all_made <= later.get("budget", 900) and anew.remembered == 0
     used = min(len(quick.by_place), len(anew.references.by_place))
-    assert found.remembered == all_made - made == 18 * used > 0
+    assert found.remembered == all_made - made == EACH * used > 0
     assert found.report() == anew.report().replace(
         "evaluations in all", f"evaluations in all, {found.remembered} of them remembered from an earlier search"
     )
@@ -77,18 +78,18 @@ def test_only_what_is_missing_is_run():
     run = GaussianRun(SCALES, "dpmpp_2m")
     reference = Reference(run, SIGMAS, 0, finished(10))
 
-    assert reference.price(range(16)) == 16 * 18
+    assert reference.price(range(16)) == 16 * EACH
     reference.extend(range(16))
 
     assert [seeds for _, seeds in run.calls] == [[10, 11, 12, 13, 14, 15]]
-    assert (reference.evaluations, reference.remembered, run.evaluations) == (16 * 18, 10 * 18, 6 * 18)
+    assert (reference.evaluations, reference.remembered, run.evaluations) == (16 * EACH, 10 * EACH, 6 * EACH)
     together = Reference(GaussianRun(SCALES, "dpmpp_2m"), SIGMAS)
     together.extend(range(16))
     assert reference.trajectories().equal(together.trajectories())
     assert reference.profile().gram.equal(together.profile().gram)
 
 
-@pytest.mark.parametrize("limit", [0, 100, 16 * 18 - 1, 16 * 18])
+@pytest.mark.parametrize("limit", [0, 100, 16 * EACH - 1, 16 * EACH])
 def test_the_budget_ends_where_it_would_without_memory(limit):
     ends = []
     for known in (None, finished(10), finished(16)):
@@ -101,7 +102,21 @@ def test_the_budget_ends_where_it_would_without_memory(limit):
             ends.append(False)
         assert reference.evaluations <= limit
 
-    assert ends == [limit < 16 * 18] * 3
+    assert ends == [limit < 16 * EACH] * 3
+
+
+def test_a_reference_that_is_stopped_keeps_the_pieces_that_are_finished():
+    run = GaussianRun(SCALES, "dpmpp_2m")
+    reference = Reference(run, SIGMAS)
+
+    with pytest.raises(BudgetSpent):
+        reference.extend(range(3 * PIECE), (2 * PIECE + 1) * EACH)
+
+    assert list(reference.runs().by_place) == list(range(2 * PIECE))
+    assert reference.evaluations == run.evaluations <= (2 * PIECE + 1) * EACH
+    later = Reference(GaussianRun(SCALES, "dpmpp_2m"), SIGMAS, 0, reference.runs())
+    later.extend(range(3 * PIECE))
+    assert later.remembered == 2 * PIECE * EACH
 
 
 @pytest.mark.parametrize("budget", [20, 50, 100, 300, 777])
@@ -119,7 +134,7 @@ def test_a_search_that_is_stopped_keeps_its_finished_reference():
 
     assert len(stopped.references.by_place) > 1
     assert search(should_stop=lambda: True)[0].references is None
-    assert search(remembered=stopped.references)[0].remembered == 18 * len(stopped.references.by_place)
+    assert search(remembered=stopped.references)[0].remembered == EACH * len(stopped.references.by_place)
 
 
 def test_progress_counts_what_is_remembered(quick):
@@ -143,8 +158,8 @@ def test_runs_that_share_what_they_took_are_counted_in_whole(quick):
     reference = Reference(Uneven(SCALES, "dpmpp_2m"), SIGMAS)
     reference.extend(range(3))
 
-    assert reference.evaluations == 56
-    assert [run.evaluations for run in reference.runs().by_place.values()] == [19, 19, 18]
+    assert reference.evaluations == 3 * EACH + 2
+    assert [run.evaluations for run in reference.runs().by_place.values()] == [EACH + 1, EACH + 1, EACH]
 
 
 @pytest.mark.parametrize("values", [4, 3 * MOST_VALUES])
@@ -158,12 +173,12 @@ def test_they_survive_a_file_exactly(tmp_path, values):
     for place, run in runs.by_place.items():
         other = read.by_place[place]
         assert other.latents.equal(run.latents) and other.predictions.equal(run.predictions)
-        assert type(other.evaluations) is int and other.evaluations == run.evaluations == 18
+        assert type(other.evaluations) is int and other.evaluations == run.evaluations == EACH
 
 
 def test_as_many_are_kept_as_there_is_room_for():
     runs = finished(5)
-    size = 4 * 48 * (18 + 1)
+    size = 4 * 48 * (EACH + 1)
 
     assert [list(runs.within(most).by_place) for most in (5 * size, 5 * size - 1, size, size - 1)] == [
         [0, 1, 2, 3, 4],
@@ -178,7 +193,7 @@ def test_as_many_are_kept_as_there_is_room_for():
     [
         {"levels": torch.tensor(3.0)},
         {"levels": SIGMAS[:17]},
-        {"levels": SIGMAS[:18].flip(0)},
+        {"levels": SIGMAS[:EACH].flip(0)},
         {"levels": SIGMAS[1:]},
         {"levels": torch.zeros(0)},
         {"places": torch.tensor([0, 1, 1])},
@@ -193,11 +208,11 @@ def test_as_many_are_kept_as_there_is_room_for():
         {"latents": torch.full((3, 48), torch.nan)},
         {"latents": torch.zeros(3, 48, dtype=torch.float64)},
         {"predictions": torch.zeros(3, 17, 48)},
-        {"predictions": torch.zeros(18, 48)},
-        {"predictions": torch.full((3, 18, 48), torch.inf)},
-        {"evaluations": torch.tensor([18, 18])},
-        {"evaluations": torch.tensor([18, 18, 0])},
-        {"evaluations": torch.tensor([18.0, 18.0, 18.0])},
+        {"predictions": torch.zeros(EACH, 48)},
+        {"predictions": torch.full((3, EACH, 48), torch.inf)},
+        {"evaluations": torch.tensor([EACH, EACH])},
+        {"evaluations": torch.tensor([EACH, EACH, 0])},
+        {"evaluations": torch.tensor([float(EACH)] * 3)},
     ],
     ids=lambda change: f"{next(iter(change))} {tuple(next(iter(change.values())).shape)}",
 )

@@ -243,11 +243,11 @@ def new_user(nodes, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("earlier", "later", "share"),
     [
-        ({}, {"sampler_name": "euler"}, 0.7),
-        ({}, {"sampler_name": "ddim"}, 0.7),
-        ({}, {"steps": 4}, 0.7),
+        ({}, {"sampler_name": "euler"}, 0.75),
+        ({}, {"sampler_name": "ddim"}, 0.75),
+        ({}, {"steps": 4}, 0.75),
         ({}, {"budget": "normal"}, 0.97),
-        ({"budget": "normal"}, {"budget": "normal", "sampler_name": "euler"}, 0.75),
+        ({"budget": "normal"}, {"budget": "normal", "sampler_name": "euler"}, 0.8),
     ],
     ids=str,
 )
