@@ -7,9 +7,9 @@ import math
 
 import pytest
 from benchmarks.quality import oracle
-from benchmarks.quality.figures import BEST, Table, goals
+from benchmarks.quality.figures import BEST, WORST_ALLOWED, Table, goals
 from benchmarks.quality.models import MODELS
-from benchmarks.quality.report import page
+from benchmarks.quality.report import NETWORKS, page
 from benchmarks.quality.rivals import is_schedule
 from benchmarks.quality.solvers import SOLVERS
 
@@ -40,6 +40,26 @@ def test_cells_have_all_columns_and_finite_numbers(cells: list[dict]) -> None:
 def test_page_is_made_from_the_results(cells: list[dict]) -> None:
     about = json.loads(ABOUT.read_text("utf-8"))
     assert PAGE.read_text("utf-8") == page(cells, about)
+
+
+def test_the_readme_has_the_figures_of_the_results(cells: list[dict]) -> None:
+    table, text = Table(cells), (workbench.REPOSITORY / "README.md").read_text("utf-8")
+
+    def ratio(method: str, solver: str, by: str = "mean", models: tuple[str, ...] | None = None) -> str:
+        return f"{table.mean_ratio(method, models=models, solvers=[solver], by=f'rmse_{by}'):.2f}"
+
+    def row(name: str, *values: str) -> str:
+        return f"| {' | '.join((name, *values))} |"
+
+    solvers = ("euler", "dpmpp_2m", "uni_pc")
+    both = [" / ".join(ratio("calibrated", solver, by, NETWORKS) for by in ("mean", "median")) for solver in solvers]
+    worse = sum(cell["method"] == "calibrated" and cell["ratio_low"] > WORST_ALLOWED for cell in cells)
+    assert row("by the mean RMSE", *(ratio("calibrated", solver) for solver in solvers)) in text
+    assert row("by the median RMSE", *(ratio("calibrated", solver, "median") for solver in solvers)) in text
+    assert row("the three pretrained networks alone, mean / median", *both) in text
+    assert f"in {worse} of {len(table.places)} cases" in text
+    dpmpp_2m, uni_pc = (ratio("calibrated_quick", solver) for solver in ("dpmpp_2m", "uni_pc"))
+    assert f"reaches {dpmpp_2m} with dpmpp_2m and {uni_pc} with uni_pc" in text
 
 
 def test_every_reference_is_converged(cells: list[dict]) -> None:
