@@ -99,12 +99,12 @@ class Reference:
         remembered = sum(self._made[place].evaluations for place in missing if place in self._made)
         if limit is not None and remembered > limit:
             raise BudgetSpent
+        before = self.evaluations
         self.evaluations += remembered
         self.remembered += remembered
-        before = self.evaluations
         for start in range(0, len(new), PIECE):
-            made = self.evaluations - before
-            self._make(new[start : start + PIECE], None if limit is None else limit - remembered - made)
+            left = None if limit is None else limit - (self.evaluations - before)
+            self._make(new[start : start + PIECE], left)
         self._asked.update((place, self._made[place]) for place in missing)
 
     def _make(self, places: Sequence[int], limit: int | None) -> None:

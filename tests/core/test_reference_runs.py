@@ -192,7 +192,7 @@ def test_as_many_are_kept_as_there_is_room_for():
     "change",
     [
         {"levels": torch.tensor(3.0)},
-        {"levels": SIGMAS[:17]},
+        {"levels": SIGMAS[: EACH - 1]},
         {"levels": SIGMAS[:EACH].flip(0)},
         {"levels": SIGMAS[1:]},
         {"levels": torch.zeros(0)},
@@ -207,7 +207,7 @@ def test_as_many_are_kept_as_there_is_room_for():
         {"latents": torch.zeros(3, 47)},
         {"latents": torch.full((3, 48), torch.nan)},
         {"latents": torch.zeros(3, 48, dtype=torch.float64)},
-        {"predictions": torch.zeros(3, 17, 48)},
+        {"predictions": torch.zeros(3, EACH - 1, 48)},
         {"predictions": torch.zeros(EACH, 48)},
         {"predictions": torch.full((3, EACH, 48), torch.inf)},
         {"evaluations": torch.tensor([EACH, EACH])},
