@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Browser, Locator, Page, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
 import workbench
 from comfy_server import ComfyServer
@@ -22,15 +22,30 @@ from demo_prompts import Prompt
 
 RENDERERS = ("classic", "nodes2")
 FRONTENDS = {"1.32.9": None, "1.58.1": workbench.NEW_FRONTEND}  # the one in .venv, and the newest
+WAIT = 15_000  # milliseconds for what should be there at once; a machine may be busy
 READY = """() => !!(window.app?.extensionManager && window.app.graph
     && window.LiteGraph?.registered_node_types['HSOKSampler']
-    && document.querySelector('#graph-canvas'))"""
+    && document.querySelector('#graph-canvas')
+    && app.api.clientId && app.api.socket?.readyState === WebSocket.OPEN)"""
+# The last message of every run. Any other sign of its end, such as the server's history, may be there before the page
+# has heard of the results.
+LISTEN = """window.endedPrompts = new Set();
+window.WebSocket = class extends WebSocket {
+    constructor(...address) {
+        super(...address);
+        this.addEventListener("message", ({ data }) => {
+            const { type, data: about } = typeof data === "string" ? JSON.parse(data) : {};
+            if (type === "executing" && about.node === null) window.endedPrompts.add(about.prompt_id);
+        });
+    }
+};"""
 SETTINGS = {
     "Comfy.TutorialCompleted": True,  # the tour would cover the page
     "Comfy.UseNewMenu": "Top",
     "Comfy.Workflow.Persist": False,
     "Comfy.Workflow.WarnBlueprintOverwrite": False,
 }
+expect.set_options(timeout=WAIT)
 BUILD = """async prompt => {
     await app.loadGraphData({ version: 0.4, nodes: [], links: [], last_node_id: 0, last_link_id: 0 });
     const nodes = {};
@@ -85,7 +100,8 @@ class ComfyPage:
         self.errors: list[str] = []
         server.post("/settings", {**SETTINGS, "Comfy.VueNodes.Enabled": renderer == "nodes2", **(settings or {})})
         self.page: Page = chromium.new_page(viewport={"width": size[0], "height": size[1]})
-        self.page.set_default_timeout(8000)
+        self.page.set_default_timeout(WAIT)
+        self.page.add_init_script(LISTEN)
         self.page.on("pageerror", lambda error: self._note(f"{error}\n{error.stack}"))
         self.page.on("console", lambda message: self._note_console(message))
         self.load()
@@ -159,11 +175,12 @@ class ComfyPage:
         return self._new_prompt(before)
 
     def wait(self, prompt_id: str) -> dict[str, Any]:
-        """Wait for the end of a workflow; the server's history entry."""
-        entry = self.server.wait(prompt_id)
-        self.page.wait_for_timeout(150)  # the messages have arrived
-        self.settle()
-        return entry
+        """Wait until the page has shown the end of a workflow; the server's history entry."""
+        try:
+            return self.server.wait(prompt_id)
+        finally:  # also of one that failed
+            self.page.wait_for_function("prompt => endedPrompts.has(prompt)", arg=prompt_id)
+            self.settle()
 
     def _new_prompt(self, before: set[str]) -> str:
         for _ in range(600):
@@ -180,6 +197,12 @@ class ComfyPage:
     def part(self, name: str) -> Locator:
         """The element of ours with this data-testid that is on the page."""
         return self.page.locator(f"[data-testid={name}]:visible")
+
+    def all_of(self, selector: str, part: str) -> list[Locator]:
+        """The elements within a part of ours, as soon as there are any."""
+        found = self.part(part).locator(selector)
+        found.first.wait_for()
+        return found.all()
 
     def look_at(self, node_type: str, scale: float = 1.0, left: float = 320, top: float = 180) -> None:
         """Zoom, and put the corner of the first node of this type there on the page."""
