@@ -192,8 +192,7 @@ def test_wrong_text_shows_its_reason_and_no_curve(comfy: ComfyPage, written: str
     assert comfy.page.locator(".hso-wrong:visible p").inner_text() == str(wrong.value)
     assert shown(comfy) == []
     type_text(comfy, "4, 2, 0")
-    assert shown(comfy) == ["4", "2", "0"]
-    expect(comfy.page.locator(".hso-wrong:visible")).to_have_count(0)
+    assert shown(comfy) == ["4", "2", "0"] and not comfy.page.locator(".hso-wrong:visible").count()
 
 
 def type_text(comfy: ComfyPage, written: str) -> None:
@@ -289,11 +288,11 @@ def test_a_node_that_has_run_is_taken_over_without_another_run(comfy: ComfyPage)
 
 def test_what_the_node_resamples_to_is_drawn_too(comfy: ComfyPage) -> None:
     open_editor(comfy, steps=9, resampling="monotone")
-    expect(comfy.part("hso-ghost").locator("circle")).to_have_count(10)
+    assert comfy.part("hso-ghost").locator("circle").count() == 10
     assert "runs as 9 steps" in comfy.page.locator(".hso-about:visible").inner_text()
     comfy.of_node(NODE, "node.widgets.find(widget => widget.name === 'steps').value = 5")
     comfy.of_node(NODE, "node.widgets.find(widget => widget.name === 'steps').callback(5)")
-    expect(comfy.part("hso-ghost")).to_have_count(0)
+    assert comfy.part("hso-ghost").count() == 0
 
 
 def test_a_saved_workflow_has_the_text_and_nothing_else(comfy: ComfyPage) -> None:

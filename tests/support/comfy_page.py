@@ -45,7 +45,6 @@ SETTINGS = {
     "Comfy.Workflow.Persist": False,
     "Comfy.Workflow.WarnBlueprintOverwrite": False,
 }
-expect.set_options(timeout=WAIT)
 BUILD = """async prompt => {
     await app.loadGraphData({ version: 0.4, nodes: [], links: [], last_node_id: 0, last_link_id: 0 });
     const nodes = {};
@@ -71,6 +70,7 @@ FIND = """(type) => {
 @contextlib.contextmanager
 def browser() -> Iterator[Browser]:
     """A headless Chromium, the one that is installed on this computer."""
+    expect.set_options(timeout=WAIT)
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(
             executable_path=str(workbench.chromium()), args=["--no-sandbox", "--disable-gpu"]
