@@ -33,7 +33,7 @@ import workbench
 from by_path import import_path
 from hso_core import NoiseSchedule, named_schedule
 
-from . import downloads
+from . import downloads, flow_network
 
 Denoiser = Callable[[Tensor, float], Tensor]
 
@@ -154,13 +154,23 @@ def anisotropic_mixture(components: int = 10, dimensions: int = 128, seed: int =
 
 
 @functools.cache
-def digit_pictures() -> tuple[Tensor, Tensor]:
-    """5000 handwritten digits as pictures (n, 14 * 14) of mean 0 and standard deviation 1, and their labels (n,)."""
+def digit_table() -> tuple[Tensor, Tensor]:
+    """5000 handwritten digits (n, 1, 28, 28), grey levels from 0 (paper) to 255, and their labels (n,)."""
     with gzip.open(downloads.fetched(downloads.DIGITS), "rt") as stream:
         table = torch.from_numpy(np.loadtxt(stream, delimiter=",", dtype=np.float32))
-    pictures = torch.nn.functional.avg_pool2d(table[:, :-1].view(-1, 1, 28, 28), 2).flatten(1).double()
-    pictures = (pictures - pictures.mean()) / pictures.std()
-    return pictures, table[:, -1].long()
+    return table[:, :-1].view(-1, 1, 28, 28), table[:, -1].long()
+
+
+@functools.cache
+def digit_pictures() -> tuple[Tensor, Tensor]:
+    """The same at half their size, (n, 14 * 14) of mean 0 and standard deviation 1, and their labels (n,)."""
+    pictures, labels = digit_table()
+    return standardised(torch.nn.functional.avg_pool2d(pictures, 2).flatten(1).double()), labels
+
+
+def standardised(pictures: Tensor) -> Tensor:
+    """The pictures at a mean of 0 and a standard deviation of 1, over all their values."""
+    return (pictures - pictures.mean()) / pictures.std()
 
 
 def digits_mixture(scale: float, digit: int | None = None, every: int = 3) -> Mixture:
@@ -193,6 +203,23 @@ def _network(name: str, weights: Callable[[], Path], about: str) -> TestModel:
     shape = (1, 32, 32)
     noise = NoiseSchedule(table, "vp")
     return TestModel(name, 2, shape, noise, _network_denoiser(weights()), lambda: _galaxy_sampling(), about)
+
+
+def _flow_network(name: str, label: int, guidance: float, about: str) -> TestModel:
+    """The small flow-matching network: any digit, or `label` guided by so much."""
+    network = flow_network.load_network()
+
+    def drawn(label: int) -> Denoiser:
+        def denoise(x: Tensor, sigma: float) -> Tensor:
+            velocity = network(x, torch.full((len(x),), sigma), torch.full((len(x),), label))
+            return x - sigma * velocity
+
+        return denoise
+
+    anything = drawn(flow_network.ANY)
+    denoise = anything if label == flow_network.ANY else guided_denoiser(drawn(label), anything, guidance)
+    noise = named_schedule(f"flow:{FLOW_SHIFT:g}")
+    return TestModel(name, 2, (1, flow_network.SIDE, flow_network.SIDE), noise, denoise, _flow_sampling, about)
 
 
 # -- the host's model_sampling objects ---------------------------------------------------------------------------------
@@ -274,6 +301,12 @@ MODELS: dict[str, Callable[[], TestModel]] = {
     "ztf32": lambda: _network("ztf32", lambda: downloads.fetched(downloads.ZTF32), "pretrained: simulated galaxies"),
     "LogNet32": lambda: _network(
         "LogNet32", lambda: downloads.fetched(downloads.LOGNET32), "pretrained: galaxies, logarithmic brightness"
+    ),
+    "flow-unet": lambda: _flow_network(
+        "flow-unet", flow_network.ANY, 1.0, f"trained here with flow matching: digits, shift {FLOW_SHIFT:g}"
+    ),
+    "flow-unet-guided": lambda: _flow_network(
+        "flow-unet-guided", 3, GUIDANCE, f"the same, guidance of {GUIDANCE:g} towards the digit 3"
     ),
     "gaussian": lambda: _gaussian("gaussian", 1.0),
     "mixture": lambda: _mixture("mixture"),

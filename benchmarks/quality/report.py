@@ -8,7 +8,7 @@ from typing import Any
 from .figures import BEST, WORST_ALLOWED, Goal, Summary, Table, goals, scale_ratios
 
 SHOWN = ("hso", "density", "calibrated_quick", "calibrated", "oracle")
-NETWORKS = ("hsc32", "ztf32", "LogNet32")
+NETWORKS = ("hsc32", "ztf32", "LogNet32", "flow-unet", "flow-unet-guided")
 NOT_MEASURED = "–"
 SCALE_LIMIT = 0.80
 
