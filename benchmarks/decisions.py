@@ -24,7 +24,7 @@ from by_path import import_path  # noqa: E402
 import_path(REPOSITORY / "hso_core", "hso_core")
 galaxy_network = import_path(REPOSITORY / "demo" / "galaxy_network.py", "galaxy_network")
 
-from hso_core import NoiseSchedule, Settings, named_schedule, optimize_schedule, trust_region  # noqa: E402
+from hso_core import NoiseSchedule, Settings, named_schedule, trust_region  # noqa: E402
 from hso_core.problem import Problem  # noqa: E402
 from hso_core.trust_region import minimise_midpoint_error  # noqa: E402
 
@@ -76,43 +76,6 @@ def two_steps() -> None:
         print(f"| {steps} | {errors[0]:.3f} | {errors[1]:.3f} |")
 
 
-def flow_start() -> None:
-    """An exact model: 30 Gaussians of unit total variance in 64 dimensions; flow schedule with shift 3."""
-    generator = torch.Generator().manual_seed(0)
-    means = 0.8 * torch.randn(30, 64, generator=generator, dtype=torch.float64)
-    spread = 0.6
-
-    def denoise(x: Tensor, sigma: float) -> Tensor:
-        """E[x0 | x] for x = x0 + sigma noise."""
-        variance = spread**2 + sigma**2
-        weight = (-0.5 * (x[:, None] - means).square().sum(-1) / variance).softmax(1)
-        centre = weight @ means
-        return centre + spread**2 / variance * (x - centre)
-
-    def flow(sigmas: list[float], noise: Tensor) -> Tensor:
-        """Sample in the flow's convention, x = (1 - sigma) x0 + sigma noise, from pure noise at sigma = 1."""
-        d = means.mean(0).expand_as(noise)
-        x = sigmas[1] * noise + (1 - sigmas[1]) * d  # the first step: at sigma = 1 the denoiser knows the mean only
-        ratio = [s / (1 - s) for s in sigmas[1:]]
-        return sample(denoise, x / (1 - sigmas[1]), ratio)
-
-    noise = torch.randn(256, 64, generator=generator, dtype=torch.float64)
-    fine = [3 * t / (1 + 2 * t) for t in torch.linspace(1, 0, 1000, dtype=torch.float64).tolist()]
-    converged = flow(fine, noise)
-    table = named_schedule("flow:3")
-    print(
-        "\n### Where a flow schedule of N steps leaves sigma = 1, euler: mean RMSE to the converged sample, 256 seeds\n"
-    )
-    print("| steps | t_max = 0.96 | t_max = 0.99 | t_max = 0.9999 | as the pack does |\n|---|---|---|---|---|")
-    for steps in (4, 6, 8):
-        errors = [
-            rmse(flow([1.0, *minimum(table, steps - 1, t_max, 0.03)[1:], 0.0], noise), converged)
-            for t_max in (0.96, 0.99, 0.9999)
-        ]
-        errors.append(rmse(flow(list(optimize_schedule(table, steps).sigmas), noise), converged))
-        print(f"| {steps} | {' | '.join(f'{e:.3f}' for e in errors)} |")
-
-
 def density_first() -> None:
     print("\n### Iterations of the lower level, 60 schedules from every rho, without and with the density first\n")
     print("| noise schedule | steps | without | with |\n|---|---|---|---|")
@@ -133,5 +96,4 @@ def density_first() -> None:
 
 if __name__ == "__main__":
     two_steps()
-    flow_start()
     density_first()

@@ -52,7 +52,8 @@ def _parser() -> argparse.ArgumentParser:
         add(f"--{name}", type=float, default=getattr(default, name), metavar="X")
     for name in ("rho", "t-min", "t-max", "spacing"):
         value = getattr(default, name.replace("-", "_"))
-        text = "d_min at N = 4 and at N = 20" if name == "spacing" else "bounds"
+        text = "bounds" if value else "bounds (default: as suits the noise schedule)"
+        text = "d_min at N = 4 and at N = 20" if name == "spacing" else text
         add(f"--{name}", type=float, nargs=2, default=value, metavar=("LOW", "HIGH"), help=text)
     return parser
 

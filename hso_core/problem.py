@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
@@ -19,6 +19,14 @@ STARTS = ("auto", "searched", "sigma_max")
 # A flow model's t = 1 has lambda = -inf. ComfyUI's samplers put percent_to_sigma(1e-4) in its place; so do the bounds.
 FINITE_T = 1 - 1e-4
 
+Pair = tuple[float, float]
+
+# The paper's bounds are times of SD's and DDPM's tables. For what they would mean on others see `suitable_times`.
+PAPER_TIMES = (0.01, 0.03), (0.96, 1.0)
+FLOW_TIMES = (0.1, 0.2), (0.9, 0.96)  # measured: benchmarks/time_bounds.py
+SD_LEVELS = (0.0936, 0.1673)  # sigma/alpha of SD's table at the paper's t_min
+LOWEST_LEVEL = 0.108  # and of DDPM's at its upper end: the paper knows none below it
+
 
 class SettingsError(ValueError):
     """A setting that the method cannot work with; the message names it, its value and what would be right."""
@@ -29,7 +37,7 @@ class Settings:
     """Every parameter of the method; the defaults are the paper's.
 
     exponent           p in eps(lambda) = sigma^p / alpha
-    rho, t_min, t_max  bounds of psi
+    rho, t_min, t_max  bounds of psi; t_min and t_max None: as suits the noise schedule (`suitable_times`)
     gamma              weight of the spacing penalty
     spacing            d_min at N = 4 and at N = 20
     population         members of the differential evolution for each of the three parameters
@@ -44,11 +52,11 @@ class Settings:
     """
 
     exponent: float = 2.0
-    rho: tuple[float, float] = (3.0, 16.0)
-    t_min: tuple[float, float] = (0.01, 0.03)
-    t_max: tuple[float, float] = (0.96, 1.0)
+    rho: Pair = (3.0, 16.0)
+    t_min: Pair | None = None
+    t_max: Pair | None = None
     gamma: float = 1e9
-    spacing: tuple[float, float] = (0.15, 0.01)
+    spacing: Pair = (0.15, 0.01)
     population: int = 20
     generations: int = 60
     tolerance: float = 0.01
@@ -70,13 +78,42 @@ class Settings:
         _whole("iterations", self.iterations, 1, 10_000)
         _whole("seed", self.seed, 0, 2**32 - 1)
         for name, low, high in (("rho", 0.1, 100), ("t_min", 1e-6, 0.9), ("t_max", 1e-6, 1)):
-            _bounds(name, getattr(self, name), low, high)
+            if getattr(self, name) is not None:
+                _bounds(name, getattr(self, name), low, high)
         for d_min in _pair("spacing", self.spacing):
             _within("spacing", d_min, 0, 1)
-        if self.t_min[1] >= self.t_max[0]:
+        if self.t_min and self.t_max and self.t_min[1] >= self.t_max[0]:
             raise SettingsError(
                 f"t_min goes up to {self.t_min[1]:g} and t_max down to {self.t_max[0]:g}; t_min must stay below t_max"
             )
+
+    def suited_to(self, noise: NoiseSchedule) -> Settings:
+        """The same with the bounds of t that are None filled in."""
+        t_min, t_max = suitable_times(noise, self)
+        t_max = self.t_max or t_max
+        low, high = (min(t, t_max[0] / 2) for t in t_min)
+        return replace(self, t_min=self.t_min or (low, high), t_max=t_max)
+
+
+def suitable_times(noise: NoiseSchedule, settings: Settings) -> tuple[Pair, Pair]:
+    """Bounds of t_min and t_max that suit a noise schedule: the paper's on tables of the paper's kind.
+
+    The paper's last time is a noise level of 0.1 to 0.2, from which the solver steps to 0. At the same t an EDM table
+    lies fifty times lower, a flow model's two to ten times. The step down to there is many times the one before it in
+    -ln sigma, which is the time of the host's multistep samplers: they extrapolate too far, and pictures come out
+    broken (docs/method.md has figures). So a table that lies lower than both of the paper's takes the noise levels of
+    SD's, and flow models have bounds that were measured. A schedule that ends at t_min, without a step to 0, keeps
+    the paper's, and one that starts at t_max the paper's t_max.
+    """
+    t_min, t_max = PAPER_TIMES
+    if settings.mapping != "ddim":
+        return t_min, t_max
+    if noise.family == "flow":
+        return FLOW_TIMES[0], (t_max if settings.start == "searched" else FLOW_TIMES[1])
+    if float(noise.sigma_of_t(torch.tensor(t_min[1], dtype=torch.float64))) < LOWEST_LEVEL:
+        low, high = noise.t_of_lambda(-torch.tensor(SD_LEVELS, dtype=torch.float64).log()).tolist()
+        t_min = low, high
+    return t_min, t_max
 
 
 def _choice(name: str, value: str, allowed: tuple[str, ...]) -> None:
@@ -90,7 +127,7 @@ def _whole(name: str, value: int, low: int, high: int) -> None:
     _within(name, value, low, high)
 
 
-def _pair(name: str, value: tuple[float, float]) -> tuple[float, float]:
+def _pair(name: str, value: Pair) -> Pair:
     if not isinstance(value, tuple) or len(value) != 2:
         raise SettingsError(f"{name} is {value!r}; it must be a pair of numbers, (low, high)")
     return value
@@ -118,7 +155,10 @@ def check_steps(steps: int) -> None:
 
 @dataclass(frozen=True)
 class Problem:
-    """The bi-level problem for `noise` and N = `steps`. psi is (rho, t_min, t_max)."""
+    """The bi-level problem for `noise` and N = `steps`. psi is (rho, t_min, t_max).
+
+    settings: without None; those given, suited to `noise`.
+    """
 
     noise: NoiseSchedule
     steps: int
@@ -126,6 +166,7 @@ class Problem:
 
     def __post_init__(self) -> None:
         check_steps(self.steps)
+        object.__setattr__(self, "settings", self.settings.suited_to(self.noise))  # the class is frozen
 
     @property
     def intervals(self) -> int:
@@ -158,10 +199,10 @@ class Problem:
         flow table is 1 almost from its beginning, t_max is so small that t_min has to make room.)
         """
         s, d = self.settings, self.settings.denoise
-        t_max = [min(d * t, self._finite_t) for t in s.t_max]
+        t_max = [min(d * t, self._finite_t) for t in s.t_max or ()]
         first_entry = 1 / len(self.noise)
         floor = first_entry if first_entry <= t_max[0] / 2 else 0.0
-        t_min = [max(d * t, floor) for t in s.t_min]
+        t_min = [max(d * t, floor) for t in s.t_min or ()]
         if t_min[1] >= t_max[0]:
             t_min = [min(t, t_max[0] / 2) for t in t_min]
         return torch.tensor([s.rho, t_min, t_max], dtype=torch.float64)

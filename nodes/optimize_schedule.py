@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from comfy_api.v0_0_2 import io
 
-from ..hso_core import MAX_STEPS, Schedule, Settings, optimize_schedule
+from ..hso_core import MAX_STEPS, NoiseSchedule, Schedule, Settings, optimize_schedule
 from ..hso_core.optimizer import BACKENDS, DEVICES
-from ..hso_core.problem import MAPPINGS, STARTS
+from ..hso_core.problem import MAPPINGS, PAPER_TIMES, STARTS
 from . import host
 from .plot_data import comparison_schedules, plot_ui
 
 NAME = "HSO Optimize Schedule"
 DEFAULT = Settings()
+BY_MODEL = 0.0
+TIMES = ("t_min", "t_max")
+PAIRS = {"spacing": ("d_min_4", "d_min_20"), **{name: (f"{name}_low", f"{name}_high") for name in ("rho", *TIMES)}}
 
 
 class OptimizeSchedule(io.ComfyNode):
@@ -62,10 +66,39 @@ class OptimizeSchedule(io.ComfyNode):
                 _number("exponent", DEFAULT.exponent, 1, 8, 0.1, "p in the error model sigma^p / alpha."),
                 _number("rho_low", DEFAULT.rho[0], 0.1, 100, 0.1, "Lower bound of rho, the curve of the start."),
                 _number("rho_high", DEFAULT.rho[1], 0.1, 100, 0.1, "Upper bound of rho."),
-                _number("t_min_low", DEFAULT.t_min[0], 1e-4, 0.9, 1e-4, "Lower bound of t_min, the last time above 0."),
-                _number("t_min_high", DEFAULT.t_min[1], 1e-4, 0.9, 1e-4, "Upper bound of t_min."),
-                _number("t_max_low", DEFAULT.t_max[0], 1e-4, 1, 1e-4, "Lower bound of t_max, the first time."),
-                _number("t_max_high", DEFAULT.t_max[1], 1e-4, 1, 1e-4, "Upper bound of t_max."),
+                _number(
+                    "t_min_low",
+                    BY_MODEL,
+                    0,
+                    0.9,
+                    1e-4,
+                    "Lower bound of t_min, the last time above 0. 0: as suits the kind of model (the paper's 0.01 for "
+                    "Stable Diffusion, 0.1 for flow models).",
+                ),
+                _number(
+                    "t_min_high",
+                    BY_MODEL,
+                    0,
+                    0.9,
+                    1e-4,
+                    "Upper bound of t_min. 0: as suits the kind of model (0.03; 0.2 for flow models).",
+                ),
+                _number(
+                    "t_max_low",
+                    BY_MODEL,
+                    0,
+                    1,
+                    1e-4,
+                    "Lower bound of t_max, the first time. 0: as suits the kind of model (0.96; 0.9 for flow models).",
+                ),
+                _number(
+                    "t_max_high",
+                    BY_MODEL,
+                    0,
+                    1,
+                    1e-4,
+                    "Upper bound of t_max. 0: as suits the kind of model (1; 0.96 for flow models).",
+                ),
                 _number("gamma", DEFAULT.gamma, 0, 1e12, 1e8, "Weight of the penalty for close steps; 0: none."),
                 _number("d_min_4", DEFAULT.spacing[0], 0, 1, 1e-3, "Least distance of two steps in t, at 4 steps."),
                 _number("d_min_20", DEFAULT.spacing[1], 0, 1, 1e-3, "The same at 20 steps; between them it is linear."),
@@ -114,7 +147,7 @@ class OptimizeSchedule(io.ComfyNode):
             schedule = optimize_schedule(
                 noise,
                 steps,
-                Settings(denoise=denoise, start=start, **_named_as_settings(advanced)),
+                _settings(noise, advanced, denoise=denoise, start=start),
                 backend,
                 device,
                 host.progress_bar(),
@@ -124,7 +157,7 @@ class OptimizeSchedule(io.ComfyNode):
             [("hso", sigmas), *comparison_schedules(model, steps, denoise)],
             noise=noise,
             facts=_facts(schedule),
-            note=_spacing_note(schedule),
+            note=" ".join(filter(None, (_bounds_note(schedule, noise), _spacing_note(schedule)))),
         )
         return io.NodeOutput(host.sigmas_output(sigmas), schedule.summary(), ui=ui)
 
@@ -139,6 +172,17 @@ def _facts(schedule: Schedule) -> list[tuple[str, str]]:
     ]
 
 
+def _bounds_note(schedule: Schedule, noise: NoiseSchedule) -> str:
+    """Workflows of 0.1.0 hold the paper's bounds as numbers, whatever the model."""
+    settings = schedule.settings
+    if settings.t_min != PAPER_TIMES[0] or settings.t_min == replace(settings, t_min=None).suited_to(noise).t_min:
+        return ""
+    return (
+        "The bounds of t are those for Stable Diffusion, with which dpmpp_2m and uni_pc spoil this model's pictures. "
+        "Set t_min_low, t_min_high, t_max_low and t_max_high to 0."
+    )
+
+
 def _spacing_note(schedule: Schedule) -> str:
     if schedule.spacing_met:
         return ""
@@ -148,17 +192,19 @@ def _spacing_note(schedule: Schedule) -> str:
     )
 
 
-def _named_as_settings(widgets: dict[str, Any]) -> dict[str, Any]:
-    """The advanced widgets that are given, as fields of Settings; two widgets make one pair."""
-    values = dict(widgets)
-    pairs = {name: (f"{name}_low", f"{name}_high") for name in ("rho", "t_min", "t_max")}
-    pairs["spacing"] = ("d_min_4", "d_min_20")
+def _settings(noise: NoiseSchedule, advanced: dict[str, Any], **everyday: Any) -> Settings:
+    """The settings of the widgets; two advanced ones make a pair, in which BY_MODEL stands for what suits `noise`."""
+    values = {**everyday, **advanced}
     if "search_seed" in values:
         values["seed"] = values.pop("search_seed")
-    for name, ends in pairs.items():
-        default = getattr(DEFAULT, name)
-        values[name] = tuple(values.pop(end, default[i]) for i, end in enumerate(ends))
-    return values
+    typed = {name: [values.pop(end, None) for end in ends] for name, ends in PAIRS.items()}
+    suited = Settings(**values).suited_to(noise)
+    for name, ends in typed.items():
+        known = [None if end == BY_MODEL and name in TIMES else end for end in ends]
+        if known != [None, None]:
+            default = getattr(suited, name)
+            values[name] = tuple(default[i] if end is None else end for i, end in enumerate(known))
+    return Settings(**values)
 
 
 # An advanced input is optional: a prompt written by hand need not have it, nor one from before it was added.

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Sequence
+from statistics import geometric_mean
 from typing import Any
 
 from .rivals import is_built_in
@@ -76,7 +76,7 @@ class Table:
             for n in steps
         ]
         found = [ratio for ratio in ratios if ratio is not None]
-        return math.exp(sum(map(math.log, found)) / len(found)) if found else None
+        return geometric_mean(found) if found else None
 
 
 # -- the goals ---------------------------------------------------------------------------------------------------------

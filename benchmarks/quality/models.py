@@ -219,7 +219,7 @@ def _flow_network(name: str, label: int, guidance: float, about: str) -> TestMod
     anything = drawn(flow_network.ANY)
     denoise = anything if label == flow_network.ANY else guided_denoiser(drawn(label), anything, guidance)
     noise = named_schedule(f"flow:{FLOW_SHIFT:g}")
-    return TestModel(name, 2, (1, flow_network.SIDE, flow_network.SIDE), noise, denoise, _flow_sampling, about)
+    return TestModel(name, 2, (1, flow_network.SIDE, flow_network.SIDE), noise, denoise, flow_sampling, about)
 
 
 # -- the host's model_sampling objects ---------------------------------------------------------------------------------
@@ -239,14 +239,14 @@ def _sd15_sampling() -> Any:
     return Sampling()
 
 
-def _flow_sampling() -> Any:
+def flow_sampling(shift: float = FLOW_SHIFT) -> Any:
     import comfy.model_sampling
 
     class Sampling(comfy.model_sampling.ModelSamplingDiscreteFlow, comfy.model_sampling.CONST):
         pass
 
     sampling = Sampling()
-    sampling.set_parameters(shift=FLOW_SHIFT)
+    sampling.set_parameters(shift=shift)
     return sampling
 
 
@@ -293,7 +293,7 @@ def _flow_digits(name: str) -> TestModel:
     denoise = flow_denoiser(digits_mixture(1.0), torch.float32)
     about = f"the digits at scale 1 as a flow model, shift {FLOW_SHIFT:g}"
     noise = named_schedule(f"flow:{FLOW_SHIFT:g}")
-    return TestModel(name, 1, (1, 14, 14), noise, denoise, _flow_sampling, about)
+    return TestModel(name, 1, (1, 14, 14), noise, denoise, flow_sampling, about)
 
 
 MODELS: dict[str, Callable[[], TestModel]] = {

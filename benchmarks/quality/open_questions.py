@@ -11,6 +11,7 @@ import math
 import os
 import sys
 from collections.abc import Sequence
+from statistics import geometric_mean
 
 import numpy as np
 import torch
@@ -80,7 +81,7 @@ def variants_summary() -> str:
     """Geometric mean of the last column: what the choice of the form gains beside a fitted schedule."""
     gains = [float(line.split("|")[-2]) for line in variants_table().splitlines()[2:]]
     return (
-        f"Geometric mean of the gain: {math.exp(sum(map(math.log, gains)) / len(gains)):.3f}. The form is chosen on "
+        f"Geometric mean of the gain: {geometric_mean(gains):.3f}. The form is chosen on "
         "the seeds that it is measured on, so this is the most that the choice can give."
     )
 
@@ -144,7 +145,7 @@ def stochastic_summary(table: str) -> str:
         elif sampler:
             name = f"calibrated for its relative, eta {float(eta):g}" if what.startswith("calibrated") else what
             ratios.setdefault(name, []).append(float(distance) / best)
-    means = {name: math.exp(sum(map(math.log, values)) / len(values)) for name, values in ratios.items()}
+    means = {name: geometric_mean(values) for name, values in ratios.items()}
     return (
         "Geometric mean of fd over that of the best built-in: "
         + "; ".join(f"{name} {mean:.2f}" for name, mean in means.items())

@@ -220,7 +220,7 @@ def test_the_result_says_where_it_comes_from():
     noise, settings = named_schedule("flow:3"), Settings(seed=5)
     found = optimize_schedule(noise, 4, settings)
     assert (found.fingerprint, found.family, found.table_length) == (noise.fingerprint, "flow", 1000)
-    assert (found.steps, found.settings, found.backend) == (4, settings, "torch")
+    assert (found.steps, found.settings, found.backend) == (4, settings.suited_to(noise), "torch")
     assert found.elapsed_ms > 0 and 0 <= found.generations <= 60
     assert found.fitness == found.objective + found.penalty
     assert json.loads(json.dumps(found.to_dict()))["psi"] == {
@@ -369,3 +369,40 @@ def test_bad_backends_and_devices_are_refused(monkeypatch):
         optimize_schedule(noise, 5, device="tpu")
     with pytest.raises(SettingsError, match="finds no CUDA GPU; use auto or cpu"):
         optimize_schedule(noise, 5, device="cuda")
+
+
+# -- bounds of t -------------------------------------------------------------------------------------------------------
+
+
+def bounds_of_t(name: str, **settings) -> tuple:
+    suited = Settings(**settings).suited_to(named_schedule(name))
+    return suited.t_min, suited.t_max
+
+
+@pytest.mark.parametrize("name", ["sd15", "ddpm"])
+def test_on_the_papers_tables_the_bounds_are_the_papers(name):
+    assert bounds_of_t(name) == ((0.01, 0.03), (0.96, 1.0))
+
+
+def test_an_edm_table_takes_the_noise_levels_of_sd():
+    """EDM's ln sigma is linear in t."""
+    sd = named_schedule("sd15").sigma_of_t(torch.tensor([0.01, 0.03], dtype=torch.float64))
+    expected = (sd / 0.002).log() / math.log(80 / 0.002)
+    assert bounds_of_t("edm:0.002:80")[0] == pytest.approx(expected.tolist(), abs=1e-3)
+    assert bounds_of_t("edm:0.002:80")[1] == (0.96, 1.0)
+
+
+def test_a_flow_model_has_bounds_of_its_own():
+    assert bounds_of_t("flow:3") == bounds_of_t("flow:1") == ((0.1, 0.2), (0.9, 0.96))
+    assert bounds_of_t("flow:3", start="searched") == ((0.1, 0.2), (0.96, 1.0))  # there t_max is the start
+
+
+@pytest.mark.parametrize("name", ["flow:3", "edm:0.002:80"])
+def test_a_schedule_that_ends_at_t_min_keeps_the_papers_bounds(name):
+    assert bounds_of_t(name, mapping="unipc") == ((0.01, 0.03), (0.96, 1.0))
+
+
+def test_bounds_that_are_given_are_kept_and_the_others_make_room():
+    assert bounds_of_t("flow:3", t_min=(0.01, 0.03), t_max=(0.96, 1.0)) == ((0.01, 0.03), (0.96, 1.0))
+    assert bounds_of_t("flow:3", t_min=(0.3, 0.4)) == ((0.3, 0.4), (0.9, 0.96))
+    assert bounds_of_t("flow:3", t_max=(0.2, 0.5)) == ((0.1, 0.1), (0.2, 0.5))

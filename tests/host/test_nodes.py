@@ -140,6 +140,34 @@ def test_every_widget_reaches_the_search(node_classes):
     assert sigmas.tolist() == list(found.sigmas)
 
 
+@pytest.mark.parametrize(
+    ("widgets", "settings"),
+    [
+        ({}, {}),
+        ({"t_min_low": 0.01, "t_min_high": 0.03, "t_max_low": 0.96, "t_max_high": 1.0},  # as in workflows of 0.1.0
+         {"t_min": (0.01, 0.03), "t_max": (0.96, 1.0)}),
+        ({"t_min_high": 0.15}, {"t_min": (0.1, 0.15)}),
+        ({"t_max_low": 0.95, "t_min_low": 0.05}, {"t_min": (0.05, 0.2), "t_max": (0.95, 0.96)}),
+    ],
+)  # fmt: skip
+def test_a_bound_of_0_is_the_one_that_suits_the_model(node_classes, widgets, settings):
+    sigmas, _ = run(node_classes["HSOOptimizeSchedule"], model=FLOW, steps=5, **widgets)
+    assert sigmas.tolist() == list(optimize_schedule(named_schedule("flow:1"), 5, Settings(**settings)).sigmas)
+
+
+def test_bounds_of_another_kind_of_model_are_announced(node_classes):
+    def note(model, **widgets) -> str:
+        with torch.inference_mode():
+            cls = node_classes["HSOOptimizeSchedule"]
+            (plot,) = cls.execute(**{**defaults(cls), "model": model, "steps": 5, **widgets}).ui["hso_plot"]
+        return plot["note"]
+
+    paper = {"t_min_low": 0.01, "t_min_high": 0.03, "t_max_low": 0.96, "t_max_high": 1.0}
+    assert "Set t_min_low, t_min_high, t_max_low and t_max_high to 0" in note(FLOW, **paper)
+    for without in (note(FLOW), note(SD15, **paper), note(FLOW, **paper, mapping="unipc")):
+        assert "bounds of t" not in without
+
+
 def test_the_report_can_be_pasted_into_custom_sigmas(node_classes):
     sigmas, report = run(node_classes["HSOOptimizeSchedule"], model=SD15, steps=7)
     (line,) = [line for line in report.splitlines() if line.startswith("sigmas: ")]

@@ -1,0 +1,110 @@
+"""What the bounds of t are worth on models that the paper did not have: flow models and EDM.
+
+    .venv/bin/python -m benchmarks.quality.time_bounds
+
+prints the table of docs/method.md: the HSO schedule with the paper's bounds, with those that suit the model
+(`hso_core.problem.suitable_times`), and the host's `simple`, on networks and exact models of several shifts and scales.
+"""
+
+from __future__ import annotations
+
+import functools
+import multiprocessing
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from statistics import geometric_mean
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from hso_core import Settings, named_schedule, optimize_schedule
+from hso_core.problem import PAPER_TIMES
+
+from .models import Denoiser, TestModel, digits_mixture, flow_denoiser, flow_sampling, load_model, vp_denoiser
+from .oracle import STEPS
+from .reference import converged, mean_distance
+from .report import markdown
+from .rivals import built_in_rivals
+from .solvers import SOLVERS, SolverRun
+
+SEEDS = range(300_000, 300_048)
+EDM = "edm:0.002:80"
+
+
+def _edm_sampling() -> Any:
+    import comfy.model_sampling
+
+    class Sampling(comfy.model_sampling.ModelSamplingContinuousEDM, comfy.model_sampling.EDM):
+        pass
+
+    return Sampling()
+
+
+def _like(model: TestModel, name: str, schedule: str, sampling: Callable[[], Any]) -> TestModel:
+    """The model on another noise schedule."""
+    return replace(model, name=name, about=name, noise=named_schedule(schedule), make_sampling=sampling)
+
+
+def _digits(base: str, denoise: Denoiser, name: str, schedule: str, sampling: Callable[[], Any]) -> TestModel:
+    return _like(replace(load_model(base), denoise=denoise), name, schedule, sampling)
+
+
+def models(kind: str) -> Iterator[TestModel]:
+    if kind == "EDM":
+        for scale in (0.3, 0.5, 1.0):
+            denoise = vp_denoiser(digits_mixture(scale), torch.float32)
+            yield _digits("digits-1", denoise, f"digits {scale:g}, EDM", EDM, _edm_sampling)
+        return
+    for scale, shift in ((1.0, 1.0), (1.0, 3.0), (1.0, 8.0), (0.5, 3.0), (2.0, 3.0)):
+        denoise = flow_denoiser(digits_mixture(scale), torch.float32)
+        sampling = functools.partial(flow_sampling, shift)
+        yield _digits("digits-flow", denoise, f"digits {scale:g}, shift {shift:g}", f"flow:{shift:g}", sampling)
+    for shift in (1.0, 3.0, 8.0):
+        sampling = functools.partial(flow_sampling, shift)
+        yield _like(load_model("flow-unet"), f"network, shift {shift:g}", f"flow:{shift:g}", sampling)
+
+
+def schedules(model: TestModel, steps: int) -> dict[str, Tensor]:
+    t_min, t_max = PAPER_TIMES
+    return {
+        "the paper's times": optimize_schedule(model.noise, steps, Settings(t_min=t_min, t_max=t_max)).to_tensor(),
+        "times that suit the model": optimize_schedule(model.noise, steps).to_tensor(),
+        "ComfyUI's simple": model.host_sigmas("simple", steps),
+    }
+
+
+def ratios(kind: str, solver: str) -> dict[str, list[float]]:
+    """Of each schedule, for each model: mean RMSE / that of the best built-in, geometric mean over N."""
+    torch.set_num_threads(1)
+    found: dict[str, list[float]] = {}
+    for model in models(kind):
+        run, end = SolverRun(model, solver), converged(model, SEEDS)
+
+        def error(sigmas: Tensor, run: SolverRun = run, end: Tensor = end) -> float:
+            return mean_distance(run(sigmas, SEEDS).latents, end)
+
+        by_name: dict[str, list[float]] = {}
+        for steps in STEPS:
+            best = min(error(sigmas) for _, sigmas in built_in_rivals(model, solver, steps))
+            for name, sigmas in schedules(model, steps).items():
+                by_name.setdefault(name, []).append(error(sigmas) / best)
+        for name, values in by_name.items():
+            found.setdefault(name, []).append(geometric_mean(values))
+    return found
+
+
+def main() -> None:
+    places = [(kind, solver) for kind in ("flow", "EDM") for solver in SOLVERS]
+    with ProcessPoolExecutor(os.cpu_count(), multiprocessing.get_context("spawn")) as processes:
+        found = list(processes.map(ratios, *zip(*places, strict=True)))
+    print("Mean RMSE / best built-in, geometric mean over models and N = 4, 5, 6, 8, 10; in brackets the worst model:")
+    print()
+    rows = [(name, *(f"{geometric_mean(by[name]):.2f} ({max(by[name]):.2f})" for by in found)) for name in found[0]]
+    print(markdown(("HSO with", *(f"{kind}, {solver}" for kind, solver in places)), rows))
+
+
+if __name__ == "__main__":
+    main()
