@@ -1,4 +1,4 @@
-"""What the bounds of t are worth on models that the paper did not have: flow models and EDM.
+"""What the bounds of t are worth on models that the paper did not have: flow models, EDM, Stable Cascade.
 
     .venv/bin/python -m benchmarks.quality.time_bounds
 
@@ -20,10 +20,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hso_core import Settings, named_schedule, optimize_schedule
+from hso_core import NoiseSchedule, Settings, optimize_schedule
 from hso_core.problem import PAPER_TIMES
 
-from .models import Denoiser, TestModel, digits_mixture, flow_denoiser, flow_sampling, load_model, vp_denoiser
+from .models import TestModel, digits_mixture, flow_denoiser, flow_sampling, load_model, vp_denoiser
 from .oracle import STEPS
 from .reference import converged, mean_distance
 from .report import markdown
@@ -31,7 +31,7 @@ from .rivals import built_in_rivals
 from .solvers import SOLVERS, SolverRun
 
 SEEDS = range(300_000, 300_048)
-EDM = "edm:0.002:80"
+KINDS = ("flow", "EDM", "Cascade")
 
 
 def _edm_sampling() -> Any:
@@ -43,36 +43,43 @@ def _edm_sampling() -> Any:
     return Sampling()
 
 
-def _like(model: TestModel, name: str, schedule: str, sampling: Callable[[], Any]) -> TestModel:
-    """The model on another noise schedule."""
-    return replace(model, name=name, about=name, noise=named_schedule(schedule), make_sampling=sampling)
+def _cascade_sampling() -> Any:
+    import comfy.model_sampling
+
+    class Sampling(comfy.model_sampling.StableCascadeSampling, comfy.model_sampling.EPS):
+        pass
+
+    return Sampling()
 
 
-def _digits(base: str, denoise: Denoiser, name: str, schedule: str, sampling: Callable[[], Any]) -> TestModel:
-    return _like(replace(load_model(base), denoise=denoise), name, schedule, sampling)
+def _like(model: TestModel, name: str, family: str, make_sampling: Callable[[], Any]) -> TestModel:
+    """The model on the noise schedule of another of the host's model_sampling objects."""
+    moved = replace(model, name=name, about=name, make_sampling=make_sampling)
+    return replace(moved, noise=NoiseSchedule(moved.sampling().sigmas, family))
 
 
 def models(kind: str) -> Iterator[TestModel]:
-    if kind == "EDM":
+    if kind != "flow":
+        sampling = {"EDM": _edm_sampling, "Cascade": _cascade_sampling}[kind]
         for scale in (0.3, 0.5, 1.0):
-            denoise = vp_denoiser(digits_mixture(scale), torch.float32)
-            yield _digits("digits-1", denoise, f"digits {scale:g}, EDM", EDM, _edm_sampling)
+            digits = replace(load_model("digits-1"), denoise=vp_denoiser(digits_mixture(scale), torch.float32))
+            yield _like(digits, f"digits {scale:g}, {kind}", "vp", sampling)
         return
     for scale, shift in ((1.0, 1.0), (1.0, 3.0), (1.0, 8.0), (0.5, 3.0), (2.0, 3.0)):
-        denoise = flow_denoiser(digits_mixture(scale), torch.float32)
+        digits = replace(load_model("digits-flow"), denoise=flow_denoiser(digits_mixture(scale), torch.float32))
         sampling = functools.partial(flow_sampling, shift)
-        yield _digits("digits-flow", denoise, f"digits {scale:g}, shift {shift:g}", f"flow:{shift:g}", sampling)
+        yield _like(digits, f"digits {scale:g}, shift {shift:g}", "flow", sampling)
     for shift in (1.0, 3.0, 8.0):
         sampling = functools.partial(flow_sampling, shift)
-        yield _like(load_model("flow-unet"), f"network, shift {shift:g}", f"flow:{shift:g}", sampling)
+        yield _like(load_model("flow-unet"), f"network, shift {shift:g}", "flow", sampling)
 
 
 def schedules(model: TestModel, steps: int) -> dict[str, Tensor]:
     t_min, t_max = PAPER_TIMES
     return {
-        "the paper's times": optimize_schedule(model.noise, steps, Settings(t_min=t_min, t_max=t_max)).to_tensor(),
-        "times that suit the model": optimize_schedule(model.noise, steps).to_tensor(),
-        "ComfyUI's simple": model.host_sigmas("simple", steps),
+        "hso, the paper's times": optimize_schedule(model.noise, steps, Settings(t_min=t_min, t_max=t_max)).to_tensor(),
+        "hso, times that suit the model": optimize_schedule(model.noise, steps).to_tensor(),
+        "simple": model.host_sigmas("simple", steps),
     }
 
 
@@ -97,13 +104,17 @@ def ratios(kind: str, solver: str) -> dict[str, list[float]]:
 
 
 def main() -> None:
-    places = [(kind, solver) for kind in ("flow", "EDM") for solver in SOLVERS]
+    places = [(kind, solver) for kind in KINDS for solver in SOLVERS]
     with ProcessPoolExecutor(os.cpu_count(), multiprocessing.get_context("spawn")) as processes:
-        found = list(processes.map(ratios, *zip(*places, strict=True)))
+        found = dict(zip(places, processes.map(ratios, *zip(*places, strict=True)), strict=True))
     print("Mean RMSE / best built-in, geometric mean over models and N = 4, 5, 6, 8, 10; in brackets the worst model:")
     print()
-    rows = [(name, *(f"{geometric_mean(by[name]):.2f} ({max(by[name]):.2f})" for by in found)) for name in found[0]]
-    print(markdown(("HSO with", *(f"{kind}, {solver}" for kind, solver in places)), rows))
+    rows = []
+    for kind in KINDS:
+        for name in found[kind, SOLVERS[0]]:
+            values = [found[kind, solver][name] for solver in SOLVERS]
+            rows.append((kind, name, *(f"{geometric_mean(v):.2f} ({max(v):.2f})" for v in values)))
+    print(markdown(("models", "schedule", *SOLVERS), rows))
 
 
 if __name__ == "__main__":
