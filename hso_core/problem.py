@@ -34,7 +34,7 @@ class SettingsError(ValueError):
 
 @dataclass(frozen=True)
 class Settings:
-    """Every parameter of the method; the defaults are the paper's.
+    """Every parameter of the method; the defaults are the paper's, but for the bounds of t on tables of other kinds.
 
     exponent           p in eps(lambda) = sigma^p / alpha
     rho, t_min, t_max  bounds of psi; t_min and t_max None: as suits the noise schedule (`suitable_times`)

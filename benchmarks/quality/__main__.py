@@ -49,7 +49,8 @@ def write_page(cells: Sequence[dict[str, Any]], about: dict[str, Any], file: Pat
 
 def write_results(cells: Sequence[dict[str, Any]], file: Path) -> None:
     """One cell a line, so that changes can be read."""
-    file.write_text("[\n" + ",\n".join(json.dumps(cell) for cell in cells) + "\n]\n", "utf-8")
+    lines = (json.dumps(cell, separators=(",", ":")) for cell in cells)
+    file.write_text("[\n" + ",\n".join(lines) + "\n]\n", "utf-8")
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:

@@ -1,7 +1,8 @@
-"""A small flow-matching network that draws handwritten digits, its weights beside it (trained by train_flow.py).
+"""A small flow-matching network that draws handwritten digits.
 
-The one network here whose training is at hand: x = (1 - t) x0 + t noise, and the network returns the velocity
-noise - x0, so that the host's CONST and ModelSamplingDiscreteFlow fit. It knows the ten digits and `ANY`.
+Trained by train_flow.py; its weights lie beside it, so that everybody measures the same network. x = (1 - t) x0 +
+t noise, and the network returns the velocity noise - x0, so that the host's CONST and ModelSamplingDiscreteFlow fit. It
+knows the ten digits and `ANY`.
 """
 
 from __future__ import annotations
