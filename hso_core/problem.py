@@ -23,7 +23,7 @@ Pair = tuple[float, float]
 
 # The paper's bounds are times of SD's and DDPM's tables. For what they would mean on others see `suitable_times`.
 PAPER_TIMES = (0.01, 0.03), (0.96, 1.0)
-FLOW_TIMES = (0.1, 0.2), (0.9, 0.96)  # measured: benchmarks/time_bounds.py
+FLOW_TIMES = (0.1, 0.2), (0.9, 0.96)  # measured: benchmarks/quality/time_bounds.py
 SD_LEVELS = (0.0936, 0.1673)  # sigma/alpha of SD's table at the paper's t_min
 LOWEST_LEVEL = 0.108  # and of DDPM's at its upper end: the paper knows none below it
 
@@ -87,12 +87,17 @@ class Settings:
                 f"t_min goes up to {self.t_min[1]:g} and t_max down to {self.t_max[0]:g}; t_min must stay below t_max"
             )
 
-    def suited_to(self, noise: NoiseSchedule) -> Settings:
-        """The same with the bounds of t that are None filled in."""
+    def times(self, noise: NoiseSchedule) -> tuple[Pair, Pair]:
+        """Bounds of t_min and t_max: those given, or where None is, such as suit the noise schedule and leave room."""
         t_min, t_max = suitable_times(noise, self)
         t_max = self.t_max or t_max
         low, high = (min(t, t_max[0] / 2) for t in t_min)
-        return replace(self, t_min=self.t_min or (low, high), t_max=t_max)
+        return self.t_min or (low, high), t_max
+
+    def suited_to(self, noise: NoiseSchedule) -> Settings:
+        """The same with the bounds of t that are None filled in."""
+        t_min, t_max = self.times(noise)
+        return replace(self, t_min=t_min, t_max=t_max)
 
 
 def suitable_times(noise: NoiseSchedule, settings: Settings) -> tuple[Pair, Pair]:
@@ -155,10 +160,7 @@ def check_steps(steps: int) -> None:
 
 @dataclass(frozen=True)
 class Problem:
-    """The bi-level problem for `noise` and N = `steps`. psi is (rho, t_min, t_max).
-
-    settings: without None; those given, suited to `noise`.
-    """
+    """The bi-level problem for `noise` and N = `steps`. psi is (rho, t_min, t_max)."""
 
     noise: NoiseSchedule
     steps: int
@@ -166,7 +168,6 @@ class Problem:
 
     def __post_init__(self) -> None:
         check_steps(self.steps)
-        object.__setattr__(self, "settings", self.settings.suited_to(self.noise))  # the class is frozen
 
     @property
     def intervals(self) -> int:
@@ -198,14 +199,15 @@ class Problem:
         t_min does not go below the table's first entry as long as that lies at most half way up to the start. (Where a
         flow table is 1 almost from its beginning, t_max is so small that t_min has to make room.)
         """
-        s, d = self.settings, self.settings.denoise
-        t_max = [min(d * t, self._finite_t) for t in s.t_max or ()]
+        d = self.settings.denoise
+        lowest, highest = self.settings.times(self.noise)
+        t_max = [min(d * t, self._finite_t) for t in highest]
         first_entry = 1 / len(self.noise)
         floor = first_entry if first_entry <= t_max[0] / 2 else 0.0
-        t_min = [max(d * t, floor) for t in s.t_min or ()]
+        t_min = [max(d * t, floor) for t in lowest]
         if t_min[1] >= t_max[0]:
             t_min = [min(t, t_max[0] / 2) for t in t_min]
-        return torch.tensor([s.rho, t_min, t_max], dtype=torch.float64)
+        return torch.tensor([self.settings.rho, t_min, t_max], dtype=torch.float64)
 
     @property
     def _finite_t(self) -> float:

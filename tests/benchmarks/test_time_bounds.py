@@ -1,4 +1,4 @@
-"""The bounds of t that suit flow models and EDM keep pictures whole where the paper's break them."""
+"""The bounds of t that suit flow models, EDM and Cascade keep pictures whole where the paper's break them."""
 
 from __future__ import annotations
 
@@ -31,3 +31,11 @@ def test_an_edm_model_draws_whole_pictures(solver: str) -> None:
     paper, suited, simple = errors(model, solver, 6)
 
     assert suited < 1.2 * simple < 0.7 * paper
+
+
+@pytest.mark.parametrize("solver", ["dpmpp_2m", "uni_pc"])
+def test_cascades_table_gains_from_them_too(solver: str) -> None:
+    (model,) = [model for model in time_bounds.models("Cascade") if model.name == "digits 0.5, Cascade"]
+    paper, suited, _ = errors(model, solver, 6)
+
+    assert suited < 0.8 * paper
