@@ -95,6 +95,8 @@ class CalibrateSchedule(io.ComfyNode):
         **sockets: Any,
     ) -> io.NodeOutput:
         with host.named_errors(NAME), cancelled_as_comfyui_does():
+            host.check_choice("budget", budget, BUDGETS)
+            host.check_choice("remembered", remembered, (REUSE, ANEW))
             run = open_run(latent_image, cfg, sampler_name, **sockets)
             model = run.guider.model_patcher
             noise = host.noise_schedule(model)

@@ -99,6 +99,7 @@ class CompareSchedules(io.ComfyNode):
         **sockets: Any,
     ) -> io.NodeOutput:
         with host.named_errors(NAME), cancelled_as_comfyui_does():
+            host.check_choice("theme", theme, THEMES)
             connected = {socket: sockets.pop(socket) for socket in SOCKETS if sockets.get(socket) is not None}
             run = open_run(latent_image, cfg, sampler_name, **{k: v for k, v in sockets.items() if k not in SOCKETS})
             model = run.guider.model_patcher

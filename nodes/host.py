@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,12 @@ def named_errors(node: str) -> Iterator[None]:
         yield
     except ValueError as error:
         raise ValueError(f"{node}: {error}") from error
+
+
+def check_choice(name: str, value: Any, options: Collection[str]) -> None:
+    """Raises ValueError unless `value` is one of a list's options: ComfyUI itself checks no list of such a node."""
+    if value not in list(options):
+        raise ValueError(f"{name} is {str(value)[:60]!r}; it must be one of {', '.join(options)}")
 
 
 # -- the model's noise schedule ----------------------------------------------------------------------------------------
@@ -129,7 +135,7 @@ def sample_with_sigmas(
     model: Any,
     seed: int,
     cfg: float,
-    sampler_name: str,
+    sampler: Any,
     sigmas: Tensor,
     positive: list[Any],
     negative: list[Any],
@@ -142,7 +148,7 @@ def sample_with_sigmas(
         model,
         _single_precision(noise),
         cfg,
-        comfy.samplers.sampler_object(sampler_name),
+        sampler,
         sigmas.clone(),  # uni_pc writes into what it is given
         positive,
         negative,
@@ -211,7 +217,12 @@ def guider(model: Any, positive: list[Any], negative: list[Any], cfg: float) -> 
 
 def sampler(name: str) -> Any:
     """The SAMPLER of that name, as KSampler uses it."""
-    return comfy.samplers.sampler_object(name)
+    try:
+        return comfy.samplers.sampler_object(name)
+    except AttributeError:
+        raise ValueError(
+            f"this ComfyUI has no sampler {str(name)[:60]!r}; install the pack that brings it, or choose another"
+        ) from None
 
 
 def first_latent(model: Any, latent: dict[str, Any]) -> Tensor:

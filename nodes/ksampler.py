@@ -76,6 +76,7 @@ class KSampler(io.ComfyNode):
         if sigmas.ndim == 1 and len(sigmas) == 0:
             return io.NodeOutput(latent_image)  # as in core: what BasicScheduler gives for denoise 0
         with host.named_errors(NAME):
+            sampler = host.sampler(sampler_name)
             odd = host.check_schedule(check_sigmas(sigmas), model)
         if odd and host.is_empty(latent_image):
             logger.warning("%s: %s", NAME, odd)
@@ -83,5 +84,5 @@ class KSampler(io.ComfyNode):
         if note:
             logger.warning("%s: %s", NAME, note)
         return io.NodeOutput(
-            host.sample_with_sigmas(model, seed, cfg, sampler_name, sigmas, positive, negative, latent_image)
+            host.sample_with_sigmas(model, seed, cfg, sampler, sigmas, positive, negative, latent_image)
         )

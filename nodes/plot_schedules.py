@@ -91,6 +91,8 @@ class PlotSchedules(io.ComfyNode):
         **sockets: Tensor | None,
     ) -> io.NodeOutput:
         with host.named_errors(NAME):
+            host.check_choice("axis", axis, AXES)
+            host.check_choice("theme", theme, THEMES)
             given = {name: sigmas for name in SOCKETS if (sigmas := sockets.get(name)) is not None}
             before = list(more or [])
             new_names = _named(

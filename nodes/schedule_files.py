@@ -112,6 +112,7 @@ class SaveSchedule(io.ComfyNode):
         report: str | None = None,
     ) -> io.NodeOutput:
         with host.named_errors(SAVE):
+            host.check_choice("folder", folder, host.schedule_folders())
             schedule = as_schedule(sigmas)
             noise = host.readable_noise_schedule(model) if model is not None else None
             odd = host.check_schedule(schedule, model) if model is not None else None

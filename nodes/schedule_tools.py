@@ -16,6 +16,7 @@ from .plot_data import plot_ui
 
 CATEGORY = "sampling/custom_sampling/sigmas"
 LARGEST = 5000.0  # of a sigma: v-prediction models with zero terminal SNR go to 4518.76
+PLACES = ("sigma", "step")  # where a schedule is split
 FOR_SAMPLERS = "For SamplerCustom, SamplerCustomAdvanced or KSampler (HSO)."
 
 BLEND = "Blend Schedules (HSO)"
@@ -74,8 +75,8 @@ class SplitSchedule(io.ComfyNode):
                 io.Sigmas.Input("sigmas", tooltip="The schedule to split."),
                 io.Combo.Input(
                     "where",
-                    options=["sigma", "step"],
-                    default="sigma",
+                    options=list(PLACES),
+                    default=PLACES[0],
                     tooltip="sigma: at a noise level, whatever the number of steps. step: after so many steps.",
                 ),
                 io.Float.Input(
@@ -109,6 +110,7 @@ class SplitSchedule(io.ComfyNode):
     @classmethod
     def execute(cls, sigmas: Tensor, where: str, sigma: float, insert: bool, step: int) -> io.NodeOutput:
         with host.named_errors(SPLIT):
+            host.check_choice("where", where, PLACES)
             given = _given("sigmas", sigmas)
             if where == "step":
                 high, low = tools.split_at_step(given, step)

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import demo_prompts
+import pytest
 from comfy_server import ComfyServer, PromptFailed, PromptRejected
 from demo_prompts import show_text
 from saved_workflows import input_definitions, is_widget
@@ -92,6 +93,29 @@ def test_the_good_inputs_are_good(server: ComfyServer) -> None:
     for node, values in sources(server).items():
         if node != "HSOLoadSchedule":  # there is no file to choose
             server.run(prompt_with(server.object_info(node), {"class_type": node, "inputs": values}))
+
+
+def choices(definitions: dict[str, Any]) -> list[tuple[str, str]]:
+    """Every list of choices: node and input."""
+    nodes = [name for name in definitions if name.startswith("HSO") and "Demo" not in name]
+    every = [(node, name, kind) for node in nodes for name, (kind, *_) in input_definitions(definitions[node]).items()]
+    return [(node, name) for node, name, kind in every if kind == "COMBO" or isinstance(kind, list)]
+
+
+def test_a_choice_that_is_not_offered_is_refused_by_the_nodes_name(server: ComfyServer) -> None:
+    """A shared workflow may name a sampler of another pack; ComfyUI itself checks no list of a node of this kind."""
+    definitions = server.object_info()
+    assert len(choices(definitions)) >= 19
+    for node, name in choices(definitions):
+        values = {**dict(good_inputs(definitions[node])), name: "res_2s"}
+        if node in LONG:
+            values |= {key: value for key, value in demo_prompts.MEASURED.items() if key != name}
+        with pytest.raises((PromptRejected, PromptFailed)) as refusal:
+            server.run(prompt_with(definitions[node], {"class_type": node, "inputs": values}))
+        assert "'res_2s'" in str(refusal.value)
+        if isinstance(refusal.value, PromptFailed):
+            assert refusal.value.exception_type == "ValueError", (node, name)
+            assert refusal.value.exception_message.startswith(f"{definitions[node]['display_name']}: ")
 
 
 def test_a_sampler_that_loses_a_step_is_told_when_the_workflow_is_queued(server: ComfyServer) -> None:
