@@ -138,9 +138,9 @@ def evaluations(host: Any, model: Any, sampler: str, sigmas: torch.Tensor) -> li
 
     watched = model.clone()
     watched.set_model_unet_function_wrapper(wrapper)
-    conds = tiny_models.conditioning()
+    conds, latent = tiny_models.conditioning(), tiny_models.empty_latent(watched)
     with torch.inference_mode():
-        host.sample_with_sigmas(watched, 5, 1.0, host.sampler(sampler), sigmas, conds, conds, tiny_models.empty_latent(watched))
+        host.sample_with_sigmas(watched, 5, 1.0, host.sampler(sampler), sigmas, conds, conds, latent)
     return asked
 
 

@@ -8,8 +8,9 @@ import urllib.error
 from collections.abc import Iterator
 from typing import Any
 
-import demo_prompts
 import pytest
+
+import demo_prompts
 from comfy_server import ComfyServer, PromptFailed, PromptRejected
 from demo_prompts import show_text
 from saved_workflows import input_definitions, is_widget
