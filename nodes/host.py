@@ -140,10 +140,17 @@ def sample_with_sigmas(
     positive: list[Any],
     negative: list[Any],
     latent: dict[str, Any],
+    *,
+    add_noise: bool = True,
 ) -> dict[str, Any]:
-    """What ComfyUI's KSampler does, with the schedule given: a LATENT, with preview, progress, mask and batch index."""
+    """What ComfyUI's KSampler does, with the schedule given: a LATENT, with preview, progress, mask and batch index.
+
+    Without add_noise, what SamplerCustom does then: the latent holds the noise.
+    """
     latent_image = comfy.sample.fix_empty_latent_channels(model, latent["samples"], **_downscale_ratios(latent))
     noise = comfy.sample.prepare_noise(latent_image, seed, latent.get("batch_index"))
+    if not add_noise:
+        noise = noise * 0  # also of a nested latent
     samples = comfy.sample.sample_custom(
         model,
         _single_precision(noise),

@@ -57,6 +57,15 @@ class KSampler(io.ComfyNode):
                 io.Conditioning.Input("negative", tooltip="What it should not show."),
                 io.Latent.Input("latent_image", tooltip="The latent image to denoise."),
                 io.Sigmas.Input("sigmas", tooltip="The schedule: N + 1 sigmas for N steps. All of them are used."),
+                host.advanced(
+                    io.Boolean.Input(
+                        "add_noise",
+                        default=True,
+                        optional=True,
+                        tooltip="Off: the latent holds noise already, because it comes from the sampler of the first "
+                        "part of a split schedule.",
+                    )
+                ),
             ],
             outputs=[io.Latent.Output(tooltip="The denoised latent.")],
         )
@@ -72,6 +81,7 @@ class KSampler(io.ComfyNode):
         negative: list[Any],
         latent_image: dict[str, Any],
         sigmas: Tensor,
+        add_noise: bool = True,
     ) -> io.NodeOutput:
         if sigmas.ndim == 1 and len(sigmas) == 0:
             return io.NodeOutput(latent_image)  # as in core: what BasicScheduler gives for denoise 0
@@ -84,5 +94,7 @@ class KSampler(io.ComfyNode):
         if note:
             logger.warning("%s: %s", NAME, note)
         return io.NodeOutput(
-            host.sample_with_sigmas(model, seed, cfg, sampler, sigmas, positive, negative, latent_image)
+            host.sample_with_sigmas(
+                model, seed, cfg, sampler, sigmas, positive, negative, latent_image, add_noise=add_noise
+            )
         )

@@ -17,6 +17,8 @@ host_import.import_host()
 import comfy.model_sampling as model_sampling  # noqa: E402
 from comfy.model_patcher import ModelPatcher  # noqa: E402
 
+import galaxies  # noqa: E402
+
 
 def model_with(sampling: object) -> ModelPatcher:
     """A real MODEL around a model_sampling object; it has no network, which the schedule nodes never look at."""
@@ -67,7 +69,9 @@ def test_ids_and_widgets_of_a_released_node_never_change(node_classes):
             "generations", "tolerance", "iterations", "backend", "device",
         ],
         "HSOCustomSigmas": ["text", "steps", "resampling", "sigmas", "model"],
-        "HSOKSampler": ["model", "seed", "cfg", "sampler_name", "positive", "negative", "latent_image", "sigmas"],
+        "HSOKSampler": [
+            "model", "seed", "cfg", "sampler_name", "positive", "negative", "latent_image", "sigmas", "add_noise",
+        ],
         "HSOPresetSchedule": ["preset", "steps", "denoise", "model"],
         "HSOSaveSchedule": ["sigmas", "name", "folder", "sampler", "note", "model", "report"],
         "HSOLoadSchedule": ["file", "model"],
@@ -88,6 +92,16 @@ def test_ids_and_widgets_of_a_released_node_never_change(node_classes):
             "positive", "negative", "guider", "sampler", "vae", *(f"schedule_{k}" for k in range(1, 5)), "more",
         ],
     }  # fmt: skip
+
+
+def test_only_ksampler_draws_a_new_seed_after_each_run(node_classes):
+    """The browser does so for every input of this name, unless it is told not to; a measurement would begin anew."""
+    for name, cls in node_classes.items():
+        defined = cls.INPUT_TYPES()
+        for group in ("required", "optional"):
+            if "seed" in defined.get(group, {}):
+                drawn = defined[group]["seed"][1].get("control_after_generate")
+                assert drawn is (name == "HSOKSampler"), name
 
 
 def test_every_input_and_output_is_explained(node_classes):
@@ -322,11 +336,28 @@ def test_ksampler_refuses_wrong_schedules(node_classes, sigmas, message):
         )
 
 
+def test_two_ksamplers_in_a_row_are_one_if_the_second_adds_no_noise(node_classes):
+    """Euler remembers nothing of earlier steps."""
+    model, prompt, sigmas = galaxies.galaxy_model(), galaxies.conditioning(), torch.tensor([100.0, 20, 5, 1, 0.3, 0])
+
+    def sample(latent, part, seed, **values):
+        return run(
+            node_classes["HSOKSampler"], model=model, seed=seed, cfg=1.0, sampler_name="euler", positive=prompt,
+            negative=prompt, latent_image=latent, sigmas=part, **values,
+        )[0]  # fmt: skip
+
+    empty = galaxies.galaxy_latent()
+    whole, half = sample(empty, sigmas, 1)["samples"], sample(empty, sigmas[:3], 1)
+    rest = sample(half, sigmas[2:], 7, add_noise=False)["samples"]
+    torch.testing.assert_close(rest, whole, rtol=0, atol=1e-4)
+    assert (sample(half, sigmas[2:], 7)["samples"] - whole).std() > 0.1
+
+
 def test_ksampler_samples_a_model_whose_noise_schedule_cannot_be_read(node_classes, monkeypatch, host):
     class Untold:
         sigma_min, sigma_max = 0.1, 1.0
 
-    monkeypatch.setattr(host, "sample_with_sigmas", lambda *arguments: {"samples": arguments[4]})
+    monkeypatch.setattr(host, "sample_with_sigmas", lambda *arguments, **_: {"samples": arguments[4]})
     latent = {"samples": torch.zeros(1, 4, 8, 8)}
     sigmas = torch.tensor([700.0, 0.0])
     result = node_classes["HSOKSampler"].execute(model_with(Untold()), 0, 1.0, "euler", [], [], latent, sigmas)
