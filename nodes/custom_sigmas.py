@@ -81,7 +81,7 @@ class CustomSigmas(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, text: str | None) -> bool | str:
+    def validate_inputs(cls, text: str | None = None) -> bool | str:
         if text and text.strip():
             try:
                 parse_sigmas(text)

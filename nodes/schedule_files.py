@@ -66,11 +66,13 @@ class SaveSchedule(io.ComfyNode):
                 ),
                 io.String.Input(
                     "sampler",
+                    optional=True,
                     default="",
                     tooltip="If you like: the sampler that the schedule is meant for, for example dpmpp_2m.",
                 ),
                 io.String.Input(
                     "note",
+                    optional=True,
                     default="",
                     multiline=True,
                     tooltip="If you like: what you want to remember of it, or tell others.",
@@ -92,7 +94,7 @@ class SaveSchedule(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, name: str | None) -> bool | str:
+    def validate_inputs(cls, name: str | None = None) -> bool | str:
         if name is not None:  # None: it comes over a link
             try:
                 check_file_name(name)
@@ -170,27 +172,23 @@ class LoadSchedule(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, file: str | None) -> bool | str:
-        if file is None or file in _files():  # None: it comes over a link
-            return True
-        return (
-            f"there is no schedule {file[:80]!r} in ComfyUI's folders; choose one from the list "
-            "(press R to read it anew), or put the file into output/schedules"
-        )
+    def validate_inputs(cls, file: Any = None) -> bool | str:
+        # None: it comes over a link, or there is no file to choose; then execute says so.
+        return file is None or (isinstance(file, str) and file in _files()) or _missing(file)
 
     @classmethod
-    def fingerprint_inputs(cls, file: str | None, **_: Any) -> str:
+    def fingerprint_inputs(cls, file: str | None = None, **_: Any) -> str:
         try:
             return hashlib.sha256(read_bytes(_files().get(file or "", ""), MAX_BYTES)).hexdigest()
         except FileError as error:
             return str(error)
 
     @classmethod
-    def execute(cls, file: str, model: Any = None) -> io.NodeOutput:
+    def execute(cls, file: str | None = None, model: Any = None) -> io.NodeOutput:
         with host.named_errors(LOAD):
-            path = _files().get(file)  # only what is in the list is ever opened
+            path = _files().get(file or "")  # only what is in the list is ever opened
             if path is None:
-                raise FileError(str(cls.validate_inputs(file)))
+                raise FileError(_missing(file))
             sigmas, metadata = read_schedule(path)
             noise = host.readable_noise_schedule(model) if model is not None else None
             odd = host.check_schedule(sigmas, model) if model is not None else None
@@ -212,6 +210,19 @@ def _files() -> dict[str, Path]:
         for path in sorted(root.rglob(f"*{SUFFIX}"))
         if path.is_file()
     }
+
+
+def _missing(file: Any) -> str:
+    """What to say where that file is not to be found."""
+    if file is None or file == "":
+        return (
+            f"there is no schedule yet; keep one with {SAVE}, or put a file that you were given into output/schedules, "
+            "and press R"
+        )
+    return (
+        f"there is no schedule {str(file)[:80]!r} in ComfyUI's folders; choose one from the list "
+        "(press R to read it anew), or put the file into output/schedules"
+    )
 
 
 def _label(path: Path, folder: str) -> str:

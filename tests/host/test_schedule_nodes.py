@@ -97,9 +97,17 @@ def test_the_list_shows_what_is_in_the_folders_now(run, node_classes, folders):
 def test_nothing_outside_the_list_is_opened(run, node_classes, folders, file):
     (folders["output"].parent.parent / "secret.safetensors").parent.mkdir(parents=True, exist_ok=True)
     hso_core.schedule_file.write_schedule(folders["output"].parent.parent / "secret.safetensors", EIGHT, {})
-    assert "choose one from the list" in node_classes["HSOLoadSchedule"].validate_inputs(file=file)
+    assert "there is no schedule" in node_classes["HSOLoadSchedule"].validate_inputs(file=file)
     with pytest.raises(ValueError, match="^Load Schedule .HSO.: there is no schedule"):
         run("HSOLoadSchedule", file=file)
+
+
+def test_load_without_any_file_says_how_to_get_one(node_classes, folders, run):
+    """The browser then sends null, as for a link."""
+    assert node_classes["HSOLoadSchedule"].validate_inputs(file=None) is True
+    with pytest.raises(ValueError, match="^Load Schedule .HSO.: there is no schedule yet; keep one with Save Schedule"):
+        run("HSOLoadSchedule", file=None)
+    assert "no schedule '5'" in node_classes["HSOLoadSchedule"].validate_inputs(file=5)
 
 
 def test_dangerous_names_are_refused_before_anything_runs(run, node_classes, folders):

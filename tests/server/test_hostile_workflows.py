@@ -119,6 +119,14 @@ def test_a_choice_that_is_not_offered_is_refused_by_the_nodes_name(server: Comfy
             assert refusal.value.exception_message.startswith(f"{definitions[node]['display_name']}: ")
 
 
+def test_a_value_that_is_missing_is_asked_for_in_comfyuis_own_words(server: ComfyServer) -> None:
+    definitions = server.object_info()
+    for node, name in (("HSOLoadSchedule", "file"), ("HSOSaveSchedule", "name"), ("HSOCustomSigmas", "text")):
+        values = {key: value for key, value in good_inputs(definitions[node]) if key != name}
+        with pytest.raises(PromptRejected, match=f"Required input is missing: {name}"):
+            server.run(prompt_with(definitions[node], {"class_type": node, "inputs": values}))
+
+
 def test_a_sampler_that_loses_a_step_is_told_when_the_workflow_is_queued(server: ComfyServer) -> None:
     server.run(demo_prompts.ksampler_prompt("uni_pc", "hso", 4, batch_size=1))
     message = (
