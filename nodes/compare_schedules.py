@@ -13,6 +13,7 @@ from comfy_api.v0_0_2 import io
 from PIL import Image
 from torch import Tensor
 
+from ..hso_core.baselines import TABLES
 from ..hso_core.calibration.compare import ComparedSchedule, Comparison, compare
 from ..hso_core.sigmas import SigmasError, check_range, check_sigmas
 from . import host
@@ -20,6 +21,7 @@ from .comparison_image import Bar, draw_bars, draw_grid
 from .latent_pictures import pictures
 from .measured_sampling import (
     distilled_warning,
+    ksampler_form,
     open_run,
     sampling_sockets,
     sampling_widgets,
@@ -103,17 +105,18 @@ class CompareSchedules(io.ComfyNode):
             connected = {socket: sockets.pop(socket) for socket in SOCKETS if sockets.get(socket) is not None}
             run = open_run(latent_image, cfg, sampler_name, **{k: v for k, v in sockets.items() if k not in SOCKETS})
             model = run.guider.model_patcher
-            schedules = _selected(schedulers, selectable_schedules(model, steps, run.sampler))
+            schedules, left_out = _selected(schedulers, selectable_schedules(model, steps, run.sampler))
             for socket, sigmas in connected.items():
                 _add(schedules, cls._short_name(socket) or socket, sigmas, model)
             for name, sigmas in more or ():
                 _add(schedules, name, sigmas, model)
             if not schedules:
-                raise ValueError("there is nothing to compare; name schedulers, or connect schedules")
+                unfit = f"{_unfit(left_out, steps)} Name others" if left_out else "name schedulers"
+                raise ValueError(f"there is nothing to compare; {unfit}, or connect schedules")
             found = _compare(run, schedules, [seed + k for k in range(pictures)])
         ranked = found.rows
         return io.NodeOutput(
-            _table(ranked, found, run),
+            _table(ranked, found, run, left_out and _unfit(left_out, steps)),
             _as_image(_ranking(ranked, found, run, theme)),
             _as_image(_grid(ranked, found, run, vae, theme)),
             host.sigmas_output(schedules[ranked[0].name]),
@@ -131,18 +134,21 @@ class CompareSchedules(io.ComfyNode):
         return short_name(hidden.prompt, hidden.unique_id, socket) if hidden else ""
 
 
-def _selected(names: str, selectable: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The schedules that the text names."""
+def _selected(names: str, selectable: dict[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
+    """The schedules that the text names, and those of the names that make no schedule here."""
     wanted = [name.strip() for name in re.split(r"[,;\n]", names) if name.strip()]
     if ALL in wanted:
-        return dict(selectable)
-    for name in wanted:
-        if name not in selectable:
-            raise ValueError(
-                f"schedulers: there is no {name[:60]!r} for this model and number of steps; "
-                f"choose from {', '.join(selectable)}, or {ALL}"
-            )
-    return {name: selectable[name] for name in wanted}
+        return dict(selectable), []
+    left_out = [name for name in wanted if name not in selectable]
+    known = {*host.scheduler_names(), *(ksampler_form(name) for name in host.scheduler_names()), *TABLES}
+    for name in left_out:
+        if name not in known:
+            raise ValueError(f"schedulers: there is no {name[:60]!r}; choose from {', '.join(selectable)}, or {ALL}")
+    return {name: selectable[name] for name in wanted if name in selectable}, left_out
+
+
+def _unfit(names: Sequence[str], steps: int) -> str:
+    return f"Left out: {', '.join(names)} (no schedule of {steps} steps for this model and sampler)."
 
 
 def _add(schedules: dict[str, Tensor], name: str, sigmas: Tensor, model: Any) -> None:
@@ -164,16 +170,17 @@ def _compare(run: SamplingRun, schedules: dict[str, Tensor], seeds: Sequence[int
     return compare(run, reference_for(run), schedules, seeds, noise, kept=MOST_COLUMNS, on_progress=host.progress_bar())
 
 
-def _table(ranked: Sequence[ComparedSchedule], found: Comparison, run: SamplingRun) -> str:
+def _table(ranked: Sequence[ComparedSchedule], found: Comparison, run: SamplingRun, *notes: str) -> str:
     warning = distilled_warning(run.guider.model_patcher)
     lines = [f"**{warning}**", ""] if warning else []
     lines += ["| schedule | mean | median | worst | seconds | evaluations |", "|---" * 6 + "|"]
     lines += [
-        f"| {row.name.replace('|', '/')} | {row.mean:.4f} | {row.median:.4f} | {row.worst:.4f} | {row.seconds:.2f} "
+        f"| {row.name.replace('|', '/')} | {row.mean:.4f} | {row.median:.4f} | {row.worst:.4f} | {row.seconds:.3g} "
         f"| {row.evaluations:g} |"
         for row in ranked
     ]
-    return "\n".join([*lines, "", f"{_note(found, run)} Seconds and evaluations are for one picture."])
+    said = " ".join(note for note in notes if note)
+    return "\n".join([*lines, "", f"{_note(found, run)} Seconds and evaluations are for one picture. {said}".strip()])
 
 
 def _note(found: Comparison, run: SamplingRun) -> str:

@@ -26,8 +26,11 @@ def _decoded(model: Any, latents: Tensor, vae: Any) -> Tensor:
     images = []
     for latent in latents:  # one by one, for the sake of memory
         host.stop_if_cancelled()
-        images.append(vae.decode(process(latent[None])))
-    return torch.stack([image.reshape(-1, *image.shape[-3:])[0].float().cpu() for image in images])
+        processed = process(latent[None])
+        first = processed[:, :, :1] if processed.ndim == 5 else processed  # what follows does not change it
+        image = vae.decode(first)
+        images.append(image.reshape(-1, *image.shape[-3:])[0].float().cpu())
+    return torch.stack(images)
 
 
 def _preview(model: Any, latents: Tensor) -> Tensor:

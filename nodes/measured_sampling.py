@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -16,6 +17,8 @@ from . import host
 from .sampler_traits import name_of
 from .sampling_run import SEEDS, SamplingRun
 from .scheduler_entry import NAME as HSO
+
+logger = logging.getLogger(__name__)
 
 MOST_STEPS = 100
 LCM_TABLE = 50  # levels of the table that core's ModelSamplingDiscrete node makes for LCM
@@ -47,7 +50,8 @@ def sampling_widgets(steps: int) -> list[io.Input]:
 
 
 def seed_widget(tooltip: str) -> io.Input:
-    return io.Int.Input("seed", default=0, min=0, max=SEEDS - 1, tooltip=tooltip)
+    # Without the False the browser would draw another seed after each run, and every run would measure anew.
+    return io.Int.Input("seed", default=0, min=0, max=SEEDS - 1, control_after_generate=False, tooltip=tooltip)
 
 
 def sampling_sockets() -> list[io.Input]:
@@ -102,7 +106,7 @@ def selectable_schedules(model: Any, steps: int, sampler: Any) -> dict[str, Tens
         if name != HSO:
             _keep(found, name, partial(host.scheduler_sigmas, model, name, steps), steps)
             if name_of(sampler) in host.samplers_that_lose_a_step():
-                _keep(found, f"{name} (KSampler)", partial(host.ksampler_sigmas, model, name, steps), steps)
+                _keep(found, ksampler_form(name), partial(host.ksampler_sigmas, model, name, steps), steps)
     noise = host.readable_noise_schedule(model)
     if noise is None:
         return found
@@ -112,6 +116,11 @@ def selectable_schedules(model: Any, steps: int, sampler: Any) -> dict[str, Tens
     return {name: sigmas for name, sigmas in found.items() if _in_range(sigmas, noise)}
 
 
+def ksampler_form(name: str) -> str:
+    """What the schedule is called that KSampler makes of a scheduler for a sampler that loses a step."""
+    return f"{name} (KSampler)"
+
+
 def _table(name: str, steps: int) -> Tensor:
     return table_sigmas(name, steps)[0]
 
@@ -119,8 +128,11 @@ def _table(name: str, steps: int) -> Tensor:
 def _keep(found: dict[str, Tensor], name: str, make: Callable[[], Tensor], steps: int) -> None:
     try:
         sigmas = check_sigmas(make().detach().cpu().float().clone())
-    except (ValueError, ArithmeticError, IndexError, RuntimeError):
-        return  # a scheduler of another pack, or kl_optimal with one step
+    except host.CANCELLED:
+        raise
+    except Exception as error:  # whatever a scheduler of another pack may raise; also kl_optimal with one step
+        logger.debug("HSO: %s makes no schedule of %d steps here: %s", name, steps, error)
+        return
     if len(sigmas) == steps + 1 and float(sigmas[-1]) == 0:
         found[name] = sigmas
 

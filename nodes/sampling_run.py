@@ -48,7 +48,7 @@ class SamplingRun:
         self.sampler = sampler
         self.latent = host.first_latent(guider.model_patcher, latent)
         mask = latent.get("noise_mask")
-        self.mask = None if mask is None else mask[:1]
+        self.mask = None if mask is None else _first_mask(mask, self.latent)
         # What ddim puts under a mask depends on the first seed of a batch.
         self.largest_batch = 1 if mask is not None else largest_batch
         self.evaluations = 0
@@ -123,6 +123,15 @@ class SamplingRun:
             model, shape = self.guider.model_patcher, tuple(self.latent.shape)
             self._batch = host.batch_that_fits(model, shape, self.largest_batch)
         return self._batch
+
+
+def _first_mask(mask: Tensor, latent: Tensor) -> Tensor:
+    """The mask of the first latent (1, channels, ...): all of it where its first axis does not count latents.
+
+    A mask may be one picture (height, width), or one for each frame of a video.
+    """
+    for_frames = latent.ndim == 5 and mask.ndim < 5
+    return mask if mask.ndim == 2 or for_frames else mask[:1]
 
 
 class _Meter:

@@ -366,3 +366,27 @@ def test_the_schedules_to_choose_from_are_those_of_the_lists(nodes, model, sampl
     if sampler == "uni_pc":
         expected = comfy.samplers.KSampler(model, 6, "cpu", sampler, "karras", 1.0).sigmas
         assert torch.equal(found["karras (KSampler)"], expected)
+
+
+@pytest.mark.parametrize("made", [KeyError("AYS"), AssertionError(), Exception("broken"), [3.0, 1.0, 0.0], None])
+def test_a_scheduler_of_another_pack_that_fails_is_left_out(nodes, model, monkeypatch, made):
+    def scheduler(sampling, steps):
+        if isinstance(made, Exception):
+            raise made
+        return made
+
+    handler = comfy.samplers.SchedulerHandler(scheduler)
+    monkeypatch.setitem(comfy.samplers.SCHEDULER_HANDLERS, "theirs", handler)
+    monkeypatch.setattr(comfy.samplers, "SCHEDULER_NAMES", [*comfy.samplers.SCHEDULER_NAMES, "theirs"])
+    host = nodes("host")
+    found = nodes("measured_sampling").selectable_schedules(model, 6, host.sampler("uni_pc"))
+    assert "karras" in found and not [name for name in found if name.startswith("theirs")]
+
+
+def test_a_cancellation_among_the_schedulers_is_no_failure(nodes, model, monkeypatch):
+    def cancelled(sampling, steps):
+        raise comfy.model_management.InterruptProcessingException
+
+    monkeypatch.setitem(comfy.samplers.SCHEDULER_HANDLERS, "simple", comfy.samplers.SchedulerHandler(cancelled))
+    with pytest.raises(comfy.model_management.InterruptProcessingException):
+        nodes("measured_sampling").selectable_schedules(model, 6, nodes("host").sampler("euler"))

@@ -12,6 +12,7 @@ host_import.import_host()
 import comfy.samplers  # noqa: E402
 
 import galaxies  # noqa: E402
+import tiny_models  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +66,13 @@ def test_all_are_compared_on_request_and_names_may_be_connected_too(compare):
 class Decoder:
     """Decodes as a VAE does: pixels from latents, channels last."""
 
+    def __init__(self) -> None:
+        self.shapes: list[tuple[int, ...]] = []
+
     def decode(self, latents: torch.Tensor) -> torch.Tensor:
+        self.shapes.append(tuple(latents.shape))
+        if latents.ndim == 5:
+            latents = latents[:, :3, 0]
         return latents.movedim(1, -1).expand(-1, -1, -1, 3).repeat_interleave(8, 1).repeat_interleave(8, 2) / 8
 
 
@@ -73,10 +80,30 @@ def test_a_vae_decodes_the_pictures(compare):
     assert compare(pictures=2, vae=Decoder())[2].shape == (1, 40 + 8 + 4 * (256 + 8), 230 + 8 + 2 * (256 + 8), 3)
 
 
+def test_of_a_video_only_the_first_frame_is_decoded(compare):
+    video, vae = tiny_models.tiny_model("video"), Decoder()
+    prompt = tiny_models.conditioning()
+    latent = {"samples": torch.zeros(1, 16, 5, 8, 8)}
+    compare(model=video, positive=prompt, negative=prompt, latent_image=latent, pictures=2, vae=vae)
+    assert vae.shapes == [(1, 16, 1, 8, 8)] * 8
+
+
+def test_a_scheduler_that_makes_no_schedule_here_is_left_out_and_named(compare, monkeypatch):
+    def of_few_steps(sampling, steps):
+        raise RuntimeError
+
+    monkeypatch.setitem(comfy.samplers.SCHEDULER_HANDLERS, "beta", comfy.samplers.SchedulerHandler(of_few_steps))
+    table = compare(schedulers="karras, beta", pictures=1)[0]
+    assert set(rows_of(table)) == {"karras"}
+    assert table.endswith("Left out: beta (no schedule of 5 steps for this model and sampler).")
+    with pytest.raises(ValueError, match="nothing to compare; Left out: beta .* Name others, or connect schedules"):
+        compare(schedulers="beta")
+
+
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"schedulers": "karras, kerras"}, "schedulers: there is no 'kerras' for this model .* choose from simple, "),
+        ({"schedulers": "karras, kerras"}, "schedulers: there is no 'kerras'; choose from simple, "),
         ({"schedulers": " "}, "there is nothing to compare; name schedulers, or connect schedules"),
         ({"schedule_1": torch.tensor([3.0, 4.0, 0.0])}, "schedule_1: value 2 .4. is not below value 1"),
         ({"schedule_1": torch.tensor([700.0, 4.0, 0.0])}, "schedule_1: the schedule starts at sigma 700"),

@@ -21,6 +21,7 @@ from comfy.patcher_extension import CallbacksMP  # noqa: E402
 from comfy_extras import nodes_custom_sampler  # noqa: E402
 
 import galaxies  # noqa: E402
+import tiny_models  # noqa: E402
 
 CFG = 2.0
 
@@ -174,6 +175,34 @@ def test_a_mask_is_kept(open_run, model):
     result = open_run("euler", latent=latent)(schedule(model, 4), [1, 2]).latents
     torch.testing.assert_close(result[..., :8], torch.full((2, 1, 32, 8), 2.0), rtol=0, atol=0.2)
     assert result[..., 20:].std() > 0.1
+
+
+@pytest.mark.parametrize("kind", ["eps", "video"])
+@pytest.mark.parametrize("batch", [1, 2])
+def test_every_form_of_a_mask_means_what_it_means_to_ksampler(nodes, kind, batch):
+    """One picture for all, one for each latent, or one for each frame of a video."""
+    model, prompt, host = tiny_models.tiny_model(kind), tiny_models.conditioning(), nodes("host")
+    size = (4, 8, 8) if kind == "eps" else (16, 5, 8, 8)
+    torch.manual_seed(0)
+    picture = torch.randn(1, *size)
+    half = torch.zeros(64, 64)
+    half[:, 32:] = 1
+    masks = [half, half.expand(batch, 1, 64, 64)]
+    if kind == "video":
+        frames = torch.zeros(5, 1, 64, 64)
+        frames[3:] = 1
+        masks.append(frames)
+    sigmas, sampler = schedule(model, 4, "simple"), host.sampler("euler")
+    for mask in masks:
+        latent = {"samples": picture.repeat(batch, *(1,) * len(size)), "noise_mask": mask}
+        run = nodes("sampling_run").SamplingRun(host.guider(model, prompt, prompt, 1.0), sampler, latent)
+        with torch.inference_mode():
+            found = run(sigmas, [3]).latents
+            one = {"samples": picture, "noise_mask": mask if mask is not masks[1] else mask[:1]}
+            wanted = host.sample_with_sigmas(model, 3, 1.0, sampler, sigmas, prompt, prompt, one)["samples"]
+        torch.testing.assert_close(found, model.model.process_latent_in(wanted), rtol=1e-4, atol=1e-4)
+        kept = model.model.process_latent_in(picture) - found
+        assert kept.abs().max() > 0.1, "something moves"
 
 
 @pytest.fixture(scope="module")

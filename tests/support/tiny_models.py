@@ -18,6 +18,7 @@ KINDS = {
     "edm": ("SD15", "EDM", {"sigma_max": 80.0, "sigma_min": 0.002}),
     "flow": ("SD3", "FLOW", {"shift": 3.0}),
 }
+VIDEO = ("WAN21_T2V", "FLOW", {"shift": 8.0})
 
 
 class Network(torch.nn.Module):
@@ -35,8 +36,8 @@ class Network(torch.nn.Module):
 
 
 def tiny_model(kind: str) -> ModelPatcher:
-    """A MODEL of one of KINDS, for latents of any size."""
-    config_name, model_type, settings = KINDS[kind]
+    """A MODEL of one of KINDS, or of a "video" model, for latents of any size."""
+    config_name, model_type, settings = VIDEO if kind == "video" else KINDS[kind]
     config = getattr(supported_models, config_name)({"disable_unet_model_creation": True})
     config.sampling_settings = {**config.sampling_settings, **settings}
     model = model_base.BaseModel(config, model_base.ModelType[model_type])
