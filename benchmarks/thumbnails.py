@@ -3,8 +3,9 @@
     .venv/bin/python -P benchmarks/thumbnails.py
 
 Each workflow is opened in the real page, and photographed where its schedule is made. The plots are those of its own
-schedule nodes, which run on the noise schedule of the workflow's model; no checkpoint is needed for that. Two workflows
-show what they make instead: the galaxies of the demonstration network, and the comparison of schedules.
+schedule nodes, which run on the noise schedule of the workflow's model; no checkpoint is needed for that. Three
+workflows show what they make instead: the galaxies of the demonstration network, the comparison of schedules, and what
+a calibration on that network gains.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
+from PIL import Image, ImageOps
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPOSITORY / "tests" / "support"))
@@ -23,6 +24,7 @@ sys.path.insert(0, str(REPOSITORY / "tests" / "support"))
 import workbench  # noqa: E402
 from comfy_page import ComfyPage, browser  # noqa: E402
 from comfy_server import ComfyServer  # noqa: E402
+from demo_prompts import node, on_demo_network  # noqa: E402
 from saved_workflows import to_prompt  # noqa: E402
 
 EXAMPLES = REPOSITORY / "example_workflows"
@@ -42,6 +44,8 @@ FOCUS = {
     "hso_split": ("HSOPinSigma", "HSOSplitSchedule"),
 }
 SCHEDULE_NODES = {"HSOOptimizeSchedule", "HSOCustomSigmas", "HSOPinSigma", "HSOSplitSchedule", "ModelSamplingSD3"}
+CALIBRATE = "hso_calibrate"
+OUTPUTS = {"SaveImage", "PreviewImage", "PreviewAny", "HSOSaveSchedule"}
 # Core's nodes put the noise schedule of the workflow's model on to whatever model they get.
 SD_NOISE = {"class_type": "ModelSamplingDiscrete", "sampling": "eps", "zsnr": False}
 FLUX_NOISE = {"class_type": "ModelSamplingFlux", "max_shift": 1.15, "base_shift": 0.5, "width": 1024, "height": 1024}
@@ -130,8 +134,17 @@ def comparison(server: ComfyServer) -> Image.Image:
     return Image.open(io.BytesIO(server.fetch(file)))
 
 
-def node(class_type: str, **inputs: Any) -> dict[str, Any]:
-    return {"class_type": class_type, "inputs": inputs}
+def gain(server: ComfyServer) -> Image.Image:
+    """The ranking that the workflow of Calibrate Schedule ends with, on the demonstration network."""
+    saved = json.loads((EXAMPLES / f"{CALIBRATE}.json").read_text("utf-8"))
+    prompt = on_demo_network(to_prompt(saved, server.object_info()))
+    (compared,) = (number for number, entry in prompt.items() if entry["class_type"] == "HSOCompareSchedules")
+    prompt[compared]["inputs"]["pictures"] = 16
+    prompt = {number: entry for number, entry in prompt.items() if entry["class_type"] not in OUTPUTS}
+    prompt["save"] = node("SaveImage", images=[compared, 1], filename_prefix="ranking")
+    (file,) = server.files(server.run(prompt))
+    picture = Image.open(io.BytesIO(server.fetch(file))).convert("RGB")
+    return ImageOps.pad(picture, SIZE, Image.Resampling.LANCZOS, picture.getpixel((0, 0)))
 
 
 def write(picture: Image.Image, file: Path) -> None:
@@ -147,11 +160,12 @@ def main() -> None:
         plot = comparison(server)
         plot.resize((768, 480), Image.Resampling.LANCZOS).save(HELP_PICTURE, optimize=True)
         write(plot, EXAMPLES / "hso_compare.jpg")
+        write(gain(server), EXAMPLES / f"{CALIBRATE}.jpg")
         write(galaxies(server), GALAXIES.with_suffix(".jpg"))
         with browser() as chromium:
             page = ComfyPage(chromium, server, "classic", size=PAGE, settings={"Comfy.Graph.CanvasInfo": False})
             for workflow in sorted(EXAMPLES.glob("*.json")):
-                if workflow.stem != "hso_compare":
+                if workflow.stem not in ("hso_compare", CALIBRATE):
                     write(photograph(page, workflow), workflow.with_suffix(".jpg"))
             page.close()
 

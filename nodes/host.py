@@ -316,6 +316,11 @@ def may_keep_metadata() -> bool:
     return not comfy.cli_args.args.disable_metadata
 
 
+def display_name(class_type: str) -> str:
+    """What a node is called in ComfyUI's menus."""
+    return str(nodes.NODE_DISPLAY_NAME_MAPPINGS.get(class_type, class_type))
+
+
 def output_type(class_type: str, output: int) -> str | None:
     """The type of an output of a node class, "SIGMAS" for example; None for an unknown class or output."""
     types = getattr(nodes.NODE_CLASS_MAPPINGS.get(class_type), "RETURN_TYPES", ())

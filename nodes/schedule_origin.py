@@ -36,12 +36,13 @@ def origin(
 
 
 def short_name(prompt: Prompt | None, node_id: str | None, input_name: str) -> str:
-    """What to call the schedule of an input: the scheduler or preset that was chosen, else the node's title, or ""."""
+    """What to call the schedule of an input: the scheduler or preset that was chosen, else the node's title or name."""
     link = _link((prompt or {}).get(str(node_id)), input_name)
     source = (prompt or {}).get(str(link[0]), {}) if link else {}
     inputs = source.get("inputs") or {}
     chosen = next((inputs[name] for name in ("scheduler", "preset", "file") if isinstance(inputs.get(name), str)), "")
-    return chosen or str((source.get("_meta") or {}).get("title") or source.get("class_type") or "")
+    title = (source.get("_meta") or {}).get("title")  # only the browser sends it
+    return chosen or str(title or host.display_name(str(source.get("class_type", ""))))
 
 
 def _link(node: Mapping[str, Any] | None, input_name: str) -> list[Any] | None:

@@ -12,6 +12,7 @@ from PIL import Image
 
 import workbench
 from comfy_server import ComfyServer
+from demo_prompts import on_demo_network, show_text
 from saved_workflows import input_definitions, is_widget, server_nodes, to_prompt, widgets
 
 REPOSITORY = workbench.REPOSITORY
@@ -29,7 +30,15 @@ USERS_FILES = {  # a server for tests has none of them
     "umt5_xxl_fp8_e4m3fn_scaled.safetensors",
     "wan_2.1_vae.safetensors",
 }
-GROWS = {"HSOOptimizeSchedule", "HSOCustomSigmas", "HSOPlotSchedules", "HSOPresetSchedule", "HSOPinSigma"}  # by a plot
+GROWS = {
+    "HSOCalibrateSchedule",
+    "HSOCompareSchedules",
+    "HSOOptimizeSchedule",
+    "HSOCustomSigmas",
+    "HSOPlotSchedules",
+    "HSOPresetSchedule",
+    "HSOPinSigma",
+}  # by a plot
 
 
 def load(file: Path) -> dict[str, Any]:
@@ -69,6 +78,7 @@ def test_there_is_a_workflow_for_each_way_to_use_the_pack() -> None:
     used = {node["type"] for file in FILES for node in load(file)["nodes"]}
     ways = {"HSOOptimizeSchedule", "HSOCustomSigmas", "HSOKSampler", "SamplerCustom", "SamplerCustomAdvanced"}
     ways |= {"HSOPresetSchedule", "HSOPinSigma", "HSOSplitSchedule", "HSOSaveSchedule", "HSOPlotSchedules"}
+    ways |= {"HSOCalibrateSchedule", "HSOCompareSchedules"}
     assert ways <= used
     assert GALAXIES in FILES
 
@@ -87,7 +97,7 @@ def test_widget_values_fit_the_nodes(server: ComfyServer, file: Path) -> None:
     object_info = server.object_info()
     for node in server_nodes(load(file)):
         expected = widgets(object_info[node["type"]])  # KeyError: the server has no such node
-        values = node.get("widgets_values") or []
+        values = node.get("widgets_values", [])  # null makes the page complain
         assert len(values) == len(expected), node["type"]
         for (name, kind, options), value in zip(expected, values, strict=True):
             assert_value_fits(value, kind, options, f"{node['type']}.{name} = {value!r}")
@@ -174,15 +184,25 @@ def pixels(picture: bytes) -> bytes:
 
 def test_the_comparison_runs(server: ComfyServer) -> None:
     """With the demonstration network in the place of the user's checkpoint."""
-    prompt = to_prompt(load(FOLDERS[0] / "hso_compare.json"), server.object_info())
-    for node in prompt.values():
-        if node["class_type"] == "CheckpointLoaderSimple":
-            node.update(class_type="HSODemoModel", inputs={})
-    entry = server.run(prompt)
+    entry = server.run(on_demo_network(to_prompt(load(FOLDERS[0] / "hso_compare.json"), server.object_info())))
     (table,) = server.texts(entry)
-    assert table.startswith("| step | HSOOptimizeSchedule | karras | beta | AYS SD 1.5 |")
+    assert table.startswith("| step | HSO Optimize Schedule | karras | beta | AYS SD 1.5 |")
     (picture,) = server.files(entry)
     assert Image.open(io.BytesIO(server.fetch(picture))).size == (1024, 640)
+
+
+def test_the_calibration_runs_and_shows_what_it_gains(server: ComfyServer) -> None:
+    prompt = on_demo_network(to_prompt(load(FOLDERS[0] / "hso_calibrate.json"), server.object_info()))
+    (compared,) = (number for number, node in prompt.items() if node["class_type"] == "HSOCompareSchedules")
+    prompt["table"] = show_text(compared)
+    entry = server.run(prompt)
+    texts = server.texts(entry)
+    assert any("fitted to this model and sampler" in text for text in texts), "the report"
+    (table,) = (text for text in texts if text.startswith("| schedule | mean"))
+    assert table.splitlines()[2].startswith("| Calibrate Schedule (HSO) |"), (
+        "the first row: nearest on seeds of its own"
+    )
+    assert len(server.files(entry)) == 3, "a picture, the ranking, and the pictures side by side"
 
 
 @every_workflow

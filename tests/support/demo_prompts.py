@@ -141,6 +141,28 @@ def hso_ksampler_prompt(
     return {**galaxy_nodes(batch_size), "sigmas": sigmas, "sample": sample, **save_latent("sample")}
 
 
+def on_demo_network(prompt: Prompt) -> Prompt:
+    """A workflow for a checkpoint with the network in its place, which knows no prompt, no guidance and no VAE."""
+    kinds = {number: entry["class_type"] for number, entry in prompt.items()}
+    (loader,) = (number for number, kind in kinds.items() if kind == "CheckpointLoaderSimple")
+    put = {loader: node("HSODemoModel")}
+    for number, entry in prompt.items():
+        links = {name: value for name, value in entry["inputs"].items() if isinstance(value, list)}
+        values = {**entry["inputs"], **({"cfg": 1.0} if "cfg" in entry["inputs"] else {})}
+        for name, link in links.items():
+            if kinds[link[0]] == "CLIPTextEncode":
+                values[name] = [loader, 1]
+            elif link == [loader, 2]:
+                del values[name]
+        if kinds[number] == "EmptyLatentImage":
+            put[number] = node("HSODemoLatent", batch_size=entry["inputs"]["batch_size"])
+        elif kinds[number] == "VAEDecode":
+            put[number] = node("HSODemoImage", **values)
+        elif kinds[number] not in ("CheckpointLoaderSimple", "CLIPTextEncode"):
+            put[number] = node(kinds[number], **values)
+    return put
+
+
 def show_text(source: str, output: int = 0) -> dict[str, Any]:
     """Core's Preview as Text; what it shows is in ComfyServer.texts(entry)."""
     return node("PreviewAny", source=[source, output])
