@@ -51,7 +51,7 @@ def is_built_in(method: str) -> bool:
 
 
 def model_free_rivals(model: TestModel, solver: str, steps: int) -> Iterator[tuple[str, Tensor]]:
-    """All schedules that need no evaluation of the model."""
+    """The schedules that the pack's Calibrate node chooses from: all that it knows without evaluating the model."""
     yield from built_in_rivals(model, solver, steps)
     for name in tables_for(model.noise):
         sigmas, _ = table_sigmas(name, steps)
@@ -59,13 +59,13 @@ def model_free_rivals(model: TestModel, solver: str, steps: int) -> Iterator[tup
         if is_schedule(sigmas, steps):
             yield name, sigmas
     yield "hso", optimize_schedule(model.noise, steps).to_tensor()
-    if model.noise.family == "vp":  # the bound is written for variance-preserving models
-        yield "dm_nonuniform", _dm_nonuniform(model.noise, steps)
 
 
 def all_rivals(model: TestModel, solver: str, steps: int) -> Iterator[tuple[str, Tensor]]:
     """All but the calibrated schedules."""
     yield from model_free_rivals(model, solver, steps)
+    if model.noise.family == "vp":  # the bound is written for variance-preserving models
+        yield "dm_nonuniform", _dm_nonuniform(model.noise, steps)
     yield "density", density_rule(model, steps)
 
 
