@@ -41,25 +41,27 @@ FIRST_SEEDS = (10_000, 11_000, 12_000, 13_000)
 
 
 def ratios(name: str, solver: str, steps: int, first_seed: int) -> Array:
-    """(2, 3): the calibration as it is, and without the foretold risk; each to the best built-in of the cell: ratio of
-    mean and median RMSE, and whether it is surely worse."""
+    """(2, 3): the calibration as it is, and without the foretold risk; each against the built-ins of the cell: its mean
+    RMSE to their least mean, its median to their least median, and whether its mean is surely worse."""
     torch.set_num_threads(1)
     model = load_model(name)
-    run, best = SolverRun(model, solver), _best_built_in(name, solver, steps)
+    run, built_ins = SolverRun(model, solver), _built_ins(name, solver, steps)
+    best, least_median = min(built_ins, key=np.mean), min(map(np.median, built_ins))
     found = []
     for heeded in (True, False):
         sigmas = _calibrated(model, solver, steps, first_seed, heeded)
         own = _errors(run, sigmas)
         low, _ = ratio_interval(torch.from_numpy(own), torch.from_numpy(best))
-        found.append((own.mean() / best.mean(), np.median(own) / np.median(best), low > WORST_ALLOWED))
+        found.append((own.mean() / best.mean(), np.median(own) / least_median, low > WORST_ALLOWED))
     return np.array(found)
 
 
 @functools.cache
-def _best_built_in(name: str, solver: str, steps: int) -> Array:
+def _built_ins(name: str, solver: str, steps: int) -> list[Array]:
+    """The errors of every scheduler of the host."""
     model = load_model(name)
     run = SolverRun(model, solver)
-    return min((_errors(run, sigmas) for _, sigmas in built_in_rivals(model, solver, steps)), key=np.mean)
+    return [_errors(run, sigmas) for _, sigmas in built_in_rivals(model, solver, steps)]
 
 
 def _errors(run: SolverRun, sigmas: Tensor) -> Array:
