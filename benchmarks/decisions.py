@@ -2,7 +2,7 @@
 
     .venv/bin/python -P benchmarks/decisions.py
 
-Needs the demonstration network, which `python3 dev.py setup` downloads.
+Needs the demonstration network and ComfyUI, which `python3 dev.py setup` downloads.
 """
 
 from __future__ import annotations
@@ -18,15 +18,19 @@ sys.path.insert(0, str(REPOSITORY / "tests" / "support"))
 import torch  # noqa: E402
 from torch import Tensor  # noqa: E402
 
+import host_import  # noqa: E402
 import workbench  # noqa: E402
 from by_path import import_path  # noqa: E402
 
 import_path(REPOSITORY / "hso_core", "hso_core")
 galaxy_network = import_path(REPOSITORY / "demo" / "galaxy_network.py", "galaxy_network")
 
-from hso_core import NoiseSchedule, Settings, named_schedule, trust_region  # noqa: E402
+from hso_core import NoiseSchedule, Settings, named_schedule, optimize_schedule, trust_region  # noqa: E402
 from hso_core.problem import Problem  # noqa: E402
 from hso_core.trust_region import minimise_midpoint_error  # noqa: E402
+
+NAMED = ("sd15", "ddpm", "flow:1", "flow:3", "flow:8", "edm:0.002:80")
+LARGEST = 100  # steps up to which the spacing is looked at
 
 Denoiser = Callable[[Tensor, float], Tensor]
 
@@ -94,6 +98,29 @@ def density_first() -> None:
     trust_region.equidistribute = with_density
 
 
+def spacing_kept() -> None:
+    print(f"\n### Numbers of steps, of 2 to {LARGEST}, with which the schedule found keeps the paper's d_min\n")
+    print("| noise schedule | steps |\n|---|---|")
+    for name, noise in noise_schedules().items():
+        kept = [steps for steps in range(2, LARGEST + 1) if optimize_schedule(noise, steps).spacing_met]
+        print(f"| {name} | {', '.join(f'{first} to {last}' for first, last in runs(kept))} |")
+
+
+def noise_schedules() -> dict[str, NoiseSchedule]:
+    host_import.import_host()
+    from comfy.model_sampling import StableCascadeSampling
+
+    return {name: named_schedule(name) for name in NAMED} | {"Cascade": NoiseSchedule(StableCascadeSampling().sigmas)}
+
+
+def runs(numbers: list[int]) -> list[tuple[int, int]]:
+    """(first, last) of each run of neighbours in ascending numbers."""
+    firsts = [n for n in numbers if n - 1 not in numbers]
+    lasts = [n for n in numbers if n + 1 not in numbers]
+    return list(zip(firsts, lasts, strict=True))
+
+
 if __name__ == "__main__":
     two_steps()
     density_first()
+    spacing_kept()
