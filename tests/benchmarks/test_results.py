@@ -10,7 +10,7 @@ from benchmarks.quality import oracle
 from benchmarks.quality.figures import BEST, WORST_ALLOWED, Table, goals
 from benchmarks.quality.models import MODELS
 from benchmarks.quality.report import NETWORKS, page
-from benchmarks.quality.rivals import is_schedule
+from benchmarks.quality.rivals import is_built_in, is_schedule
 from benchmarks.quality.solvers import SOLVERS
 
 import workbench
@@ -42,8 +42,14 @@ def test_page_is_made_from_the_results(cells: list[dict]) -> None:
     assert PAGE.read_text("utf-8") == page(cells, about)
 
 
-def test_the_readme_has_the_figures_of_the_results(cells: list[dict]) -> None:
-    table, text = Table(cells), (workbench.REPOSITORY / "README.md").read_text("utf-8")
+@pytest.fixture(scope="module")
+def readme() -> str:
+    """README.md with every line break as a space."""
+    return " ".join((workbench.REPOSITORY / "README.md").read_text("utf-8").split())
+
+
+def test_the_readme_has_the_figures_of_the_results(cells: list[dict], readme: str) -> None:
+    table, about = Table(cells), json.loads(ABOUT.read_text("utf-8"))
 
     def ratio(method: str, solver: str, by: str = "mean", models: tuple[str, ...] | None = None) -> str:
         return f"{table.mean_ratio(method, models=models, solvers=[solver], by=f'rmse_{by}'):.2f}"
@@ -54,12 +60,45 @@ def test_the_readme_has_the_figures_of_the_results(cells: list[dict]) -> None:
     solvers = ("euler", "dpmpp_2m", "uni_pc")
     both = [" / ".join(ratio("calibrated", solver, by, NETWORKS) for by in ("mean", "median")) for solver in solvers]
     worse = sum(cell["method"] == "calibrated" and cell["ratio_low"] > WORST_ALLOWED for cell in cells)
-    assert row("by the mean RMSE", *(ratio("calibrated", solver) for solver in solvers)) in text
-    assert row("by the median RMSE", *(ratio("calibrated", solver, "median") for solver in solvers)) in text
-    assert row("the five networks alone, mean / median", *both) in text
-    assert f"in {worse} of {len(table.places)} cases" in text
+    assert f"(`.venv/bin/python -m benchmarks.quality`, {about['date']}, " in readme
+    assert f"on {len(table.models)} test models" in readme
+    assert row("by the mean RMSE", *(ratio("calibrated", solver) for solver in solvers)) in readme
+    assert row("by the median RMSE", *(ratio("calibrated", solver, "median") for solver in solvers)) in readme
+    assert row("the networks alone, mean / median", *both) in readme
+    assert f"in {worse} of {len(table.places)} cases" in readme
     dpmpp_2m, uni_pc = (ratio("calibrated_quick", solver) for solver in ("dpmpp_2m", "uni_pc"))
-    assert f"reaches {dpmpp_2m} with dpmpp_2m and {uni_pc} with uni_pc" in text
+    assert f"reaches {dpmpp_2m} with dpmpp_2m and {uni_pc} with uni_pc" in readme
+
+
+def test_the_readme_says_how_hso_does_against_the_best_built_in(cells: list[dict], readme: str) -> None:
+    table = Table(cells)
+    ratios = {place: ratio for place in table.places if (ratio := table.ratio(*place, "hso"))}
+    networks = [ratio for place, ratio in ratios.items() if place[0] in NETWORKS]
+    ahead, of_networks = (sum(ratio < 1 for ratio in part) for part in (ratios.values(), networks))
+    assert f"in {ahead} of {len(ratios)} cases, on the networks alone in {of_networks} of {len(networks)}" in readme
+
+    def means(models: tuple[str, ...] | None) -> tuple[str, ...]:
+        solvers = ("euler", "dpmpp_2m", "uni_pc")
+        return tuple(f"{table.mean_ratio('hso', models=models, solvers=[solver]):.2f}" for solver in solvers)
+
+    everywhere = "on average {} times that one's with euler, {} with dpmpp_2m and {} with uni_pc"
+    assert everywhere.format(*means(None)) in readme
+    assert "on the networks alone {}, {} and {}".format(*means(NETWORKS)) in readme
+    model, solver, steps = max(ratios, key=ratios.__getitem__)
+    assert f"at worst {max(ratios.values()):.1f} times ({model}, {solver}, {steps} steps)" in readme
+
+
+def test_the_readme_says_with_which_solvers_one_built_in_is_closer_than_hso(cells: list[dict], readme: str) -> None:
+    table = Table(cells)
+    built_ins = {cell["method"] for cell in cells if is_built_in(cell["method"])}
+    closer = {
+        solver
+        for solver in table.solvers
+        for name in built_ins
+        if (ratio := table.mean_ratio(name, solvers=[solver])) and ratio < table.mean_ratio("hso", solvers=[solver])
+    }
+    assert closer == {"uni_pc"}
+    assert "With euler and dpmpp_2m no single built-in scheduler is as close on average over 4 to 8 steps" in readme
 
 
 def test_every_reference_is_converged(cells: list[dict]) -> None:
@@ -69,13 +108,12 @@ def test_every_reference_is_converged(cells: list[dict]) -> None:
         assert max(model["half"], model["heun"]) < 0.2 * smallest, name
 
 
-def test_oracle_schedules_fall_from_noise_to_zero() -> None:
-    import torch
-
+def test_every_cell_has_an_oracle_that_falls_from_noise_to_zero() -> None:
     for model in MODELS:
-        for schedules in oracle.read_schedules(model).values():
-            for steps, entry in schedules.items():
-                assert is_schedule(torch.tensor(entry["sigmas"]), int(steps))
+        for solver in SOLVERS:
+            for steps in oracle.STEPS:
+                sigmas = oracle.oracle_sigmas(model, solver, steps)
+                assert sigmas is not None and is_schedule(sigmas, steps), (model, solver, steps)
 
 
 def _cell(method: str, mean: float, steps: int = 4, **more: float) -> dict:
