@@ -1,13 +1,11 @@
-"""The pack's own calibration on a test model: its schedules, and the time it takes beside the network's."""
+"""The schedules of the pack's own calibration on a test model."""
 
 from __future__ import annotations
 
 import functools
 import hashlib
 import json
-import time
 from collections.abc import Iterator
-from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -23,7 +21,6 @@ METHODS = {"calibrated_quick": "quick", "calibrated": "normal"}
 FIRST_SEED = 10_000
 FOLDER = downloads.FOLDER / "calibrated"
 REFERENCE_SOLVER = "uni_pc"  # as in the Calibrate node
-SLOW_SECONDS = 0.05
 
 
 def calibrated_rivals(model: TestModel, solver: str, steps: int) -> Iterator[tuple[str, Tensor]]:
@@ -46,30 +43,6 @@ def _calibrate(model: TestModel, solver: str, steps: int, budget: int) -> Tensor
     run, reference_run = SolverRun(model, solver), SolverRun(model, REFERENCE_SOLVER)
     candidates = dict(model_free_rivals(model, solver, steps))
     return calibrate(run, reference_run, candidates, steps, model.noise, budget, first_seed=FIRST_SEED).sigmas
-
-
-def overhead(model: TestModel, solver: str = "dpmpp_2m", steps: int = 6) -> float:
-    """Time that a calibration of the quick budget takes beside the network's, as a share of the network's.
-
-    The network is made slow: at least SLOW_SECONDS an evaluation of a batch, whatever its size.
-    """
-    inside = 0.0
-
-    def slow(x: Tensor, sigma: float) -> Tensor:
-        nonlocal inside
-        began = time.perf_counter()
-        denoised = model.denoise(x, sigma)
-        time.sleep(max(0.0, SLOW_SECONDS - (time.perf_counter() - began)))
-        inside += time.perf_counter() - began
-        return denoised
-
-    model.host_sigmas("karras", steps)  # the import of the host is not the calibration's
-    candidates = dict(model_free_rivals(model, solver, steps))
-    slowed = replace(model, denoise=slow)
-    run, reference_run = SolverRun(slowed, solver), SolverRun(slowed, REFERENCE_SOLVER)
-    began = time.perf_counter()
-    calibrate(run, reference_run, candidates, steps, model.noise, BUDGETS["quick"], first_seed=FIRST_SEED)
-    return (time.perf_counter() - began - inside) / inside
 
 
 @functools.cache

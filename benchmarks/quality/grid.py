@@ -16,11 +16,12 @@ from typing import Any
 
 import torch
 
-from .calibrated import calibrated_rivals, overhead
+from .calibrated import calibrated_rivals
 from .cells import FIRST_SEED, Bench, Cell
 from .measures import ratio_interval
 from .models import TestModel, load_model
 from .oracle import oracle_sigmas
+from .overhead import calibrate_node, overhead
 from .reference import convergence
 from .rivals import all_rivals, is_built_in
 from .solvers import SOLVERS
@@ -77,11 +78,12 @@ def measure_solver(name: str, solver: str, step_counts: Sequence[int]) -> list[d
 
 
 def about_run(cells: Sequence[dict[str, Any]], models: Sequence[str]) -> dict[str, Any]:
+    calibrate = calibrate_node()
     return {
         "date": str(datetime.date.today()),
         "machine": f"{os.cpu_count()} {platform.machine()} CPU cores, torch {torch.__version__}, no GPU used",
         "command": "python -m benchmarks.quality",
-        "overhead": statistics.median(overhead(load_model(models[0])) for _ in range(3)),
+        "overhead": statistics.median(overhead(calibrate).share for _ in range(3)),
         "models": {name: _about_model(name, cells) for name in models},
     }
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from .figures import BEST, WORST_ALLOWED, Goal, Summary, Table, goals, scale_ratios
+from .overhead import BUDGET, SECONDS
 
 SHOWN = ("hso", "density", "calibrated_quick", "calibrated", "oracle")
 UNSEEN = ("flow-unet", "flow-unet-guided")
@@ -113,7 +114,10 @@ def overhead_text(about: dict[str, Any]) -> str:
     if share is None:
         return ""
     text = f"{100 * share:.1f} % (goal: at most 10 %, {'met' if share <= 0.10 else '**not met**'})"
-    return f"\n\nTime that calibration adds to the network's own, at 50 ms an evaluation (median of three): {text}."
+    return (
+        f"\n\nTime that Calibrate Schedule, budget {BUDGET}, adds to the network's own where that takes "
+        f"{1000 * SECONDS:g} ms for each latent it is run on (median of three): {text}."
+    )
 
 
 # -- ratios ------------------------------------------------------------------------------------------------------------
@@ -223,8 +227,8 @@ def convergence_text(about: dict[str, Any]) -> str:
     return (
         "**Is the reference converged?** Mean RMSE between it (`dpmpp_2m`, 200 steps for networks and 400 for the "
         "others, evenly spaced in λ) and the same with half the steps, and `heun` with as many steps; beside it the "
-        "smallest mean error of any cell. `uni_pc` itself stops at σ = 0.001 and not at 0, which alone costs about "
-        "0.001.\n\n" + markdown(("model", "half the steps", "heun", "smallest error measured"), rows)
+        "smallest mean error of any cell. `uni_pc` itself stops at σ = 0.001 and not at 0, which alone costs up to "
+        "about 0.001.\n\n" + markdown(("model", "half the steps", "heun", "smallest error measured"), rows)
     )
 
 
