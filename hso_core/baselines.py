@@ -106,7 +106,7 @@ def shift_of(noise: NoiseSchedule) -> float | None:
 
 def _table(name: str) -> Table:
     if name not in TABLES:
-        raise SigmasError(f"there is no preset {name[:60]!r}; it must be one of {', '.join(TABLES)}")
+        raise SigmasError(f"there is no preset {str(name)[:60]!r}; it must be one of {', '.join(TABLES)}")
     return TABLES[name]
 
 
