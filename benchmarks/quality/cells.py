@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import mean
 
 import torch
 from torch import Tensor
@@ -24,7 +26,10 @@ SEEDS = {0: 256, 1: 256, 2: 128}  # by tier
 
 @dataclass(frozen=True)
 class Cell:
-    """What was measured; errors: RMSE of each test seed to its converged solution."""
+    """What was measured; errors: RMSE of each test seed to its converged solution.
+
+    calibrations: of so many schedules, one after the other in `errors`; `sigmas` is the first of them.
+    """
 
     model: str
     solver: str
@@ -35,14 +40,23 @@ class Cell:
     swd: float
     fd: float
     evaluations: int
+    calibrations: int = 1
+
+    @classmethod
+    def of_all(cls, cells: Sequence[Cell]) -> Cell:
+        """One cell for several calibrations that differ in their seeds only."""
+        errors = tuple(error for cell in cells for error in cell.errors)
+        swd, fd = mean(cell.swd for cell in cells), mean(cell.fd for cell in cells)
+        return replace(cells[0], errors=errors, swd=swd, fd=fd, calibrations=len(cells))
 
     @property
     def error_tensor(self) -> Tensor:
-        return torch.tensor(self.errors, dtype=torch.float64)
+        """(calibrations, seeds)."""
+        return torch.tensor(self.errors, dtype=torch.float64).view(self.calibrations, -1)
 
     def summary(self) -> dict[str, object]:
         """The cell as results.json holds it."""
-        errors = self.error_tensor
+        errors = self.error_tensor.flatten()
         return {
             "model": self.model,
             "solver": self.solver,
@@ -55,6 +69,7 @@ class Cell:
             "fd": _rounded(self.fd),
             "evaluations": self.evaluations,
             "sigmas": [_rounded(s) for s in self.sigmas],
+            **({"calibrations": self.calibrations} if self.calibrations > 1 else {}),
         }
 
 

@@ -23,7 +23,7 @@ from torch import Tensor
 from hso_core.calibration import BUDGETS, calibrate
 from hso_core.calibration.generators import Forecasts
 
-from .calibrated import REFERENCE_SOLVER
+from .calibrated import FIRST_SEEDS, REFERENCE_SOLVER
 from .cells import test_seeds
 from .figures import WORST_ALLOWED
 from .measures import ratio_interval
@@ -37,7 +37,6 @@ Array = NDArray[np.float64]
 
 MODELS = ("digits-0.15", "digits-0.3", "digits-1", "digits-3", "digits-flow")
 STEPS = (4, 5, 6, 8, 10)
-FIRST_SEEDS = (10_000, 11_000, 12_000, 13_000)
 
 
 def ratios(name: str, solver: str, steps: int, first_seed: int) -> Array:
@@ -51,7 +50,7 @@ def ratios(name: str, solver: str, steps: int, first_seed: int) -> Array:
     for heeded in (True, False):
         sigmas = _calibrated(model, solver, steps, first_seed, heeded)
         own = _errors(run, sigmas)
-        low, _ = ratio_interval(torch.from_numpy(own), torch.from_numpy(best))
+        low, _ = ratio_interval(torch.from_numpy(own)[None], torch.from_numpy(best))
         found.append((own.mean() / best.mean(), np.median(own) / least_median, low > WORST_ALLOWED))
     return np.array(found)
 

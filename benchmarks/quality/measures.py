@@ -74,9 +74,14 @@ def mean_interval(values: Tensor) -> tuple[float, float]:
 
 
 def ratio_interval(values: Tensor, others: Tensor) -> tuple[float, float]:
-    """95 % bootstrap interval of mean(values) / mean(others); the same seeds are drawn for both."""
-    draws = bootstrap_draws(len(values))
-    return _middle_95(values[draws].mean(1) / others[draws].mean(1))
+    """95 % bootstrap interval of mean(values (k, n)) / mean(others (n,)).
+
+    The same seeds n are drawn for both, and the k calibrations that the values are of are drawn, too.
+    """
+    draws = bootstrap_draws(len(others))
+    means = torch.stack([one[draws].mean(1) for one in values], 1)  # (draws, k)
+    drawn = means.gather(1, bootstrap_draws(len(values), seed=1))
+    return _middle_95(drawn.mean(1) / others[draws].mean(1))
 
 
 def _middle_95(values: Tensor) -> tuple[float, float]:

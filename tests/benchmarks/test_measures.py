@@ -8,6 +8,7 @@ import scipy.linalg
 import scipy.stats
 import torch
 from benchmarks.quality import measures
+from benchmarks.quality.cells import Cell
 
 
 def sample(seed: int, shift: float = 0.0, count: int = 400) -> torch.Tensor:
@@ -52,4 +53,20 @@ def test_bootstrap_interval_is_that_of_scipy() -> None:
     ).confidence_interval
 
     assert (low, high) == pytest.approx((expected.low, expected.high), rel=0.02)
-    assert measures.ratio_interval(values, 2 * values) == pytest.approx((0.5, 0.5))
+    assert measures.ratio_interval(values[None], 2 * values) == pytest.approx((0.5, 0.5))
+
+
+def test_calibrations_that_differ_widen_the_interval() -> None:
+    values = torch.ones(128, dtype=torch.float64)
+    assert measures.ratio_interval(torch.stack([values, 3 * values]), values) == pytest.approx((1.0, 3.0))
+
+
+def test_a_cell_of_several_calibrations_holds_the_errors_of_all() -> None:
+    def cell(*errors: float) -> Cell:
+        return Cell("hsc32", "euler", 4, "calibrated", (1.0, 0.0), errors, swd=errors[0], fd=0.5, evaluations=4)
+
+    both = Cell.of_all([cell(1.0, 2.0), cell(3.0, 6.0)])
+    assert both.error_tensor.tolist() == [[1.0, 2.0], [3.0, 6.0]]
+    summary = both.summary()
+    assert (summary["rmse_mean"], summary["rmse_median"], summary["swd"], summary["calibrations"]) == (3.0, 2.5, 2.0, 2)
+    assert "calibrations" not in cell(1.0).summary()
