@@ -265,15 +265,17 @@ def _worth_a_run(usable: dict[str, Tensor], forecasts: Forecasts) -> dict[str, T
 def _measure_finalists(search: Search, own: list[Trial], plan: Plan, bench: Bench, stop: Callable[[], bool]) -> None:
     """Run the best trials and candidates on ever more seeds, also on those that the search has not seen.
 
-    All of a round on the same seeds, should the budget end before the last. The best candidate stays to the end.
+    All of a round on the same seeds, should the budget end before the last. The best candidate stays to the end. Each
+    round begins with the best: where the user ends it, what ran on the most seeds is the result.
     """
     places, more = search.seeds, min(search.seeds, plan.seeds)
     for count in FINALISTS:
         finalists, last = _finalists(search, own, places, count), count == FINALISTS[-1]
         while more:
             if bench.price(finalists, range(places + more)) <= bench.left:
+                best_first = sorted(finalists, key=search.ranked(places).index)
                 places += more
-                for trial in finalists:
+                for trial in best_first:
                     if stop():
                         return
                     bench.measure(trial, range(places))
@@ -302,7 +304,9 @@ def _verdict(search: Search, own: list[Trial], bench: Bench, reference: Referenc
     rivals = [trial for trial in ranked if trial in own]
     rival = max(rivals, key=lambda trial: (len(trial.distances), -search.loss(trial)), default=winner)
     comparison = paired_ratio(winner.distances, rival.distances)
-    if search.loss(winner) >= search.loss(rival):
+    # Where the user ended it early, the rival may have run on fewer seeds, which may be easier or harder ones.
+    shared = min(len(winner.distances), len(rival.distances))
+    if search.loss(winner, shared) >= search.loss(rival, shared):
         winner, comparison = rival, paired_ratio(rival.distances, rival.distances)
     alike = [trial for trial in ranked if len(trial.distances) == len(winner.distances)]
     rows = sorted(alike, key=lambda trial: (trial is not winner, search.loss(trial)))

@@ -127,17 +127,42 @@ def test_stopping_keeps_the_best_so_far(calls):
     check_sigmas(found.sigmas)
 
 
+class Cancelled(GaussianRun):
+    """Ends itself after `allowed` calls."""
+
+    allowed = 10_000
+
+    def __call__(self, sigmas, seeds, **options):
+        if len(self.calls) >= self.allowed:
+            raise BudgetSpent
+        return super().__call__(sigmas, seeds, **options)
+
+
 @pytest.mark.parametrize("allowed", [0, 1, 5, 30])
 def test_a_run_that_ends_itself_keeps_the_best_so_far(allowed):
-    class Cancelled(GaussianRun):
-        def __call__(self, sigmas, seeds, **options):
-            if len(self.calls) >= allowed:
-                raise BudgetSpent
-            return super().__call__(sigmas, seeds, **options)
+    run = Cancelled(SCALES)
+    run.allowed = allowed
 
-    found = calibrate(Cancelled(SCALES), GaussianRun(SCALES, "dpmpp_2m"), candidates(SD15, 5), 5, SD15, 2000)
+    found = calibrate(run, GaussianRun(SCALES, "dpmpp_2m"), candidates(SD15, 5), 5, SD15, 2000)
 
     check_sigmas(found.sigmas)
+
+
+@pytest.mark.parametrize("solver, steps, budget, gain", [("dpmpp_2m", 5, 2000, 0.2), ("euler", 6, 1200, 0.99)])
+def test_what_the_search_found_is_kept_wherever_the_last_comparison_ends(solver, steps, budget, gain):
+    def cut_after(allowed):
+        run = Cancelled(SCALES, solver)
+        run.allowed = allowed
+        at_hand = candidates(SD15, steps)
+        return calibrate(run, GaussianRun(SCALES, "dpmpp_2m"), at_hand, steps, SD15, budget), len(run.calls)
+
+    whole, calls = cut_after(10_000)
+
+    assert whole.gain < gain
+    for allowed in range(calls - 20, calls):
+        found, _ = cut_after(allowed)
+        assert found.gain < gain and found.name == whole.name
+        assert "fitted to this model" in found.report()
 
 
 class InBatches(GaussianRun):
