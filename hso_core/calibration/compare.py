@@ -6,11 +6,10 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from ..noise_schedule import NoiseSchedule
-from .reference import check_finite, reference_sigmas
+from .reference import check_finite, distances, reference_sigmas
 from .run import SamplerResult, SamplerRun
 
 REFERENCE_STEPS = 60
@@ -100,14 +99,8 @@ def compare(
         result = sample(run, sigmas)
         seconds = time.perf_counter() - begun
         latents = result.latents[:kept].clone()  # not a view, which would hold all of them
-        distances = _distances(result.latents, converged)
-        rows.append(ComparedSchedule(name, sigmas, distances, latents, seconds / count, result.evaluations / count))
+        far = distances(result.latents, converged)
+        rows.append(ComparedSchedule(name, sigmas, far, latents, seconds / count, result.evaluations / count))
     show(total, total)
     ranked = tuple(sorted(rows, key=lambda row: row.mean))
     return Comparison(ranked, converged[:kept].clone(), reference_steps, tuple(seeds))
-
-
-def _distances(latents: Tensor, converged: Tensor) -> Tensor:
-    """RMSE (n,) float64 of latents (n, ...) to the converged ones, one by one for the sake of memory."""
-    squares = [(one.double() - other.double()).square().mean() for one, other in zip(latents, converged, strict=True)]
-    return torch.stack(squares).sqrt().nan_to_num(nan=torch.inf)

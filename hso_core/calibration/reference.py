@@ -60,6 +60,13 @@ def check_finite(converged: Tensor) -> None:
         )
 
 
+def distances(latents: Tensor, converged: Tensor) -> Tensor:
+    """RMSE (n,) float64 of latents (n, ...) to the converged ones; infinite where a latent is not finite."""
+    pairs = zip(latents, converged, strict=True)  # one by one, for the sake of memory
+    squares = [(one.double() - other.double()).square().mean() for one, other in pairs]
+    return torch.stack(squares).sqrt().nan_to_num(nan=torch.inf, posinf=torch.inf)
+
+
 class Reference:
     """The converged latents of the seeds that have been asked for so far, and the profile of the runs.
 
@@ -128,12 +135,8 @@ class Reference:
         return None if self._levels is None else ReferenceRuns(self._levels, dict(self._made))
 
     def distances(self, latents: Tensor, places: Sequence[int]) -> Tensor:
-        """RMSE (n,) float64 of each of the latents (n, ...) to the converged one of its place.
-
-        A latent that is not finite is infinitely far.
-        """
-        squares = (latents.double() - self._converged(places).double()).flatten(1).square().mean(1)
-        return squares.sqrt().nan_to_num(nan=torch.inf)
+        """See `distances`; of each of the latents (n, ...) to the converged one of its place."""
+        return distances(latents, self._converged(places))
 
     def errors(self, latents: Tensor, places: Sequence[int]) -> Tensor:
         """(n, values) what is left of latents (n, ...) less the converged ones, as far as the recorder keeps them."""

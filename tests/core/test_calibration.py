@@ -253,6 +253,24 @@ def test_compare_measures_every_seed_and_keeps_the_latents_of_the_first():
     assert done == sorted(done) and len(set(done)) > 60 and seen[-1] == (5 * 72, 5 * 72)
 
 
+@pytest.mark.parametrize("broken", [torch.nan, torch.inf, -torch.inf])
+def test_what_is_no_picture_is_infinitely_far_and_comes_last(broken):
+    class Fragile(GaussianRun):
+        def __call__(self, sigmas, seeds, **options):
+            result = super().__call__(sigmas, seeds, **options)
+            if sigmas[1] > 12:
+                result.latents[0, 0] = broken
+            return result
+
+    at_hand = {"broken": torch.tensor([14.0, 13, 1, 0]), "far": torch.tensor([9.0, 8, 7, 0])}
+
+    found = compare(Fragile(SCALES), GaussianRun(SCALES), at_hand, range(3), SD15)
+
+    assert [row.name for row in found.rows] == ["far", "broken"]
+    last = found.rows[1]
+    assert last.mean == last.worst == np.inf and 0 < last.median < 10
+
+
 def test_a_run_that_explodes_is_only_a_bad_schedule():
     class Fragile(GaussianRun):
         def __call__(self, sigmas, seeds, **options):

@@ -70,6 +70,17 @@ def test_seeds_are_run_once_and_the_price_is_right():
         made.extend(range(7), limit=19)
 
 
+@pytest.mark.parametrize("broken", [torch.nan, torch.inf, -torch.inf])
+def test_a_latent_that_is_not_finite_is_infinitely_far(broken):
+    made = reference(torch.ones(4), steps=12, seeds=2)
+    latents = torch.zeros(2, 4)
+    latents[1, 2] = broken
+
+    near, far = made.distances(latents, range(2)).tolist()
+
+    assert 0 < near < 10 and far == np.inf
+
+
 # -- the profile -------------------------------------------------------------------------------------------------------
 
 
