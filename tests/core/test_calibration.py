@@ -66,6 +66,18 @@ def test_the_budget_is_never_exceeded(budget, steps, solver):
     assert len(found.sigmas) == steps + 1
 
 
+@pytest.mark.parametrize("budget", [5, 100, 900])
+@pytest.mark.parametrize("noise, flow", [(SD15, False), (FLOW, True)], ids=["vp", "flow"])
+def test_one_step_can_be_calibrated_too(noise, flow, budget):
+    """On a flow model there is nothing to search: it starts at full noise."""
+    run = GaussianRun(SCALES, "euler", flow)
+
+    found = calibrate(run, GaussianRun(SCALES, "dpmpp_2m", flow), candidates(noise, 1), 1, noise, budget)
+
+    check_sigmas(found.sigmas)
+    assert len(found.sigmas) == 2 and found.evaluations <= budget and found.gain <= 1
+
+
 @pytest.mark.parametrize("budget", [300, 2000])
 def test_most_of_the_budget_is_used(budget):
     found = calibrate(GaussianRun(SCALES), GaussianRun(SCALES, "dpmpp_2m"), candidates(SD15, 5), 5, SD15, budget)
