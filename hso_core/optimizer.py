@@ -161,7 +161,7 @@ def _schedule(
         spacing_met=spacing_met,
         d_min=problem.d_min,
         steps=problem.steps,
-        settings=problem.settings.suited_to(noise),
+        settings=problem.settings,
         fingerprint=noise.fingerprint,
         family=noise.family,
         table_length=length,

@@ -77,7 +77,7 @@ class Settings:
         _whole("generations", self.generations, 0, 10_000)
         _whole("iterations", self.iterations, 1, 10_000)
         _whole("seed", self.seed, 0, 2**32 - 1)
-        for name, low, high in (("rho", 0.1, 100), ("t_min", 1e-6, 0.9), ("t_max", 1e-6, 1)):
+        for name, low, high in (("rho", 0.1, 100), ("t_min", 1e-6, 0.9), ("t_max", 2e-6, 1)):
             if getattr(self, name) is not None:
                 _bounds(name, getattr(self, name), low, high)
         for d_min in _pair("spacing", self.spacing):
@@ -90,6 +90,8 @@ class Settings:
     def times(self, noise: NoiseSchedule) -> tuple[Pair, Pair]:
         """Bounds of t_min and t_max: those given, or where None is, such as suit the noise schedule and leave room."""
         t_min, t_max = suitable_times(noise, self)
+        if self.t_min and self.t_min[1] >= t_max[0]:
+            t_max = (self.t_min[1] + t_max[1]) / 2, t_max[1]
         t_max = self.t_max or t_max
         low, high = (min(t, t_max[0] / 2) for t in t_min)
         return self.t_min or (low, high), t_max
@@ -160,7 +162,10 @@ def check_steps(steps: int) -> None:
 
 @dataclass(frozen=True)
 class Problem:
-    """The bi-level problem for `noise` and N = `steps`. psi is (rho, t_min, t_max)."""
+    """The bi-level problem for `noise` and N = `steps`. psi is (rho, t_min, t_max).
+
+    The bounds of t that `settings` leaves open are filled in. Raises SettingsError.
+    """
 
     noise: NoiseSchedule
     steps: int
@@ -168,6 +173,7 @@ class Problem:
 
     def __post_init__(self) -> None:
         check_steps(self.steps)
+        object.__setattr__(self, "settings", self.settings.suited_to(self.noise))
 
     @property
     def intervals(self) -> int:

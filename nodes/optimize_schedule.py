@@ -7,7 +7,7 @@ from typing import Any
 
 from comfy_api.v0_0_2 import io
 
-from ..hso_core import MAX_STEPS, NoiseSchedule, Schedule, Settings, optimize_schedule
+from ..hso_core import MAX_STEPS, NoiseSchedule, Schedule, Settings, SettingsError, optimize_schedule
 from ..hso_core.optimizer import BACKENDS, DEVICES
 from ..hso_core.problem import MAPPINGS, PAPER_TIMES, STARTS
 from . import host
@@ -199,12 +199,19 @@ def _settings(noise: NoiseSchedule, advanced: dict[str, Any], **everyday: Any) -
         values["seed"] = values.pop("search_seed")
     typed = {name: [values.pop(end, None) for end in ends] for name, ends in PAIRS.items()}
     suited = Settings(**values).suited_to(noise)
+    filled_in = []
     for name, ends in typed.items():
         known = [None if end == BY_MODEL and name in TIMES else end for end in ends]
         if known != [None, None]:
             default = getattr(suited, name)
             values[name] = tuple(default[i] if end is None else end for i, end in enumerate(known))
-    return Settings(**values)
+            filled_in += [f"{PAIRS[name][i]} {default[i]:g}" for i, end in enumerate(known) if end is None]
+    try:
+        return Settings(**values)
+    except SettingsError as error:
+        if not filled_in:
+            raise
+        raise SettingsError(f"{error}. Not set, but as suits this model: {', '.join(filled_in)}") from error
 
 
 # An advanced input is optional: a prompt written by hand need not have it, nor one from before it was added.

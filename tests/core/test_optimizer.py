@@ -337,6 +337,7 @@ def test_bad_step_counts_are_refused(steps):
         ({"rho": (0, 3)}, "rho is 0"),
         ({"t_min": (0.01, 0.5), "t_max": (0.4, 1)}, "t_min must stay below t_max"),
         ({"t_max": (0.9, 1.1)}, "t_max is 1.1"),
+        ({"t_max": (1e-6, 1.0)}, "t_max is 1e-06; it must be between 2e-06 and 1"),
         ({"spacing": (2, 0)}, "spacing is 2"),
         ({"population": 1}, "population is 1"),
         ({"mapping": "ddpm"}, "mapping is 'ddpm'; it must be one of ddim, unipc"),
@@ -406,3 +407,21 @@ def test_bounds_that_are_given_are_kept_and_the_others_make_room():
     assert bounds_of_t("flow:3", t_min=(0.01, 0.03), t_max=(0.96, 1.0)) == ((0.01, 0.03), (0.96, 1.0))
     assert bounds_of_t("flow:3", t_min=(0.3, 0.4)) == ((0.3, 0.4), (0.9, 0.96))
     assert bounds_of_t("flow:3", t_max=(0.2, 0.5)) == ((0.1, 0.1), (0.2, 0.5))
+    assert bounds_of_t("flow:3", t_min=(0.1, 0.9)) == ((0.1, 0.9), (pytest.approx(0.93), 0.96))
+    assert bounds_of_t("sd15", t_max=(2e-6, 1.0)) == ((1e-6, 1e-6), (2e-6, 1.0))
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("bounds", [{"t_min": (1e-6, 0.9)}, {"t_min": (0.9, 0.9)}, {"t_max": (0.1, 1.0)}], ids=str)
+def test_whatever_bounds_are_given_alone_a_schedule_is_found(name, bounds):
+    noise = named_schedule(name)
+    for steps in (1, 2, 5):
+        assert_contract(optimize_schedule(noise, steps, Settings(**bounds)), noise, steps)
+
+
+def test_a_problem_knows_all_bounds_before_the_search():
+    noise = named_schedule("flow:3")
+    settings = Settings(t_min=(0.1, 0.9))
+    assert Problem(noise, 5, settings).settings == settings.suited_to(noise)
+    found = optimize_schedule(noise, 5, settings)
+    assert optimize_schedule(noise, 5, settings.suited_to(noise)) is found

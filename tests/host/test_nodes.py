@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+import re
 import sys
 
 import pytest
@@ -162,11 +163,27 @@ def test_every_widget_reaches_the_search(node_classes):
          {"t_min": (0.01, 0.03), "t_max": (0.96, 1.0)}),
         ({"t_min_high": 0.15}, {"t_min": (0.1, 0.15)}),
         ({"t_max_low": 0.95, "t_min_low": 0.05}, {"t_min": (0.05, 0.2), "t_max": (0.95, 0.96)}),
+        ({"t_min_high": 0.9}, {"t_min": (0.1, 0.9)}),
     ],
 )  # fmt: skip
 def test_a_bound_of_0_is_the_one_that_suits_the_model(node_classes, widgets, settings):
     sigmas, _ = run(node_classes["HSOOptimizeSchedule"], model=FLOW, steps=5, **widgets)
     assert sigmas.tolist() == list(optimize_schedule(named_schedule("flow:1"), 5, Settings(**settings)).sigmas)
+
+
+@pytest.mark.parametrize(
+    ("widgets", "message", "filled_in"),
+    [
+        ({"t_min_low": 0.3}, "t_min goes from 0.3 to 0.2; the first must not be the larger", "t_min_high 0.2"),
+        ({"t_max_high": 0.1}, "t_max goes from 0.9 to 0.1; the first must not be the larger", "t_max_low 0.9"),
+        ({"t_min_high": 0.9, "t_max_high": 0.95}, "t_min goes up to 0.9 and t_max down to 0.9; t_min must stay below "
+         "t_max", "t_min_low 0.1, t_max_low 0.9"),
+    ],
+)  # fmt: skip
+def test_where_bounds_clash_it_is_said_which_are_the_models(node_classes, widgets, message, filled_in):
+    whole = f"HSO Optimize Schedule: {message}. Not set, but as suits this model: {filled_in}"
+    with pytest.raises(ValueError, match=f"^{re.escape(whole)}$"):
+        run(node_classes["HSOOptimizeSchedule"], model=FLOW, steps=5, **widgets)
 
 
 def test_bounds_of_another_kind_of_model_are_announced(node_classes):
