@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hso_core import named_schedule, optimize_schedule
+from hso_core import NoiseSchedule, named_schedule, optimize_schedule
 from hso_core.schedule_tools import as_schedule, blend, pin_sigma, split_at_sigma, split_at_step, start_at_denoise
 from hso_core.sigmas import SigmasError
 
@@ -163,6 +163,18 @@ def test_a_small_denoise_keeps_its_steps_too():
     result = start_at_denoise(EIGHT, SD, 0.05)
     assert len(result) == 5 and float(result[-2]) == pytest.approx(SD.sigma_min)
     assert_schedule(result)
+
+
+@pytest.mark.parametrize("denoise", [0.0005, 0.001, 0.01, 0.02, 0.03])
+def test_below_the_first_level_of_a_short_table_there_is_room_too(denoise):
+    """The LCM patch has 50 levels, of which the first is at t = 0.02; SD's is at 0.001."""
+    for noise in (SD, NoiseSchedule(SD.sigmas[19::20])):
+        schedule = optimize_schedule(noise, 6).to_tensor()
+        result = start_at_denoise(schedule, noise, denoise)
+        assert_schedule(result)
+        assert len(result) == 7 and float(result[0]) == pytest.approx(
+            float(noise.sigma_of_t(torch.tensor(denoise, dtype=torch.float64)))
+        )
 
 
 def test_bad_requests_are_refused():
