@@ -30,7 +30,7 @@ def write_tensors(path: str | os.PathLike[str], tensors: Mapping[str, Tensor], m
     """
     path = Path(path)
     plain = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}
-    content = safetensors.torch.save(plain, {VERSION_KEY: str(FORMAT_VERSION), **metadata})
+    content = safetensors.torch.save(plain, {**metadata, VERSION_KEY: str(FORMAT_VERSION)})
     temporary = path.with_name(f".{secrets.token_hex(8)}.tmp")  # the same folder: a rename there is atomic
     try:
         with temporary.open("xb") as file:

@@ -39,7 +39,7 @@ def write_schedule(path: str | os.PathLike[str], sigmas: Tensor, metadata: Mappi
     length = sum(len(key) + len(value) for key, value in metadata.items())
     if length > MAX_TEXT:
         raise FileError(f"{name!r} cannot be written: its notes have {length:,} characters, and {MAX_TEXT:,} fit")
-    write_tensors(path, {TENSOR: values}, {"kind": KIND, "steps": str(len(values) - 1), **metadata})
+    write_tensors(path, {TENSOR: values}, {**metadata, "kind": KIND, "steps": str(len(values) - 1)})
 
 
 def read_schedule(path: str | os.PathLike[str]) -> tuple[Tensor, dict[str, str]]:

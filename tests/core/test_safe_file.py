@@ -58,6 +58,15 @@ def test_what_is_written_is_read(tmp_path):
     assert [file.name for file in tmp_path.iterdir()] == ["mine.safetensors"]
 
 
+def test_what_another_file_said_of_itself_does_not_count(tmp_path):
+    """Its metadata may be handed on with other sigmas."""
+    path = tmp_path / "part.safetensors"
+    write_schedule(path, SIGMAS[1:], {"steps": "3", "kind": "calibration", "format_version": "99", "note": "mine"})
+    sigmas, metadata = read_schedule(path)
+    assert torch.equal(sigmas, SIGMAS[1:])
+    assert metadata == {"kind": "schedule", "steps": "2", "format_version": str(FORMAT_VERSION), "note": "mine"}
+
+
 def test_the_file_is_an_ordinary_one_for_everybody(tmp_path):
     """Other programs read it, and its permissions are those of any new file."""
     from safetensors import safe_open

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from damaged import damaged
-from hso_core.safe_file import write_tensors
 
 KEY = "0123456789abcdef"
 
@@ -40,6 +40,6 @@ def test_cuts_and_flipped_bits(store, kept, figure):
 
 
 def test_a_newer_format_is_announced_and_counts_as_none(store, kept, caplog):
-    write_tensors(kept, {"sigmas": torch.tensor([3.0, 0.0])}, {"format_version": "99", "kind": "calibration"})
+    save_file({"sigmas": torch.tensor([3.0, 0.0])}, kept, {"format_version": "99", "kind": "calibration"})
     assert store.recall(KEY) is None
     assert "has format version 99" in caplog.text

@@ -8,6 +8,7 @@ import sys
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 import workbench
 from hso_core import Settings, named_schedule, optimize_schedule, optimizer
@@ -139,7 +140,7 @@ def test_a_read_only_folder_is_said_in_one_sentence(tmp_path):
 
 def test_a_file_of_a_newer_format_is_left_alone_and_named(tmp_path):
     file = tmp_path / "newer.safetensors"
-    write_tensors(file, {"sigmas": SIGMAS}, {"format_version": "999"})
+    save_file({"sigmas": SIGMAS}, file, {"format_version": "999"})
     before = file.read_bytes()
     with pytest.raises(FileError, match="'newer.safetensors' has format version 999.*update the pack"):
         read_schedule(file)

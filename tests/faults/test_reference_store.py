@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from damaged import damaged
-from hso_core import safe_file
 from hso_core.calibration import ReferenceRuns
 from hso_core.calibration.reference_runs import ReferenceRun
 
@@ -78,7 +78,7 @@ def test_cuts_and_flipped_bits(store, kept, caplog, figure):
 def test_other_contents_are_announced_and_count_as_none(store, kept, caplog, tensors, metadata, message):
     changed = {**runs().to_tensors(), **tensors}
     checked = {"checksum": store._checksum(changed)} if metadata is None else metadata
-    safe_file.write_tensors(kept, changed, {"kind": "reference", **checked})
+    save_file(changed, kept, {"kind": "reference", **checked})
     assert store.recall(KEY, RUN) is None
     assert message in caplog.text
 
