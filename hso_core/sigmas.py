@@ -100,15 +100,25 @@ def describe_low_start(sigmas: Tensor, noise: NoiseSchedule) -> str | None:
 
     That is how a flow model's schedule, which starts at 1, goes wrong on another model without a word.
     """
-    start = sigmas[0].detach().cpu().double()
-    t = float(noise.t_of_lambda(noise.lambda_of_sigma(start))) if start > 0 else 0.0
-    if t >= LEAST_FULL_NOISE:
+    start = float(sigmas[0])
+    if is_full_noise(start, noise):
         return None
     return (
-        f"the schedule starts at sigma {float(start):g}, which is {t:.0%} of this model's noise (its largest sigma is "
-        f"{noise.sigma_max:g}): enough to change a picture, too little for an empty latent. "
+        f"the schedule starts at sigma {start:g}, which is {_time(start, noise):.0%} of this model's noise (its "
+        f"largest sigma is {noise.sigma_max:g}): enough to change a picture, too little for an empty latent. "
         "Was it made for another kind of model?"
     )
+
+
+def is_full_noise(sigma: float, noise: NoiseSchedule) -> bool:
+    """Whether a schedule that starts at `sigma` can make a picture out of an empty latent."""
+    return _time(sigma, noise) >= LEAST_FULL_NOISE
+
+
+def _time(sigma: float, noise: NoiseSchedule) -> float:
+    """t, from 0 to 1."""
+    level = torch.tensor(sigma, dtype=torch.float64)
+    return float(noise.t_of_lambda(noise.lambda_of_sigma(level))) if sigma > 0 else 0.0
 
 
 def resample_sigmas(sigmas: Tensor, steps: int, method: str = "log-linear") -> Tensor:

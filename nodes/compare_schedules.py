@@ -116,7 +116,7 @@ class CompareSchedules(io.ComfyNode):
             found = _compare(run, schedules, [seed + k for k in range(pictures)])
         ranked = found.rows
         return io.NodeOutput(
-            _table(ranked, found, run, left_out and _unfit(left_out, steps)),
+            _table(ranked, found, run, _unfit(left_out, steps) if left_out else "", *found.remarks),
             _as_image(_ranking(ranked, found, run, theme)),
             _as_image(_grid(ranked, found, run, vae, theme)),
             host.sigmas_output(schedules[ranked[0].name]),
@@ -124,7 +124,7 @@ class CompareSchedules(io.ComfyNode):
                 [(row.name, schedules[row.name]) for row in ranked[:MOST_CURVES]],
                 noise=host.readable_noise_schedule(model),
                 facts=[(row.name, f"{row.mean:.4f}") for row in ranked[:MOST_CURVES]],
-                note=distilled_warning(model),
+                note=" ".join([distilled_warning(model), *found.remarks]).strip(),
             ),
         )
 

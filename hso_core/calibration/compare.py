@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
 
 from ..noise_schedule import NoiseSchedule
+from ..sigmas import is_full_noise
 from .reference import check_finite, distances, reference_sigmas
 from .run import SamplerResult, SamplerRun
 
 REFERENCE_STEPS = 60
+LEAST_SHARE = 0.75  # of the reference's first sigma, at which a schedule counts as starting where it does
 
 
 @dataclass(frozen=True)
@@ -47,12 +49,19 @@ class ComparedSchedule:
 
 @dataclass(frozen=True)
 class Comparison:
-    """rows: best mean first. reference: (kept, ...) the converged latents, made in `reference_steps` steps."""
+    """What came out.
+
+    rows        best mean first
+    reference   (kept, ...) the converged latents, made in `reference_steps` steps from the sigma `reference_start`
+    remarks     sentences on schedules that start or end elsewhere than the reference
+    """
 
     rows: tuple[ComparedSchedule, ...]
     reference: Tensor
     reference_steps: int
+    reference_start: float
     seeds: tuple[int, ...]
+    remarks: tuple[str, ...]
 
 
 def compare(
@@ -67,6 +76,9 @@ def compare(
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Comparison:
     """Sample `seeds` with `run` along each of `schedules`, and measure the distance to where `reference_run` ends.
+
+    The reference starts with the model's full noise. Where no schedule does, because they are to change a picture and
+    not to make one, it starts where the first of them does.
 
     noise: the model's noise schedule. kept: of how many seeds the result holds the latents; all if None.
     on_progress: called with (sampled steps, all steps), each seed's counted.
@@ -91,7 +103,8 @@ def compare(
         show(begun, total)
         return sampler(sigmas, seeds, observe=observe)
 
-    converged = sample(reference_run, reference_sigmas(noise, reference_steps)).latents
+    start = reference_start(schedules.values(), noise)
+    converged = sample(reference_run, reference_sigmas(noise, reference_steps, start)).latents
     check_finite(converged)
     rows = []
     for name, sigmas in schedules.items():
@@ -103,4 +116,22 @@ def compare(
         rows.append(ComparedSchedule(name, sigmas, far, latents, seconds / count, result.evaluations / count))
     show(total, total)
     ranked = tuple(sorted(rows, key=lambda row: row.mean))
-    return Comparison(ranked, converged[:kept].clone(), reference_steps, tuple(seeds))
+    remarks = tuple(_remarks(schedules, start, noise))
+    return Comparison(ranked, converged[:kept].clone(), reference_steps, start, tuple(seeds), remarks)
+
+
+def reference_start(schedules: Iterable[Tensor], noise: NoiseSchedule) -> float:
+    """The sigma that schedules (n + 1,) of one model are to be compared from."""
+    starts = [float(sigmas[0]) for sigmas in schedules]
+    full = any(is_full_noise(start, noise) for start in starts)
+    return noise.sigma_max if full else max(starts)
+
+
+def _remarks(schedules: Mapping[str, Tensor], start: float, noise: NoiseSchedule) -> Iterator[str]:
+    full = is_full_noise(start, noise)
+    for name, sigmas in schedules.items():
+        first, last = float(sigmas[0]), float(sigmas[-1])
+        if not is_full_noise(first, noise) if full else first < LEAST_SHARE * start:
+            yield f"{name} starts at sigma {first:g} and not at {start:g}, so its distance tells of that, too."
+        if last > 0:
+            yield f"{name} ends at sigma {last:g}, so noise is left in its pictures."

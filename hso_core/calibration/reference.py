@@ -28,15 +28,21 @@ def reference_steps(steps: int, family: str) -> int:
     return few + (4 if family == "flow" else 0)
 
 
-def reference_sigmas(noise: NoiseSchedule, steps: int) -> Tensor:
+def reference_sigmas(noise: NoiseSchedule, steps: int, start: float | None = None) -> Tensor:
     """The reference's own schedule, (steps + 1,) float32: EDM's, rho = 7, from the model's sigma_max to its sigma_min.
 
     It is taken in sigma / alpha. For a flow model, where that is infinite at the start, it goes on from FLOW_START.
+    start: where to begin in place of sigma_max.
     """
+    start = noise.sigma_max if start is None else min(start, noise.sigma_max)
     if noise.family == "vp":
-        return _with_zero(_edm(noise.sigma_max, noise.sigma_min, steps))
+        return _with_zero(_edm(start, min(noise.sigma_min, start / 2), steps))
     least = noise.sigma_min / (1 - noise.sigma_min)
     least = max(least, FLOW_END)
+    if start < noise.sigma_max:
+        first = start / (1 - start)
+        lower = _edm(first, min(least, first / 2), steps)
+        return _with_zero(lower / (1 + lower))
     inner = _edm(max(FLOW_START, 2 * least), least, steps - 1)
     return _with_zero(torch.cat([torch.tensor([noise.sigma_max], dtype=torch.float64), inner / (1 + inner)]))
 

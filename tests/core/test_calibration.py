@@ -265,6 +265,36 @@ def test_compare_measures_every_seed_and_keeps_the_latents_of_the_first():
     assert done == sorted(done) and len(set(done)) > 60 and seen[-1] == (5 * 72, 5 * 72)
 
 
+@pytest.mark.parametrize(("noise", "starts"), [(SD15, (2.0, 1.9)), (FLOW, (0.5, 0.48))])
+def test_schedules_that_change_a_picture_are_compared_from_where_they_start(noise, starts):
+    """As they come from a denoise below 1; the limit is known in closed form."""
+    flow = noise.family == "flow"
+    run = GaussianRun(SCALES, flow=flow)
+    many, few = (torch.cat([torch.logspace(float(np.log10(starts[0])), -2, n), torch.zeros(1)]) for n in (60, 4))
+    lower = torch.tensor([starts[1], 0.3, 0.1, 0.0])
+
+    found = compare(
+        run, GaussianRun(SCALES, "dpmpp_2m", flow), {"few": few, "many": many, "lower": lower}, range(4), noise
+    )
+
+    assert found.reference_start == pytest.approx(starts[0])
+    limit = run.exact(range(4), starts[0] / (1 - starts[0]) if flow else starts[0])
+    assert (found.reference - limit).abs().max() < 0.03 < (found.rows[-1].latents - limit).abs().max()
+    assert found.rows[0].name == "many" and not found.remarks
+
+
+def test_schedules_of_another_start_or_end_are_remarked():
+    at_hand = {**candidates(SD15, 4), "half": torch.tensor([2.0, 1, 0.3, 0.1, 0]), "part": torch.tensor([14.6, 5, 2])}
+
+    found = compare(GaussianRun(SCALES), GaussianRun(SCALES, "dpmpp_2m"), at_hand, range(2), SD15)
+
+    assert found.reference_start == SD15.sigma_max
+    assert found.remarks == (
+        "half starts at sigma 2 and not at 14.6146, so its distance tells of that, too.",
+        "part ends at sigma 2, so noise is left in its pictures.",
+    )
+
+
 @pytest.mark.parametrize("broken", [torch.nan, torch.inf, -torch.inf])
 def test_what_is_no_picture_is_infinitely_far_and_comes_last(broken):
     class Fragile(GaussianRun):
