@@ -6,6 +6,7 @@ Weights are too large to be read whole: of each a few values are taken.
 
 from __future__ import annotations
 
+import dis
 import enum
 import functools
 import hashlib
@@ -61,8 +62,11 @@ class _Digest:
         self._alive: list[Any] = []  # the id of an object that is gone would be given to another
         self._depth = 0
         self._whole = WHOLE
+        self._cells: list[types.CellType] = []
+        self._rebound_cells: set[int] = set()
 
     def hexdigest(self) -> str:
+        self._add_cells()
         return self._hash.hexdigest()
 
     def add(self, thing: Any) -> None:
@@ -143,7 +147,25 @@ class _Digest:
         if isinstance(code, types.MethodType | types.BuiltinFunctionType):
             self.add(code.__self__)
         elif isinstance(code, types.FunctionType):
-            self._items([code.__code__, code.__defaults__, code.__kwdefaults__, *_closure(code)])
+            self._items([code.__code__, code.__defaults__, code.__kwdefaults__])
+            rebound = _rebound(code.__code__)
+            for name, cell in zip(code.__code__.co_freevars, code.__closure__ or (), strict=True):
+                self._cells.append(cell)
+                if name in rebound:
+                    self._rebound_cells.add(id(cell))
+
+    def _add_cells(self) -> None:
+        """What the functions hold of those that made them, but for variables that one of them assigns anew.
+
+        Those change from step to step, as a running mean does. A function may only read what another one assigns, so
+        this comes last.
+        """
+        for cell in self._cells:  # which grows on the way
+            if id(cell) not in self._rebound_cells:
+                try:
+                    self.add(cell.cell_contents)
+                except ValueError:  # not filled yet
+                    self.add(None)
 
     def _mapping(self, mapping: Mapping[Any, Any]) -> None:
         entries = [(name if isinstance(name, str) else fingerprint(name), value) for name, value in mapping.items()]
@@ -195,12 +217,9 @@ def _pickled(thing: Any) -> list[Any]:
     return [list(part) if isinstance(part, Iterator) else part for part in parts]
 
 
-def _closure(function: types.FunctionType) -> list[Any]:
-    """What a function holds of the function that made it."""
-    held = []
-    for cell in function.__closure__ or ():
-        try:
-            held.append(cell.cell_contents)
-        except ValueError:  # not filled yet
-            held.append(None)
-    return held
+@functools.lru_cache(1024)
+def _rebound(code: types.CodeType) -> frozenset[str]:
+    """The variables of functions around it that this code, or a function within it, assigns."""
+    own = {step.argval for step in dis.get_instructions(code) if step.opname == "STORE_DEREF"}
+    within = (_rebound(part) for part in code.co_consts if isinstance(part, types.CodeType))
+    return frozenset(own.union(*within).intersection(code.co_freevars))
