@@ -10,11 +10,14 @@ import dis
 import enum
 import functools
 import hashlib
+import inspect
+import re
 import types
 import uuid
 import weakref
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import PurePath
 from typing import Any
 
 import torch
@@ -42,12 +45,22 @@ _CODE = (
 _CONSTANT = (tuple, frozenset, types.CodeType)  # Python shares equal ones or does not, as it likes
 _OPAQUE = (uuid.UUID, weakref.ref, types.ModuleType, torch.Generator)
 
+_SETTING = _SCALAR | torch.dtype | torch.Size | enum.Enum | PurePath
+_MODULES_OWN = frozenset(vars(nn.Module())) - {"training"}
+# Names of what ComfyUI notes at a module when it loads it, and torch when it compiles it.
+_NOTES = re.compile(r"comfy_|lowvram|^_?pin_|^_v(_|$)|^_torchdynamo")
+
+_instances: weakref.WeakKeyDictionary[Any, str] = weakref.WeakKeyDictionary()
+
 
 def fingerprint(*things: Any) -> str:
     """32 hex digits that name the content of `things`.
 
     They may be numbers, texts, tensors, containers, MODELs, networks, functions and objects of plain Python, and
     whatever these hold in turn. A MODEL counts with all its patches: LoRAs, noise schedule, wrappers.
+
+    Where weights cannot be read, a network has a name of its own as long as it lives, and another one when it is loaded
+    again: what was remembered of another network must never pass for its own.
     """
     digest = _Digest()
     for thing in things:
@@ -75,7 +88,8 @@ class _Digest:
         elif isinstance(thing, enum.Enum):
             self._text(f"{_class_name(type(thing))}:{thing.name}")
         elif isinstance(thing, Tensor):
-            self._tensor(thing)
+            if not self._tensor(thing):
+                self._text(uuid.uuid4().hex)
         elif isinstance(thing, _OPAQUE):
             self._text(_class_name(type(thing)))
         elif id(thing) in self._seen or self._depth == DEEPEST:
@@ -105,36 +119,69 @@ class _Digest:
         elif hasattr(thing, "__dict__"):
             self._mapping(vars(thing))
         else:
-            self._items(_pickled(thing))
+            self._items(_pickled(thing) or ())
 
     def _patched_model(self, patcher: Any) -> None:
         """A MODEL: the network as it is without patches, and the patches."""
         prefix = "diffusion_model."
         network = getattr(patcher.model, prefix[:-1], patcher.model)
         replaced = {
-            name.removeprefix(prefix): entry.weight
-            for name, entry in getattr(patcher, "backup", {}).items()
-            if hasattr(entry, "weight")
+            name: entry.weight for name, entry in getattr(patcher, "backup", {}).items() if hasattr(entry, "weight")
         }
+        replaced |= getattr(patcher, "object_patches_backup", {})
         self._text(_class_name(type(patcher.model)))
         self._text(_class_name(type(network)))
-        self._network(network, replaced)
+        if isinstance(network, nn.Module):
+            self._network(network, {name.removeprefix(prefix): value for name, value in replaced.items()})
+        else:  # an engine that was compiled, for example
+            self._instance(network)
         self.add(patcher.get_model_object("model_sampling") if hasattr(patcher.model, "model_sampling") else None)
         with self._sparing():
             self._mapping(patcher.patches)
         for name in ("object_patches", "model_options", "wrappers", "callbacks", "injections", "additional_models"):
             self.add(getattr(patcher, name, None))
 
-    def _network(self, network: nn.Module, replaced: Mapping[str, Tensor]) -> None:
-        """Names of all tensors, and some values of each. `replaced`: what patches have taken the place of."""
+    def _network(self, network: nn.Module, replaced: Mapping[str, Any]) -> None:
+        """Names of all tensors, some values of each, and what the modules hold beside them.
+
+        replaced: by name, what patches have taken the place of.
+        """
+        modules = dict(network.named_modules(remove_duplicate=False))
+        held: dict[str, Tensor] = {
+            **dict(network.named_parameters(remove_duplicate=False)),
+            **dict(network.named_buffers(remove_duplicate=False)),
+        }
         for name, tensor in network.state_dict().items():
             self._text(name)
-            if isinstance(tensor, Tensor):
-                self._tensor(replaced.get(name, tensor), NETWORK_VALUES, NETWORK_VALUES)
-            else:  # what a module of another pack adds
+            if not isinstance(tensor, Tensor):  # what a module of another pack adds
                 self.add(tensor)
-        if next(network.children(), None) is None:  # a model_sampling, for example
-            self._mapping({name: value for name, value in vars(network).items() if isinstance(value, _SCALAR)})
+                continue
+            # The state_dict of quantised modules may give tensors without content, and more of them than there are.
+            tensor = replaced.get(name, held.get(name, tensor) if tensor.is_meta else tensor)
+            readable = self._tensor(tensor, NETWORK_VALUES, NETWORK_VALUES)
+            if not readable and (name in held or not tensor.is_meta):
+                self._instance(modules.get(name.rpartition(".")[0], network))
+        for path, module in network.named_modules():
+            self._module(module, f"{path}." if path else "", replaced)
+
+    def _module(self, module: nn.Module, prefix: str, replaced: Mapping[str, Any]) -> None:
+        """The plain values among a module's attributes, such as the paths and strengths of LoRAs that it adds.
+
+        What its forward() assigns is left out: that is what the last run has left.
+        """
+        left_out = _MODULES_OWN | PASSING | _assigned(type(module).forward)
+        for name, value in sorted(vars(module).items()):
+            if name in left_out or name.startswith("_current") or _NOTES.search(name):
+                continue
+            value = replaced.get(prefix + name, value)
+            for setting in _settings(value, prefix + name):
+                self._text(setting)
+            if not (isinstance(value, _SETTING) or hasattr(value, "__dict__")) and _pickled(value) is None:
+                self._instance(module)
+
+    def _instance(self, thing: Any) -> None:
+        """In place of a content that cannot be read: a name that no other object has, in no other process either."""
+        self._text(_instances.setdefault(thing, uuid.uuid4().hex))
 
     def _code(self, code: Any) -> None:
         if isinstance(code, functools.partial):
@@ -189,7 +236,8 @@ class _Digest:
         finally:
             self._whole = WHOLE
 
-    def _tensor(self, tensor: Tensor, whole: int | None = None, sampled: int = SAMPLED) -> None:
+    def _tensor(self, tensor: Tensor, whole: int | None = None, sampled: int = SAMPLED) -> bool:
+        """Whether its values could be read, which those of another pack's quantised kind may not be."""
         self._text(f"{tuple(tensor.shape)}:{tensor.dtype}")
         try:
             flat = tensor.detach().reshape(-1)
@@ -197,7 +245,8 @@ class _Digest:
                 flat = flat[:: len(flat) // sampled]
             self._hash.update(flat.cpu().contiguous().view(torch.uint8).numpy().tobytes())
         except (RuntimeError, TypeError, NotImplementedError):
-            self._text("unreadable")  # a packed or quantised kind of tensor of another pack
+            return False
+        return True
 
     def _text(self, text: str) -> None:
         content = text.encode("utf-8", "surrogatepass")
@@ -208,12 +257,15 @@ def _class_name(kind: type) -> str:
     return f"{kind.__module__}.{kind.__qualname__}"
 
 
-def _pickled(thing: Any) -> list[Any]:
-    """What an object without a __dict__ (an array, a range, one with __slots__) would put into a pickle."""
+def _pickled(thing: Any) -> list[Any] | None:
+    """What an object without a __dict__ (an array, a range, one with __slots__) would put into a pickle.
+
+    None: it cannot be pickled; its content, if it has any, lies outside of Python.
+    """
     try:
         parts = thing.__reduce_ex__(4)
-    except Exception:  # a lock, for example: it has no content that could be named
-        return []
+    except Exception:
+        return None
     return [list(part) if isinstance(part, Iterator) else part for part in parts]
 
 
@@ -223,3 +275,28 @@ def _rebound(code: types.CodeType) -> frozenset[str]:
     own = {step.argval for step in dis.get_instructions(code) if step.opname == "STORE_DEREF"}
     within = (_rebound(part) for part in code.co_consts if isinstance(part, types.CodeType))
     return frozenset(own.union(*within).intersection(code.co_freevars))
+
+
+@functools.lru_cache(1024)
+def _assigned(method: Callable[..., Any]) -> frozenset[str]:
+    """The attributes that this method assigns."""
+    code = getattr(inspect.unwrap(method), "__code__", None)
+    steps = dis.get_instructions(code) if code else ()
+    return frozenset(step.argval for step in steps if step.opname == "STORE_ATTR")
+
+
+def _settings(value: Any, place: str, around: tuple[int, ...] = ()) -> Iterator[str]:
+    """All numbers, texts and the like in a value or in the containers that it is made of, each with its place."""
+    if isinstance(value, _SETTING):
+        if value is not None:  # the host gives names that a module lacks the value None
+            yield f"{place}={value!r}"
+    elif id(value) in around:
+        return
+    elif isinstance(value, Mapping):
+        for key in sorted((key for key in value if isinstance(key, _SETTING)), key=repr):
+            yield from _settings(value[key], f"{place}[{key!r}]", (*around, id(value)))
+    elif isinstance(value, list | tuple):
+        for index, item in enumerate(value):
+            yield from _settings(item, f"{place}[{index}]", (*around, id(value)))
+    elif isinstance(value, set | frozenset):
+        yield from sorted(f"{place}={item!r}" for item in value if isinstance(item, _SETTING))

@@ -1,4 +1,4 @@
-"""The name of what a sampling depends on: patches that remember their last step."""
+"""The name of what a sampling depends on: networks of other packs' kinds, and patches that remember their last step."""
 
 from __future__ import annotations
 
@@ -12,16 +12,152 @@ import host_import
 
 host_import.import_host()
 
+import comfy.ops  # noqa: E402
 import comfy.sd  # noqa: E402
 import nodes as core_nodes  # noqa: E402
 from comfy_extras import nodes_apg, nodes_easycache, nodes_hypertile, nodes_sag, nodes_tomesd  # noqa: E402
 
 import tiny_checkpoints  # noqa: E402
+import tiny_models  # noqa: E402
 
 
 @pytest.fixture(scope="module")
 def fingerprint(pack):
     return importlib.import_module(f"{pack.__name__}.nodes.model_fingerprint").fingerprint
+
+
+def model_of(network):
+    """A MODEL around that network."""
+    model = tiny_models.tiny_model("eps")
+    del model.model.diffusion_model  # torch puts nothing but a module in its place
+    model.model.diffusion_model = network
+    return model
+
+
+class PackedTensor(torch.Tensor):
+    """Behaves as the tensors of ComfyUI-GGUF: it is never copied."""
+
+    def detach(self):
+        return self
+
+    def clone(self):
+        return self
+
+
+class PackedNetwork(torch.nn.Module):
+    """Behaves as the layers of ComfyUI-GGUF: the state_dict has no content, and one tensor more than there is."""
+
+    def __init__(self, seed, size):
+        super().__init__()
+        values = torch.randint(256, (size,), generator=torch.Generator().manual_seed(seed), dtype=torch.uint8)
+        self.layer = torch.nn.Module()
+        self.layer.weight = torch.nn.Parameter(values.as_subclass(PackedTensor), requires_grad=False)
+        self.layer._save_to_state_dict = self.say_sizes
+
+    def say_sizes(self, destination, prefix, _keep_vars):
+        destination[prefix + "weight"] = torch.zeros_like(self.layer.weight, device="meta")
+        destination[prefix + "temp.weight"] = torch.empty(64, device="meta")
+
+
+@pytest.mark.parametrize("size", [7, 1 << 16])
+def test_weights_that_are_not_in_the_state_dict_are_read_from_the_network(fingerprint, size):
+    name = fingerprint(model_of(PackedNetwork(1, size)))
+    assert name == fingerprint(model_of(PackedNetwork(1, size))) != fingerprint(model_of(PackedNetwork(2, size)))
+
+
+class AddsLoras(torch.nn.Module):
+    """Behaves as the wrapper of ComfyUI-nunchaku: the LoRAs are a list of it, and it notes the last step."""
+
+    dtype = torch.float32
+
+    def __init__(self, *loras):
+        super().__init__()
+        self.model = tiny_models.Network()
+        self.loras = list(loras)
+        self.config = {"in_channels": 4, "sizes": [1, 2], "layers": {"a", "b"}, "device": torch.device("cpu")}
+        self.config["itself"] = self.config
+        self._prev_timestep = None
+
+    def forward(self, x, timesteps, **options):
+        self._prev_timestep = float(timesteps[0])
+        return self.model(x, timesteps, **options) * (1 + sum(strength for _, strength in self.loras))
+
+
+def test_what_a_module_holds_beside_its_weights_counts_and_what_a_run_notes_does_not(fingerprint):
+    first = model_of(AddsLoras(("style.safetensors", 0.5)))
+    name = fingerprint(first)
+    prompt, latent = tiny_models.conditioning(), tiny_models.empty_latent(first)
+    core_nodes.common_ksampler(first, 1, 2, 1.0, "euler", "simple", prompt, prompt, latent)
+    assert first.model.diffusion_model._prev_timestep is not None
+    assert name == fingerprint(first) == fingerprint(model_of(AddsLoras(("style.safetensors", 0.5))))
+    others = [AddsLoras(), AddsLoras(("style.safetensors", 1.0)), AddsLoras(("face.safetensors", 0.5))]
+    names = {name, *(fingerprint(model_of(network)) for network in others)}
+    assert len(names) == 4
+
+
+def meta_weight():
+    network = tiny_models.Network()
+    network.weight = torch.nn.Parameter(torch.empty(4096, device="meta"))
+    return network
+
+
+def compiled_part():
+    """With an object of a compiled library, in which nothing can be seen."""
+    network = tiny_models.Network()
+    network.engine = memoryview(b"weights")
+    return network
+
+
+class Engine:
+    """A network that was compiled as a whole, which is no module."""
+
+    def state_dict(self):
+        return {}
+
+
+@pytest.mark.parametrize("make", [meta_weight, compiled_part, Engine])
+def test_a_network_that_cannot_be_read_is_never_taken_for_another_one(fingerprint, make):
+    network = make()
+    name = fingerprint(model_of(network))
+    assert name == fingerprint(model_of(network)) != fingerprint(model_of(make()))
+
+
+def test_a_patch_that_cannot_be_read_is_never_taken_for_another_one(fingerprint):
+    def patched():
+        model = model_of(tiny_models.Network())
+        assert model.add_patches({"diffusion_model.weight": ("diff", (torch.empty((), device="meta"),))})
+        return model
+
+    assert fingerprint(patched()) != fingerprint(patched())
+
+
+class Layered(torch.nn.Module):
+    """A network with a layer of the host, and a number that a patch may change."""
+
+    def __init__(self):
+        super().__init__()
+        self.gain = 1.0
+        self.layer = comfy.ops.disable_weight_init.Linear(8, 8)
+        self.layer.weight.data.fill_(0.1)
+        self.layer.bias.data.fill_(0.1)
+
+
+def test_a_name_is_the_same_while_the_model_is_loaded_whole_or_in_part(fingerprint):
+    model = model_of(Layered())
+    unpatched = fingerprint(model)
+    assert model.add_patches({"diffusion_model.layer.weight": ("diff", (torch.ones(8, 8),))})
+    model.add_object_patch("diffusion_model.gain", 2.0)
+    name = fingerprint(model)
+    layer, cpu = model.model.diffusion_model.layer, torch.device("cpu")
+    model.patch_model(cpu)
+    assert model.model.diffusion_model.gain == 2.0 and float(layer.weight[0, 0].detach()) > 1
+    assert fingerprint(model) == name
+    model.unpatch_model(cpu)
+    model.patch_model(cpu, lowvram_model_memory=1)
+    assert layer.comfy_cast_weights and layer.weight_function
+    assert fingerprint(model) == name
+    model.unpatch_model(cpu)
+    assert fingerprint(model) == name != unpatched
 
 
 @pytest.fixture(scope="module")
