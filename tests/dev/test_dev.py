@@ -139,3 +139,17 @@ def test_a_missing_browser_is_installed_by_root_and_asked_for_from_others(
     with pytest.raises(dev.Problem, match="need Chromium or Chrome; install it .* or set HSO_CHROMIUM"):
         dev._provide_chromium()
     assert len(commands) == asked_for
+
+
+def test_a_pytest_that_is_killed_is_no_pass(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    killed = "import os, signal, sys; '--ignore' in sys.argv and os.kill(os.getpid(), signal.SIGTERM)"
+    reports = []
+    monkeypatch.setattr(dev, "build_everything", lambda: None)
+    monkeypatch.setattr(dev, "build_for_tests", lambda *_: None)
+    monkeypatch.setattr(dev, "_run_checks", lambda: False)
+    monkeypatch.setattr(dev.checks, "coverage_command", lambda _python: [sys.executable, "-c", killed])
+    monkeypatch.setattr(dev.checks, "coverage", lambda _python: (100.0, {}))
+    monkeypatch.setattr(dev.reliability, "FIGURES", tmp_path / "figures")
+    monkeypatch.setattr(dev.reliability, "write", lambda *given: reports.append(given))
+    assert dev.main(["test", "--report"]) != 0
+    assert not reports
