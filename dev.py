@@ -1,4 +1,4 @@
-"""Development commands. They need Python 3.11 or newer with pip, and nothing else.
+"""Development commands. They need Python 3.11 or newer with pip.
 
     python3 dev.py run     start a real ComfyUI with this node pack, run the example workflow, keep the server up
     python3 dev.py test    run every check and every test
@@ -8,6 +8,9 @@
         ANYTHING ELSE      goes to pytest, and only it is run: test tests/core -k spacing
     python3 dev.py setup   only build .venv and .host, which the other two do by themselves
 
+`test` and `setup` also need Chromium or Chrome, and Node.js 20 or newer with npm: root gets them from apt-get, others
+are asked to install them. `test PATH` needs them only if PATH has tests of tests/browser (Chromium) or tests/dev (npm).
+
 HSO_COMFYUI=/path/to/ComfyUI uses that ComfyUI instead of the one that is downloaded.
 """
 
@@ -15,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import itertools
 import json
 import os
 import re
@@ -26,6 +30,7 @@ import tempfile
 import time
 import zipfile
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -69,6 +74,7 @@ PARALLEL = ["-n", str(min(2, os.cpu_count() or 1)), "--dist", "loadfile", "--qui
 # loop behind in their process, and asyncio.run() refuses to run beside one.
 MOST_TESTS = [*PARALLEL, "-rs", "--durations", "15", "--ignore", "tests/browser"]
 BROWSER_TESTS = [*PARALLEL, "-rs", "tests/browser"]
+FLAGS = re.compile("-[lqsvx]+")  # options of pytest that take no value
 QUICK_TESTS = [*PARALLEL, "-m", "not slow", "tests/core", "tests/host", "tests/dev", "tests/fuzz"]
 
 
@@ -146,7 +152,7 @@ def test_command(options: argparse.Namespace, for_pytest: list[str]) -> int:
     if options.comfyui:
         return _test_with_other_host(options, for_pytest)
     build_everything()
-    build_for_tests()
+    build_for_tests(for_pytest or (QUICK_TESTS if options.quick else ()))
     # -P keeps the working directory off the module path: our nodes/ would hide ComfyUI's module of that name.
     python = [str(VENV_PYTHON), "-P", "-m"]
     if for_pytest:
@@ -236,11 +242,30 @@ def build_everything() -> None:
     _fetch_weights()
 
 
-def build_for_tests() -> None:
-    """What only the tests need: the newest page of ComfyUI, and a browser."""
-    _fetch_tree(FRONTEND_WHEEL, FRONTEND_INSIDE_WHEEL, NEW_FRONTEND, "29 MB", leave_out="**/*.map")
-    _provide_chromium()
-    _provide_web_checks()
+def build_for_tests(for_pytest: Sequence[str] = ()) -> None:
+    """What only tests need: the newest page of ComfyUI and a browser, and the checks of the browser code.
+
+    for_pytest: its arguments, where it is not to run everything.
+    """
+    if _may_run("tests/browser", for_pytest):
+        _fetch_tree(FRONTEND_WHEEL, FRONTEND_INSIDE_WHEEL, NEW_FRONTEND, "29 MB", leave_out="**/*.map")
+        _provide_chromium()
+    if _may_run("tests/dev", for_pytest):
+        _provide_web_checks()
+
+
+def _may_run(folder: str, for_pytest: Sequence[str]) -> bool:
+    """Whether pytest runs tests of that folder; also where that is not sure.
+
+    What follows an option may be its value: `--ignore tests/core` asks for everything else.
+    """
+    places = [
+        (REPOSITORY / place.split("::")[0]).resolve()
+        for option, place in itertools.pairwise(["", *for_pytest])
+        if not place.startswith(("-", "@")) and (not option.startswith("-") or FLAGS.fullmatch(option))
+    ]
+    wanted = REPOSITORY / folder
+    return not places or any(place.is_relative_to(wanted) or wanted.is_relative_to(place) for place in places)
 
 
 def _check_python() -> None:

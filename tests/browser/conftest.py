@@ -15,6 +15,8 @@ ARTIFACTS = workbench.REPOSITORY / "tests" / "artifacts" / "browser"
 
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[object]:
+    if not workbench.chromium():
+        pytest.fail("run 'python3 dev.py setup' first: there is no Chromium or Chrome")
     with browser() as running:
         yield running
 
@@ -23,6 +25,8 @@ def chromium() -> Iterator[object]:
 def page_server(request: pytest.FixtureRequest) -> Iterator[tuple[str, ComfyServer]]:
     """A version of the page, and a server that serves it."""
     root = FRONTENDS[request.param]
+    if root and not root.is_dir():
+        pytest.fail(f"run 'python3 dev.py setup' first: there is no {root.name}")
     with ComfyServer(
         workbench.node_packs(),
         extra_arguments=["--front-end-root", str(root)] if root else [],

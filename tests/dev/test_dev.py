@@ -141,6 +141,34 @@ def test_a_missing_browser_is_installed_by_root_and_asked_for_from_others(
     assert len(commands) == asked_for
 
 
+@pytest.mark.parametrize(
+    ("arguments", "needed"),
+    [
+        ("", {"browser", "web"}),
+        ("-k spacing", {"browser", "web"}),
+        ("-k nodes", {"browser", "web"}),  # not the folder of that name
+        ("--ignore tests/core", {"browser", "web"}),
+        ("-x --ignore tests/core tests/host", set()),
+        ("@file", {"browser", "web"}),
+        ("tests", {"browser", "web"}),
+        ("tests/core -k spacing", set()),
+        ("-x tests/core/test_search.py::test_a tests/host", set()),
+        ("tests/core tests/browser/test_plot.py::test_a", {"browser"}),
+        ("tests/dev", {"web"}),
+        (" ".join(dev.QUICK_TESTS), {"web"}),
+    ],
+)
+def test_only_the_tests_that_need_them_ask_for_a_browser_and_node(
+    arguments: str, needed: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    provided = set()
+    monkeypatch.setattr(dev, "_fetch_tree", lambda *_, **__: None)
+    monkeypatch.setattr(dev, "_provide_chromium", lambda: provided.add("browser"))
+    monkeypatch.setattr(dev, "_provide_web_checks", lambda: provided.add("web"))
+    dev.build_for_tests(arguments.split())
+    assert provided == needed
+
+
 def test_a_pytest_that_is_killed_is_no_pass(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     killed = "import os, signal, sys; '--ignore' in sys.argv and os.kill(os.getpid(), signal.SIGTERM)"
     reports = []
