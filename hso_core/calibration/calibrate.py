@@ -297,7 +297,10 @@ def _finalists(search: Search, own: list[Trial], places: int, count: int) -> lis
 
 
 def _verdict(search: Search, own: list[Trial], bench: Bench, reference: Reference) -> Calibration:
-    """The best of the trials that were run on the most seeds, unless the best candidate turns out to be as good."""
+    """The best of the trials that were run on the most seeds, unless the best candidate turns out to be as good.
+
+    It is as good, too, if by both of the means that the report names the other measured no better.
+    """
     ranked = search.measured
     most = max(len(trial.distances) for trial in ranked)
     winner = min((trial for trial in ranked if len(trial.distances) == most), key=search.loss)
@@ -306,7 +309,8 @@ def _verdict(search: Search, own: list[Trial], bench: Bench, reference: Referenc
     comparison = paired_ratio(winner.distances, rival.distances)
     # Where the user ended it early, the rival may have run on fewer seeds, which may be easier or harder ones.
     shared = min(len(winner.distances), len(rival.distances))
-    if search.loss(winner, shared) >= search.loss(rival, shared):
+    no_better = min(comparison.of_means, comparison.geometric) >= 1
+    if no_better or search.loss(winner, shared) >= search.loss(rival, shared):
         winner, comparison = rival, paired_ratio(rival.distances, rival.distances)
     alike = [trial for trial in ranked if len(trial.distances) == len(winner.distances)]
     rows = sorted(alike, key=lambda trial: (trial is not winner, search.loss(trial)))

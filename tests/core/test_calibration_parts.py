@@ -9,6 +9,7 @@ from scipy.integrate import cumulative_trapezoid
 
 from gaussian_run import GaussianRun
 from hso_core import named_schedule
+from hso_core.calibration.calibrate import _verdict as verdict
 from hso_core.calibration.generators import Forecasts, compact_schedule, suggest, turning_schedule
 from hso_core.calibration.loss import TRUSTED_SEEDS, Loss
 from hso_core.calibration.profile import MOST_VALUES, ProfileRecorder
@@ -323,6 +324,24 @@ def test_the_products_grow_with_the_trials_to_what_they_are_anew():
     assert grown == pytest.approx(search()._gram(trials), rel=1e-9)
     assert grown.shape == (3, 12 + 1 + 4, 12 + 1 + 4)
     assert np.sqrt(grown[:, -1, -1]) == pytest.approx([trials[3].distances[place] for place in range(3)], rel=1e-5)
+
+
+@pytest.mark.parametrize("factor, name", [(0.99, "searched"), (1.01, "hso")])
+def test_what_measured_worse_is_not_chosen_for_its_lower_risk(factor, name):
+    made = reference(torch.ones(4), steps=12, seeds=2)
+    bench = Bench(GaussianRun(torch.ones(4)), made, 0, 10_000)
+    search = Search(bench, SD15, 2, 1.0, Forecasts(made.profile(), SD15), 0)
+    hso, searched = (
+        search.add(n, compact_schedule(SD15, 4, rho, 1.0, 0.1)) for n, rho in (("hso", 7.0), ("searched", 3.0))
+    )
+    hso.distances = dict(enumerate([1.0] * 9 + [3.0]))
+    searched.distances = {place: factor * distance for place, distance in hso.distances.items()}
+    hso.risk, searched.risk = 1.0, 0.0
+
+    found = verdict(search, [hso], bench, made)
+
+    assert search.loss(searched) < search.loss(hso)
+    assert found.name == name and found.gain == pytest.approx(min(factor, 1)) and found.rows[0].name == name
 
 
 # -- the statistics ----------------------------------------------------------------------------------------------------
