@@ -138,7 +138,7 @@ def _schedule(
     noise, length = problem.noise, len(problem.noise)
     times = problem.times(lam)
     spacing_met = bool((times[:-1] - times[1:] >= problem.d_min - SPACING_TOLERANCE).all())
-    times, used = times[: problem.emitted], lam[: problem.emitted]
+    used = lam[: len(times)]
     sigmas = noise.sigma_of_lambda(used)
     if problem.first_is_full:
         sigmas[0] = noise.sigma_of_t(times[0])

@@ -27,7 +27,8 @@ CONVERGED = 1e-12  # predicted decrease, relative to the fitness
 class Model(NamedTuple):
     """The fitness near a schedule, as a function of the step s (2, P) in (t_max, t_min).
 
-    m(s) = g s + s H s / 2 + gamma sum max(0, short - A s)^2, with g (2, P), H (2, 2, P), short (K, P), A (K, 2, P).
+    m(s) = g s + s H s / 2 + gamma sum max(0, short - A s)^2, with g (2, P), H (2, 2, P), short (M, P), A (M, 2, P)
+    for the M steps between sigmas above 0.
     """
 
     gradient: Tensor
@@ -37,7 +38,7 @@ class Model(NamedTuple):
     gamma: float
 
     def shortfall(self, s: Tensor) -> Tensor:
-        """What the linearised times lack in spacing (K, ..., P) at s (2, ..., P); negative where they have room."""
+        """What the linearised times lack in spacing (M, ..., P) at s (2, ..., P); negative where they have room."""
         new = (slice(None), *[None] * (s.ndim - 2))
         return self.short[new] - self.slopes[:, 0][new] * s[0] - self.slopes[:, 1][new] * s[1]
 
@@ -49,7 +50,7 @@ class Model(NamedTuple):
         return smooth + self.gamma * torch.relu(self.shortfall(s)).square().sum(0)
 
     def newton_step(self, s: Tensor, binding: Tensor, low: Tensor, high: Tensor) -> Tensor:
-        """Step (2, P) from s to the minimum in low <= s <= high, were the intervals `binding` (K, P) always short."""
+        """Step (2, P) from s to the minimum in low <= s <= high, were the intervals `binding` (M, P) always short."""
         slopes = self.slopes * binding[:, None]
         g = self.gradient + (self.hessian * s).sum(1) - 2 * self.gamma * (self.shortfall(s)[:, None] * slopes).sum(0)
         h = self.hessian + 2 * self.gamma * (slopes[:, :, None] * slopes[:, None]).sum(0)
@@ -107,10 +108,10 @@ def _model(problem: Problem, lam: Tensor) -> Model:
     hessian[0] += j.off_diagonal[0] * moved[1]
     hessian[1] += j.off_diagonal[-1] * moved[-2]
 
-    times_moved = dt[:, None] * moved
+    times = problem.times(lam)
+    times_moved = (dt[:, None] * moved)[: len(times)]
     if problem.first_is_full:
         times_moved[0] = 0
-    times = problem.times(lam)
     return Model(
         gradient=j.gradient[[0, -1]] * to_lambda,
         hessian=hessian * to_lambda[:, None],

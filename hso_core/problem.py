@@ -233,8 +233,8 @@ class Problem:
         return edm_start(psi[0], first, last, self.intervals)
 
     def times(self, lam: Tensor) -> Tensor:
-        """Times t of the schedules that lam (K + 1, ...) gives, descending; the first one as it is emitted."""
-        t = self.noise.t_of_lambda(lam)
+        """Times t (emitted, ...) of the sigmas that schedules lam (K + 1, ...) give, descending."""
+        t = self.noise.t_of_lambda(lam[: self.emitted])
         if self.first_is_full:
             t[0] = self.settings.denoise
         return t

@@ -143,6 +143,17 @@ def test_one_and_two_steps():
     assert list(two.timesteps) == [959, 526]  # the inner time of two intervals, not 30 as in the DDIM mapping
 
 
+@pytest.mark.parametrize("backend", ["torch", "scipy"])
+def test_only_steps_that_are_made_must_keep_their_distance(backend):
+    """Of one or two steps the last goes to 0 instead of t_min, however near that is."""
+    noise, settings = named_schedule("sd15"), Settings(t_min=(0.5, 0.5), t_max=(0.7, 0.7))
+    for steps in (1, 2):
+        found = optimize_schedule(noise, steps, settings, backend)
+        gaps = [(a - b) / 999 for a, b in zip(found.timesteps, found.timesteps[1:], strict=False)]
+        assert found.spacing_met == all(gap >= found.d_min for gap in gaps) == (steps == 1)
+        assert found.penalty == pytest.approx(sum(1e9 * (found.d_min - gap) ** 2 for gap in gaps), rel=0.05)
+
+
 @pytest.mark.parametrize("name", ["flow:3", "flow:1"])
 def test_a_flow_schedule_starts_at_full_noise(name):
     for steps in (1, 4, 8):
