@@ -80,7 +80,8 @@ def polish_ends(
         step, predicted = _minimise_model(model, mu, box[:, :1] - ends, box[:, 1:] - ends)
         if bool((predicted <= CONVERGED * fitness.abs()).all()):
             break
-        trial = torch.cat([psi[:1], (ends + step).flip(0)])
+        # Of the sum the last bit may lie outside, though the step ends on the box.
+        trial = torch.cat([psi[:1], (ends + step).clamp(box[:, :1], box[:, 1:]).flip(0)])
         trial_refined, trial_fitness = refine(trial)
         better = trial_fitness < fitness
         mu = torch.where(better, torch.where(mu > 1e-3, mu * 0.1, 0), (mu * 10).clamp(min=0.1))
