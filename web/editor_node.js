@@ -20,12 +20,14 @@ function addEditor(node) {
   let plot = null;
 
   const view = new EditorView(settingsOf(node), {
-    begin: () => canvas.emitBeforeChange(), // both together make one step of ComfyUI's own undo
     change: (text) => {
       widgets.text.value = text;
       node.graph?.setDirtyCanvas(true, false);
     },
-    end: () => canvas.emitAfterChange(),
+    mark: () => {
+      canvas.emitBeforeChange(); // at once, because while there is one without the other ComfyUI's undo records nothing
+      canvas.emitAfterChange();
+    },
     settings: (settings) => {
       node.properties[PROPERTY] = settings;
     },
@@ -47,6 +49,7 @@ function addEditor(node) {
     view.open(String(widgets.text.value ?? ""));
     show();
   });
+  after(node, "onRemoved", () => view.forgetDrag());
   onPlot(node, (received) => {
     plot = received;
     show();

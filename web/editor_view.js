@@ -1,4 +1,5 @@
-// The editor of a schedule. It holds no value of its own: it shows a text, and reports every change as a new text.
+// The editor of a schedule. It holds no value of its own: it shows a text, and reports every change as a new text. Only
+// while a point is held the picture is ahead of the text.
 
 import { buildParts } from "./editor_parts.js";
 import { EditorPicture, MAX_HANDLES } from "./editor_picture.js";
@@ -28,9 +29,8 @@ import { parseSchedule, plainDecimal, printSchedule, shortNumber } from "./sched
 
 /**
  * @typedef {object} Listener
- * @property {() => void} begin of a change, which may take several texts
  * @property {(text: string) => void} change
- * @property {() => void} end
+ * @property {() => void} mark what has changed until now is one step of undo
  * @property {(settings: Settings) => void} settings
  */
 
@@ -59,7 +59,7 @@ export class EditorView {
     this.history = [];
     this.origin = "";
     this.complaint = "";
-    /** @type {{ pointer: number, offset: number, before: string } | null} */
+    /** @type {{ pointer: number, offset: number, before: number[], listening: AbortController } | null} */
     this.drag = null;
     this.parts = buildParts(MAX_HANDLES, (axis) => this.changeSettings({ axis }));
     this.picture = new EditorPicture(this.parts);
@@ -82,8 +82,6 @@ export class EditorView {
     steps.addEventListener("change", () => this.resampleTo(Number(steps.value)));
     picture.addEventListener("pointerdown", (event) => this.startDrag(event));
     picture.addEventListener("pointermove", (event) => this.moveDrag(event));
-    picture.addEventListener("pointerup", () => this.endDrag());
-    picture.addEventListener("pointercancel", () => this.cancelDrag());
     picture.addEventListener("dblclick", (event) => this.addAt(event));
     picture.addEventListener("keydown", (event) => this.pressKey(event));
     picture.addEventListener("focusin", (event) => this.focusHandle(event));
@@ -101,6 +99,7 @@ export class EditorView {
   show(shown) {
     if (shown.text !== this.shown.text) {
       this.complaint = "";
+      this.forgetDrag();
       if (this.editable) this.remember(this.shown.text);
     }
     this.shown = shown;
@@ -262,24 +261,19 @@ export class EditorView {
     if (wanted === null) return;
     const text = typeof wanted === "string" ? wanted : printSchedule(wanted);
     if (text === this.shown.text) return;
+    this.forgetDrag();
     if (keep) this.remember(this.shown.text);
-    this.listener.begin();
-    this.write(text);
-    this.listener.end();
-  }
-
-  /** @param {string} text */
-  write(text) {
     this.complaint = "";
     this.shown = { ...this.shown, text, source: text.trim() ? "text" : this.shown.source };
     this.read();
     this.listener.change(text); // which shows what the node has then
+    this.listener.mark();
     this.draw();
   }
 
   /** @param {string} text */
   remember(text) {
-    if (this.drag || this.history.at(-1) === text) return;
+    if (this.history.at(-1) === text) return;
     this.history = [...this.history, text].slice(-MAX_HISTORY);
   }
 
@@ -413,10 +407,15 @@ export class EditorView {
     this.selected = nearest;
     this.complaint = "";
     if (!isFixed(this.values, nearest, this.ends)) {
+      this.listener.mark(); // what was typed before is a step of its own
       this.parts.picture.setPointerCapture(event.pointerId);
-      this.drag = { pointer: event.pointerId, offset: points[nearest].y - y, before: this.shown.text };
+      const listening = new AbortController();
+      this.drag = { pointer: event.pointerId, offset: points[nearest].y - y, before: this.values, listening };
       this.picture.frozen = true;
-      this.listener.begin();
+      // Of the window: the picture may be taken off the page while a point is held.
+      const options = { capture: true, signal: listening.signal };
+      window.addEventListener("pointerup", (released) => this.endDrag(released), options);
+      window.addEventListener("pointercancel", (cancelled) => this.cancelDrag(cancelled), options);
     }
     this.draw();
     this.picture.focus(nearest);
@@ -427,23 +426,33 @@ export class EditorView {
     if (!this.drag || event.pointerId !== this.drag.pointer) return;
     const sigma = this.picture.sigmaAt(this.picture.pointOf(event).y + this.drag.offset);
     const values = moveValue(this.values, this.selected, sigma, this.ends);
-    if (values) this.write(printSchedule(values));
-  }
-
-  endDrag() {
-    if (!this.drag) return;
-    const { before } = this.drag;
-    this.drag = null;
-    this.picture.frozen = false;
-    if (before !== this.shown.text) this.remember(before);
-    this.listener.end();
+    if (!values) return;
+    this.values = values; // the text follows at the end, so that undo never comes back to half of a drag
     this.draw();
   }
 
-  cancelDrag() {
-    if (!this.drag) return;
-    this.write(this.drag.before);
-    this.endDrag();
+  /** @param {PointerEvent} event */
+  endDrag(event) {
+    if (!this.drag || event.pointerId !== this.drag.pointer) return;
+    const moved = this.values === this.drag.before ? null : this.values;
+    this.forgetDrag();
+    this.edit(moved);
+    this.draw();
+  }
+
+  /** @param {PointerEvent} event */
+  cancelDrag(event) {
+    if (!this.drag || event.pointerId !== this.drag.pointer) return;
+    this.forgetDrag();
+    this.read();
+    this.draw();
+  }
+
+  /** The drag is over, or something else came in its way: another text, or the end of the node. */
+  forgetDrag() {
+    this.drag?.listening.abort();
+    this.drag = null;
+    this.picture.frozen = false;
   }
 
   /** @param {MouseEvent} event */
@@ -467,7 +476,7 @@ export class EditorView {
 
   /** @param {KeyboardEvent} event */
   pressKey(event) {
-    if (!this.editable || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (!this.editable || this.drag || event.ctrlKey || event.metaKey || event.altKey) return;
     const { key } = event;
     if (key === "ArrowLeft" || key === "ArrowRight") this.select(this.selected + (key === "ArrowRight" ? 1 : -1));
     else if (key in KEY_STEPS) this.nudge(KEY_STEPS[/** @type {keyof KEY_STEPS} */ (key)] * (event.shiftKey ? 0.1 : 1));

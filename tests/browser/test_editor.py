@@ -12,7 +12,7 @@ from playwright.sync_api import Locator, expect
 
 import demo_prompts
 import workbench
-from comfy_page import ComfyPage
+from comfy_page import FIND, ComfyPage
 from hso_core.sigmas import RESAMPLINGS, SigmasError, parse_sigmas, print_sigmas, resample_sigmas
 
 steps = itertools.count(7)  # of the connected schedule, so that it does not come from the server's cache
@@ -340,6 +340,93 @@ def test_undo_after_a_run_takes_the_change_back_not_the_plot(comfy: ComfyPage) -
     comfy.page.mouse.click(1300, 900)  # the page looks for changes then
     comfy.undo()
     assert text(comfy) == START
+    agree(comfy)
+
+
+def hold(comfy: ComfyPage, step: int, down: float) -> None:
+    """Drag a point by so many pixels and keep the button pressed."""
+    x, y = centre(handle(comfy, step))
+    comfy.page.mouse.move(x, y)
+    comfy.page.mouse.down()
+    comfy.page.mouse.move(x, y + down, steps=4)
+    comfy.settle()
+
+
+def let_go(comfy: ComfyPage) -> None:
+    """Move on, and release the button."""
+    comfy.page.mouse.move(700, 600, steps=4)
+    comfy.page.mouse.up()
+    comfy.settle()
+
+
+def assert_edits_can_be_undone(comfy: ComfyPage) -> None:
+    before = text(comfy)
+    drag(comfy, 1, 10)
+    after = text(comfy)
+    drag(comfy, 3, -10)
+    assert len({before, after, text(comfy)}) == 3
+    agree(comfy)
+    comfy.undo()
+    assert text(comfy) == after
+    comfy.undo()
+    assert text(comfy) == before
+    agree(comfy)
+
+
+def test_ctrl_z_while_a_point_is_held(comfy: ComfyPage) -> None:
+    """Undo makes a new node: the old node's picture never hears of the button's release."""
+    open_editor(comfy)
+    drag(comfy, 1, 10)
+    hold(comfy, 3, 15)
+    assert shown(comfy)[3] != "1"
+    comfy.of_node(NODE, "(window.oldNode = node, null)")
+    comfy.page.keyboard.press("Control+z")
+    comfy.page.wait_for_function(f"() => ({FIND})('{NODE}') !== window.oldNode")
+    comfy.settle()
+    let_go(comfy)
+    assert text(comfy) == START
+    agree(comfy)
+    assert_edits_can_be_undone(comfy)
+
+
+def test_the_node_is_deleted_while_a_point_is_held(comfy: ComfyPage) -> None:
+    open_editor(comfy)
+    hold(comfy, 3, 15)
+    comfy.of_node(NODE, "(node.graph.remove(node), null)")
+    comfy.settle()
+    let_go(comfy)
+    comfy.undo()
+    assert text(comfy) == START
+    agree(comfy)
+    assert_edits_can_be_undone(comfy)
+
+
+def test_the_node_is_collapsed_while_a_point_is_held(comfy: ComfyPage) -> None:
+    """In Nodes 2.0 the picture is taken off the page then, and does not hear of the button's release."""
+    open_editor(comfy)
+    hold(comfy, 3, 15)
+    comfy.of_node(NODE, "node.collapse()")
+    expect(comfy.part("hso-editor")).to_have_count(0)
+    let_go(comfy)
+    comfy.of_node(NODE, "node.collapse()")
+    expect(comfy.part("hso-editor")).to_have_count(1)
+    comfy.settle()
+    left = text(comfy)
+    assert left != START
+    x, y = centre(handle(comfy, 3))
+    comfy.page.mouse.move(x, y)
+    comfy.page.mouse.move(x, y + 10, steps=4)
+    assert text(comfy) == ", ".join(shown(comfy)) == left, "no button is pressed"
+    assert_edits_can_be_undone(comfy)
+
+
+def test_undo_of_a_drag_comes_back_to_what_was_typed_before(comfy: ComfyPage) -> None:
+    open_editor(comfy)
+    type_text(comfy, "9, 4, 2, 0.5, 0")
+    drag(comfy, 1, 10)
+    assert text(comfy) != "9, 4, 2, 0.5, 0"
+    comfy.undo()
+    assert text(comfy) == "9, 4, 2, 0.5, 0"
     agree(comfy)
 
 
