@@ -44,11 +44,12 @@ export function linearTicks(low, high) {
 }
 
 /**
- * Powers of ten, with 2 and 5 between them where the range is small.
+ * Powers of ten, with others between them where the range is small; none where it has no end.
  * @param {number} low
  * @param {number} high
  */
 function logTicks(low, high) {
+  if (!(low > 0 && low < high && high < Infinity)) return [];
   const decades = Math.log10(high / low);
   const every = Math.ceil(decades / 6);
   const within = decades < 1.2 ? [1, 2, 3, 5, 7] : decades < 2.5 ? [1, 3] : [1];

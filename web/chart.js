@@ -32,7 +32,7 @@ const MAX_X_LABELS = 13;
  * @returns {Chart}
  */
 export function layoutChart({ width, height, quantity, curves, extent = [] }) {
-  const steps = Math.max(1, ...curves.map((curve) => curve.sigmas.length - 1));
+  const steps = curves.reduce((most, curve) => Math.max(most, curve.sigmas.length - 1), 1);
   const values = curves.flatMap((curve) =>
     (quantity.of(curve) ?? []).map((value, i) => ({ value, sigma: curve.sigmas[i] })),
   );
@@ -72,8 +72,8 @@ export function layoutChart({ width, height, quantity, curves, extent = [] }) {
  * @param {"log" | "linear"} scale
  */
 function rangeOf(values, scale) {
-  const low = values.length ? Math.min(...values) : 1;
-  const high = values.length ? Math.max(...values) : 1;
+  let [low, high] = [values[0] ?? 1, values[0] ?? 1];
+  for (const value of values) [low, high] = [Math.min(low, value), Math.max(high, value)]; // too many for arguments
   if (low < high) return [low, high];
   return scale === "log" ? [low / 2, low * 2] : [low - 1, low + 1];
 }

@@ -7,7 +7,7 @@ import { addStep, boundsOf, isFixed, moveValue, removeStep, setValue, stretchToE
 import { QUANTITIES } from "./quantities.js";
 import { resample } from "./resample.js";
 import { readScheduleFile } from "./schedule_file.js";
-import { parseSchedule, plainDecimal, printSchedule, shortNumber } from "./schedule_text.js";
+import { LARGEST, LEAST, parseSchedule, plainDecimal, printSchedule, shortNumber } from "./schedule_text.js";
 
 /** @typedef {import("./plot_view.js").Plot} Plot */
 
@@ -181,8 +181,8 @@ export class EditorView {
     const { sigma_min: low, sigma_max: high } = this.shown.plot ?? {};
     return {
       locked: this.settings.locked,
-      high: Math.fround(high ?? (positive[0] ?? 1) * 1.5),
-      low: Math.fround(Math.min(low ?? Infinity, (positive.at(-1) ?? 1) / 2)),
+      high: Math.min(Math.fround(high ?? (positive[0] ?? 1) * 1.5), LARGEST),
+      low: Math.max(Math.fround(Math.min(low ?? Infinity, (positive.at(-1) ?? 1) / 2)), LEAST),
     };
   }
 

@@ -3,7 +3,7 @@
 import { drawFrame, drawLine, layoutChart, placeTip, pointsOf } from "./chart.js";
 import { choiceButtons, html, svg } from "./elements.js";
 import { QUANTITIES } from "./quantities.js";
-import { plainDecimal, shortNumber } from "./schedule_text.js";
+import { LARGEST, plainDecimal, shortNumber } from "./schedule_text.js";
 
 /** @typedef {import("./quantities.js").Curve} Curve */
 /** @typedef {import("./chart.js").Chart} Chart */
@@ -38,6 +38,7 @@ export function isPlot(value) {
   const plot = /** @type {Partial<Plot> | null} */ (value);
   return (
     plot?.version === 1 &&
+    [plot.sigma_min, plot.sigma_max].every((end) => (end ?? null) === null || (isSigma(end) && end !== 0)) &&
     isArrayOf(plot.schedules, isCurve) &&
     plot.schedules.length > 0 &&
     isArrayOf(plot.facts, isFact) &&
@@ -49,18 +50,23 @@ export function isPlot(value) {
 function isCurve(curve) {
   if (typeof curve?.name !== "string" || !isArrayOf(curve.sigmas, isSigma) || !curve.sigmas.length) return false;
   return [curve.lambdas, curve.timesteps].every(
-    (values) => values === undefined || (isArrayOf(values, isFiniteOrNull) && values.length === curve.sigmas.length),
+    (values) => values === undefined || (isArrayOf(values, isSingleOrNull) && values.length === curve.sigmas.length),
   );
 }
 
 /** @param {any} value */
 function isSigma(value) {
-  return Number.isFinite(value) && value >= 0;
+  return isSingle(value) && (value === 0 || Math.fround(value) > 0);
 }
 
 /** @param {any} value */
-function isFiniteOrNull(value) {
-  return value === null || Number.isFinite(value);
+function isSingleOrNull(value) {
+  return value === null || isSingle(value);
+}
+
+/** @param {any} value a number that the server, which sends float32 numbers, could have sent */
+function isSingle(value) {
+  return Number.isFinite(value) && Math.abs(value) <= LARGEST;
 }
 
 /** @param {any} fact */

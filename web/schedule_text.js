@@ -2,6 +2,8 @@
 // Values are float32 numbers, as on the server: Math.fround makes one of any number.
 
 export const MAX_STEPS = 10000;
+export const LEAST = 2 ** -149; // the least float32 above 0
+export const LARGEST = (2 - 2 ** -23) * 2 ** 127; // the largest float32
 const MAX_TEXT = 1_000_000; // characters
 
 const SEPARATORS = /[\s,;[\](){}|"']+/;

@@ -201,6 +201,20 @@ def type_text(comfy: ComfyPage, written: str) -> None:
     comfy.settle()
 
 
+@pytest.mark.parametrize("written", ["3e38, 1, 0", "1, 1e-45", "3.4028234e38, 1e-45, 0"])
+def test_the_largest_and_the_least_numbers(comfy: ComfyPage, written: str) -> None:
+    """The axis once had no end, and the page hung: only calls that give up after a while are made here."""
+    open_editor(comfy)
+    comfy.page.locator("textarea:visible").first.fill(written)
+    count = len(parse_sigmas(written))
+    expect(comfy.part("hso-editor").locator(".hso-handle")).to_have_count(count)
+    assert comfy.part("hso-editor").locator(".hso-mark").count() > 2
+    for step in range(count - 1):
+        drag(comfy, step, -30)
+        drag(comfy, step, 30)
+        agree(comfy)
+
+
 def test_pasting_and_an_end_above_zero(comfy: ComfyPage) -> None:
     open_editor(comfy)
     handle(comfy, 1).focus()

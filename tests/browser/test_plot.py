@@ -7,6 +7,7 @@ import uuid
 
 import pytest
 import torch
+from playwright.sync_api import expect
 
 import demo_prompts
 from comfy_page import ComfyPage
@@ -15,11 +16,20 @@ from hso_core.sigmas import plain_decimal
 
 NODE = "HSOOptimizeSchedule"
 NETWORK = NoiseSchedule(torch.linspace(0.02, 10, 1000, dtype=torch.float64).expm1().sqrt().float())
+RENAME = "(app.canvas.emitBeforeChange(), node.title = 'renamed', app.canvas.emitAfterChange())"
 seeds = itertools.count(1000)  # of the search, so that no result comes from the server's cache
 
 
 def open_and_run(comfy: ComfyPage, steps: int = 5) -> int:
     """A workflow that optimises, run once; the search's seed."""
+    seed = open_workflow(comfy, steps)
+    comfy.run()
+    look(comfy)
+    return seed
+
+
+def open_workflow(comfy: ComfyPage, steps: int = 5) -> int:
+    """A workflow that optimises, not run yet; the search's seed."""
     seed = next(seeds)
     comfy.build(
         {
@@ -28,8 +38,6 @@ def open_and_run(comfy: ComfyPage, steps: int = 5) -> int:
             "show": demo_prompts.show_text("found", 1),
         }
     )
-    comfy.run()
-    look(comfy)
     return seed
 
 
@@ -107,9 +115,7 @@ def test_it_is_there_after_a_reload_and_a_cached_run(comfy: ComfyPage) -> None:
 
 def test_it_is_alive_after_an_undo(comfy: ComfyPage) -> None:
     seed = open_and_run(comfy)
-    comfy.of_node(
-        NODE, "(app.canvas.emitBeforeChange(), node.pos = [node.pos[0] + 9, 0], app.canvas.emitAfterChange())"
-    )
+    comfy.of_node(NODE, RENAME)
     comfy.undo()
     look(comfy)
     assert sigmas_in(labels(comfy)) == expected_labels(5, seed)
@@ -134,6 +140,11 @@ DAMAGED = [
     {"version": 1, "schedules": [{"name": "x", "sigmas": [1, None]}], "facts": [], "note": ""},
     {"version": 1, "schedules": [{"name": "x", "sigmas": [1, 0], "lambdas": [1]}], "facts": [], "note": ""},
     {"version": 1, "schedules": [{"name": "x", "sigmas": [1, 0]}], "facts": [3], "note": ""},
+    {"version": 1, "schedules": [{"name": "x", "sigmas": [1e300, 0]}], "facts": [], "note": ""},
+    {"version": 1, "schedules": [{"name": "x", "sigmas": [1, 1e-300]}], "facts": [], "note": ""},
+    {"version": 1, "schedules": [{"name": "x", "sigmas": [1, 0]}], "facts": [], "note": "", "sigma_min": 0},
+    {"version": 1, "schedules": [{"name": "x", "sigmas": [1, 0]}], "facts": [], "note": "", "sigma_max": 1e39},
+    {"version": 1, "schedules": [{"name": "x", "sigmas": [1, 0]}], "facts": [], "note": "", "sigma_max": "9"},
     {"version": 1, "schedules": [{"name": "x", "sigmas": [1, 0]}], "facts": [], "note": {}},
 ]
 
@@ -149,6 +160,18 @@ def test_a_damaged_plot_in_a_workflow_is_not_drawn(comfy: ComfyPage) -> None:
         comfy.open_workflow(saved)
         assert comfy.part("hso-plot").count() == 0, plot
         assert comfy.page.evaluate("() => app.graph.nodes.length") == 3
+
+
+def test_many_long_schedules_are_drawn(comfy: ComfyPage) -> None:
+    """More values than a JavaScript function takes arguments."""
+    open_and_run(comfy)
+    results = """(() => { const plot = JSON.parse(JSON.stringify(node.properties.hso_plot));
+        const sigmas = Array.from({ length: 10001 }, (_, i) => 10000 - i);
+        plot.schedules = Array.from({ length: 14 }, (_, i) => ({ name: `long ${i}`, sigmas }));
+        app.nodeOutputs = { [String(node.id)]: { hso_plot: [plot] } } })()"""
+    comfy.of_node(NODE, results)
+    expect(comfy.part("hso-plot").locator(".hso-line")).to_have_count(14)
+    assert "10000" in comfy.part("hso-plot").locator(".hso-step").all_text_contents()
 
 
 def test_the_wheel_zooms_and_the_middle_button_pans(comfy: ComfyPage) -> None:
