@@ -1,7 +1,7 @@
 // Shows the schedule on every HSO node that sends one.
 
 import { app } from "../../scripts/app.js";
-import { addElement, after, nodeIn, nodeKey, rootGraph } from "./dom_widget.js";
+import { addElement, after, nodeIn, rootGraph } from "./dom_widget.js";
 import { PlotView, isPlot } from "./plot_view.js";
 import { endProgress } from "./progress_line.js";
 
@@ -15,9 +15,6 @@ const WIDGET = "hso_plot";
 const MAX_KEPT = 200; // values of a schedule; longer ones are drawn, but not kept in the workflow
 const EDITOR = "HSOCustomSigmas"; // draws for itself, in editor_node.js
 
-/** @type {Map<string, Plot>} the last plot of each node: undo brings a node back as it was before the run */
-const lastPlots = new Map();
-
 /**
  * Call `show` with every plot that `node` has or gets.
  * @param {ComfyNode} node
@@ -27,7 +24,7 @@ export function onPlot(node, show) {
   node.hsoShowPlot = show;
   after(node, "onExecuted", (/** @type {any} */ output) => receive(node, output));
   after(node, "onConfigure", () => {
-    const kept = keptPlot(node) ?? lastPlots.get(nodeKey(node) ?? "");
+    const kept = keptPlot(node);
     if (kept) show(kept);
   });
 }
@@ -50,11 +47,10 @@ function receive(node, output) {
   const plot = output?.[OUTPUT]?.[0];
   if (!isPlot(plot)) return;
   endProgress(node); // first: the plot is laid out, and the size saved, without it
-  lastPlots.set(nodeKey(node) ?? "", plot);
   const keeps = plot.schedules.every((curve) => curve.sigmas.length <= MAX_KEPT);
   keep(node.properties, keeps ? plot : null);
   node.hsoShowPlot(plot);
-  tellHistory(node, keeps ? plot : null);
+  setTimeout(() => tellHistory(node, keeps ? plot : null)); // an undo of older frontends sets the state after this
 }
 
 /**
@@ -111,7 +107,8 @@ app.registerExtension({
   nodeCreated(/** @type {ComfyNode} */ node) {
     if (node.comfyClass?.startsWith("HSO") && node.comfyClass !== EDITOR) showOnNode(node);
   },
-  // Newer frontends call this when results come back without a run, for example from the history.
+  // When results come back without a run: from the history, or after an undo, which makes new nodes as they were before
+  // the run. ComfyUI forgets them when another workflow is opened.
   onNodeOutputsUpdated(/** @type {Record<string, any>} */ outputs) {
     for (const [locator, output] of Object.entries(outputs)) {
       const node = output?.[OUTPUT] && findNode(locator);

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import uuid
 
 import pytest
 import torch
@@ -123,6 +122,37 @@ def test_it_is_alive_after_an_undo(comfy: ComfyPage) -> None:
     assert comfy.of_node(NODE, "node.properties.hso_axis") == "lambda"
 
 
+def test_undo_to_before_the_run_keeps_the_plot(comfy: ComfyPage) -> None:
+    seed = open_workflow(comfy)
+    comfy.of_node(NODE, RENAME)
+    comfy.run()
+    comfy.undo()
+    look(comfy)
+    assert comfy.of_node(NODE, "node.title") != "renamed"
+    assert sigmas_in(labels(comfy)) == expected_labels(5, seed)
+    saved = """(({ properties, size }) => [properties, size])(app.extensionManager.workflow.activeWorkflow.changeTracker
+        .activeState.nodes.find(other => other.id == node.id))"""
+    now = "JSON.parse(JSON.stringify([node.properties, [...node.size]]))"
+    assert comfy.of_node(NODE, saved) == comfy.of_node(NODE, now), "a change, after which there is nothing to redo"
+
+
+def test_a_workflow_that_is_opened_again_shows_no_plot_but_its_own(comfy: ComfyPage) -> None:
+    seed = open_workflow(comfy)
+    without = comfy.workflow()
+    comfy.run()
+    with_plot = comfy.workflow()
+    comfy.of_node(NODE, "node.widgets.find(widget => widget.name === 'steps').value = 9")
+    comfy.run()
+    look(comfy)
+    assert len(labels(comfy)) == 10
+    comfy.open_workflow(without)
+    assert comfy.inputs(NODE)["steps"] == 5
+    assert comfy.part("hso-plot").count() == 0
+    comfy.open_workflow(with_plot)
+    look(comfy)
+    assert sigmas_in(labels(comfy)) == expected_labels(5, seed)
+
+
 def test_a_run_is_no_change_that_undo_would_take_back(comfy: ComfyPage) -> None:
     open_and_run(comfy)
     comfy.page.mouse.click(1300, 900)  # the page looks for changes then
@@ -156,7 +186,6 @@ def test_a_damaged_plot_in_a_workflow_is_not_drawn(comfy: ComfyPage) -> None:
     (node,) = [node for node in saved["nodes"] if node["type"] == NODE]
     for plot in DAMAGED:
         node["properties"]["hso_plot"] = plot
-        saved["id"] = str(uuid.uuid4())  # the page remembers the plots of workflows that it knows
         comfy.open_workflow(saved)
         assert comfy.part("hso-plot").count() == 0, plot
         assert comfy.page.evaluate("() => app.graph.nodes.length") == 3
