@@ -29,8 +29,6 @@ def open_node(comfy: ComfyPage, class_type: str, **values: Any) -> dict[str, Any
             "show": demo_prompts.show_text("slow", 1 if class_type == CALIBRATE else 0),
         }
     )
-    fixed = "node.widgets.find(widget => widget.name === 'control_after_generate').value = 'fixed'"
-    comfy.of_node(class_type, fixed)
     comfy.look_at(class_type, scale=0.8, top=80)
     return saved(comfy)
 
@@ -101,6 +99,18 @@ def test_a_calibration_says_how_far_it_is(comfy: ComfyPage) -> None:
     comfy.run()  # without the line: there is no progress
     expect(comfy.part("hso-plot")).to_have_count(1)
     assert nodes_of(saved(comfy), comfy) == after
+
+
+@pytest.mark.parametrize(
+    ("class_type", "values"),
+    [(CALIBRATE, {"budget": "quick", "remembered": "reuse"}), (COMPARE, {"pictures": 1, "schedulers": "karras"})],
+)
+def test_a_second_run_measures_nothing(comfy: ComfyPage, class_type: str, values: dict[str, Any]) -> None:
+    """The page draws a new number after a run for what is called seed, unless the node says no."""
+    open_node(comfy, class_type, **values)
+    before = comfy.inputs(class_type)
+    comfy.run()
+    assert comfy.inputs(class_type) == before
 
 
 def test_the_plot_makes_room_for_it(comfy: ComfyPage) -> None:
