@@ -104,7 +104,7 @@ def compare(
         return sampler(sigmas, seeds, observe=observe)
 
     start = reference_start(schedules.values(), noise)
-    converged = sample(reference_run, reference_sigmas(noise, reference_steps, start)).latents
+    converged = sample(reference_run, reference_sigmas(_up_to(start, noise), reference_steps)).latents
     check_finite(converged)
     rows = []
     for name, sigmas in schedules.items():
@@ -125,6 +125,15 @@ def reference_start(schedules: Iterable[Tensor], noise: NoiseSchedule) -> float:
     starts = [float(sigmas[0]) for sigmas in schedules]
     full = any(is_full_noise(start, noise) for start in starts)
     return noise.sigma_max if full else max(starts)
+
+
+def _up_to(start: float, noise: NoiseSchedule) -> NoiseSchedule:
+    """The part of the noise schedule that is below `start`, which is its largest sigma then."""
+    if start >= noise.sigma_max:
+        return noise
+    last = torch.tensor([start], dtype=torch.float64)
+    below = noise.sigmas[noise.sigmas < start]
+    return NoiseSchedule(torch.cat([below if len(below) else last / 2, last]), noise.family)
 
 
 def _remarks(schedules: Mapping[str, Tensor], start: float, noise: NoiseSchedule) -> Iterator[str]:

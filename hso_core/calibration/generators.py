@@ -21,6 +21,7 @@ POWER = (0.6, 1.6)
 END = (0.05, 3.0)  # the last sigma above 0, in standard deviations of the data
 GAINS = (0.5, 1.0, 2.0)
 DECIDED = 2.4  # sigma / alpha in standard deviations of the data, where what the picture shows is decided
+FLOW_START = 30.0  # sigma / alpha that stands for a flow model's start, where it is infinite
 COMPACT = {"rho 7, end 0.3": (7.0, 1.0, 0.3), "rho 1.5, end 1": (1.5, 1.0, 1.0)}
 
 
@@ -115,11 +116,8 @@ def compact_lambdas(noise: NoiseSchedule, steps: int, rho: Array, power: Array, 
     return np.asarray(-rho * np.log(first * (1 - u) + last * u))
 
 
-FLOW_START = 30.0
-
-
 def _lambda_first(noise: NoiseSchedule) -> float:
-    """Lambda of sigma_max; a flow model's is infinite, and s = FLOW_START stands for it."""
+    """Lambda of sigma_max; for a flow model at least that of FLOW_START."""
     lam = float(noise.lambda_of_sigma(torch.tensor(noise.sigma_max, dtype=torch.float64)))
     return max(lam, -float(np.log(FLOW_START))) if noise.family == "flow" else lam
 

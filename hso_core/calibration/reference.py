@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 from ..noise_schedule import NoiseSchedule
+from .generators import FLOW_START, compact_schedule
 from .profile import Profile, ProfileRecorder
 from .reference_runs import ReferenceRun, ReferenceRuns
 from .run import BudgetSpent, SamplerRun
 
-FLOW_START = 30.0  # sigma / alpha where a reference on a flow model goes on after sigma = 1
 FLOW_END = 0.02  # sigma / alpha of its last step, about that of Stable Diffusion's tables
 RHO = 7.0
 PIECE = 8  # seeds of one call: what a cancelled search loses at most
@@ -28,33 +28,20 @@ def reference_steps(steps: int, family: str) -> int:
     return few + (4 if family == "flow" else 0)
 
 
-def reference_sigmas(noise: NoiseSchedule, steps: int, start: float | None = None) -> Tensor:
+def reference_sigmas(noise: NoiseSchedule, steps: int) -> Tensor:
     """The reference's own schedule, (steps + 1,) float32: EDM's, rho = 7, from the model's sigma_max to its sigma_min.
 
-    It is taken in sigma / alpha. For a flow model, where that is infinite at the start, it goes on from FLOW_START.
-    start: where to begin in place of sigma_max.
+    It is taken in sigma / alpha. For a flow model, where that is infinite at the start, it goes on from FLOW_START, and
+    ends at FLOW_END where sigma_min is lower.
     """
-    start = noise.sigma_max if start is None else min(start, noise.sigma_max)
     if noise.family == "vp":
-        return _with_zero(_edm(start, min(noise.sigma_min, start / 2), steps))
-    least = noise.sigma_min / (1 - noise.sigma_min)
-    least = max(least, FLOW_END)
-    if start < noise.sigma_max:
-        first = start / (1 - start)
-        lower = _edm(first, min(least, first / 2), steps)
-        return _with_zero(lower / (1 + lower))
-    inner = _edm(max(FLOW_START, 2 * least), least, steps - 1)
-    return _with_zero(torch.cat([torch.tensor([noise.sigma_max], dtype=torch.float64), inner / (1 + inner)]))
-
-
-def _edm(first: float, last: float, count: int) -> Tensor:
-    """Karras et al. 2022, eq. 5: (count,) float64."""
-    u = torch.linspace(0, 1, count, dtype=torch.float64)
-    return torch.pow(first ** (1 / RHO) * (1 - u) + last ** (1 / RHO) * u, RHO)
-
-
-def _with_zero(sigmas: Tensor) -> Tensor:
-    return torch.cat([sigmas, torch.zeros(1, dtype=torch.float64)]).float()
+        return compact_schedule(noise, steps, RHO, 1.0, noise.sigma_min).float()
+    least = max(noise.sigma_min / (1 - noise.sigma_min), FLOW_END)
+    second = FLOW_START / (1 + FLOW_START)
+    if noise.sigma_max <= second:
+        return compact_schedule(noise, steps, RHO, 1.0, least).float()
+    below = compact_schedule(noise, steps - 1, RHO, 1.0, least)
+    return torch.cat([below[:1], torch.tensor([second], dtype=torch.float64), below[1:]]).float()
 
 
 def check_finite(converged: Tensor) -> None:
