@@ -89,15 +89,6 @@ def equidistribute(lam: Tensor, intervals: int, p: float, k: int) -> Tensor:
     return torch.cat([lam[:1], lam.gather(0, cell) + filled * width.gather(0, cell), lam[-1:]])
 
 
-def density_schedule(lambda_first: float, lambda_last: float, intervals: int, p: float, k: int) -> Tensor:
-    """The K + 1 values of lambda that split the integral of `step_density` evenly: J's minimiser up to O(1/K^2).
-
-    Returns (K + 1,) float64 on the CPU.
-    """
-    grid = torch.linspace(lambda_first, lambda_last, max(8193, 64 * intervals + 1), dtype=torch.float64)
-    return equidistribute(grid[:, None], intervals, p, k)[:, 0]
-
-
 def _sigma_power(lam: Tensor, q: float, k: int) -> Tensor:
     """sigma^q, sigma = sigmoid(-k lambda)^(1/k). (torch's logsigmoid would start threads for a handful of numbers.)"""
     return torch.sigmoid(-k * lam).pow(q / k)

@@ -22,13 +22,11 @@ class Profile:
     sigmas      (M,) the noise levels, falling
     gram        (M + 1, M + 1) float64: means over seeds and values of D_i * D_j; last, the final latent
     data_scale  standard deviation of the final latents
-    seeds       how many runs it is the mean of
     """
 
     sigmas: Tensor
     gram: Tensor
     data_scale: float
-    seeds: int
 
     def turning(self) -> Tensor:
         """RMS of D_(i+1) - D_i, (M - 1,): how far the prediction turns from each noise level to the next."""
@@ -42,7 +40,7 @@ class Profile:
         """trajectories: (seeds, M + 1, values) the predictions, and last the final latents."""
         points = trajectories.double()
         gram = torch.einsum("sid,sjd->ij", points, points) / (points.shape[0] * points.shape[2])
-        return cls(sigmas, gram, data_scale, len(points))
+        return cls(sigmas, gram, data_scale)
 
 
 class ProfileRecorder:

@@ -6,10 +6,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from density import density_schedule
 from hso_core import Settings, named_schedule, reference
 from hso_core.differential_evolution import differential_evolution
 from hso_core.edm_start import edm_start
-from hso_core.midpoint_error import density_schedule, midpoint_error, midpoint_error_derivatives
+from hso_core.midpoint_error import midpoint_error, midpoint_error_derivatives
 from hso_core.polish import polish_ends
 from hso_core.problem import Problem
 from hso_core.trust_region import minimise_midpoint_error, solve_tridiagonal
