@@ -7,7 +7,7 @@ import re
 from .safe_file import FileError
 
 MAX_PART_BYTES = 200  # of a folder's or a file's name; file systems allow 255, and a number and a suffix are added
-MAX_PARTS = 4
+MAX_FOLDERS = 3
 EXAMPLE = "write it like 'portraits' or 'sdxl/fast'"
 
 _DRIVE = re.compile(r"[A-Za-z]:")
@@ -21,8 +21,9 @@ def check_file_name(name: str) -> str:
     if path.startswith("/") or _DRIVE.match(path):
         raise FileError(f"the name {_shown(name)} must not be an absolute path; {EXAMPLE}")
     parts = path.split("/")
-    if len(parts) > MAX_PARTS:
-        raise FileError(f"the name {_shown(name)} goes {len(parts)} folders deep; {MAX_PARTS} are allowed")
+    folders = len(parts) - 1
+    if folders > MAX_FOLDERS:
+        raise FileError(f"the name {_shown(name)} goes {folders} folders deep; {MAX_FOLDERS} are allowed")
     for part in parts:
         reason = _what_is_wrong(part)
         if reason:

@@ -167,9 +167,9 @@ def _check_table(table: Tensor, family: str) -> None:
     falls = table[1:] < table[:-1]
     if bool(falls.any()):
         k = _where(falls)
+        before, after = _told_apart(float(table[k]), float(table[k + 1]))
         raise NoiseScheduleError(
-            f"the noise schedule must increase, but entry {k + 1} ({float(table[k + 1]):g}) "
-            f"is below entry {k} ({float(table[k]):g})"
+            f"the noise schedule must increase, but entry {k + 1} ({after}) is below entry {k} ({before})"
         )
     if not bool(table[0] < table[-1]):
         raise NoiseScheduleError(f"all sigmas of the noise schedule are {float(table[0]):g}; they must increase")
@@ -179,6 +179,12 @@ def _check_table(table: Tensor, family: str) -> None:
 
 def _where(mask: Tensor) -> int:
     return int(mask.nonzero()[0])
+
+
+def _told_apart(one: float, other: float) -> tuple[str, str]:
+    """Two different numbers with as few digits as tell them apart: 6, or a float32's, or a float64's."""
+    texts = ((f"{one:.{digits}g}", f"{other:.{digits}g}") for digits in (6, 9, 17))
+    return next(pair for pair in texts if pair[0] != pair[1])
 
 
 def _first_of_equal(sigmas: Tensor) -> Tensor:

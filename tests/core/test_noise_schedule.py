@@ -120,6 +120,7 @@ def test_a_table_may_have_any_dtype(dtype):
     [
         ([1.0, 2.0, 1.5], "vp", "entry 2 \\(1.5\\) is below entry 1 \\(2\\)"),
         ([3.0, 2.0], "vp", "must increase"),
+        ([0.5, 0.99998111, 0.99998099], "flow", "entry 2 \\(0.999980986\\) is below entry 1 \\(0.999981105\\)"),
         ([1.0, 1.0, 1.0], "vp", "all sigmas .* are 1"),
         ([0.1, math.nan, 1.0], "vp", "entry 1 .* not a finite number"),
         ([0.1, math.inf], "vp", "entry 1 .* not a finite number"),
