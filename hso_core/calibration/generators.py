@@ -28,7 +28,8 @@ COMPACT = {"rho 7, end 0.3": (7.0, 1.0, 0.3), "rho 1.5, end 1": (1.5, 1.0, 1.0)}
 def suggest(profile: Profile, noise: NoiseSchedule, steps: int) -> dict[str, Tensor]:
     """Schedules (steps + 1,) float64 by the name of the rule, the most promising first.
 
-    For one step there is nothing to choose.
+    For one step there is nothing to choose. A rule whose sigmas do not fall, as that of a prediction that never turns, is
+    left out.
     """
     if steps < 2:
         return {}
@@ -38,7 +39,7 @@ def suggest(profile: Profile, noise: NoiseSchedule, steps: int) -> dict[str, Ten
         schedules[f"signed defects of {solver}"] = signed_defect_schedule(profile, noise, steps, solver)
     for name, (rho, power, end) in COMPACT.items():
         schedules[name] = compact_schedule(noise, steps, rho, power, end * scale)
-    return schedules
+    return {name: sigmas for name, sigmas in schedules.items() if bool((sigmas.float().diff() < 0).all())}
 
 
 def turning_schedule(profile: Profile, noise: NoiseSchedule, steps: int) -> Tensor:

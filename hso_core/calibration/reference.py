@@ -15,6 +15,7 @@ from .run import BudgetSpent, SamplerRun
 
 FLOW_END = 0.02  # sigma / alpha of its last step, about that of Stable Diffusion's tables
 RHO = 7.0
+LEAST_SCALE = 1e-6  # of the data, for a model whose pictures are all one constant
 PIECE = 8  # seeds of one call: what a cancelled search loses at most
 
 
@@ -147,7 +148,8 @@ class Reference:
         """Of the runs that have been asked for. Raises ValueError before the first."""
         if self._levels is None or not self._asked:
             raise ValueError("there is no profile before the first reference run")
-        return Profile.of(self._levels, self.trajectories(), float(self._converged(list(self._asked)).std()))
+        scale = max(float(self._converged(list(self._asked)).std()), LEAST_SCALE)
+        return Profile.of(self._levels, self.trajectories(), scale)
 
     def _converged(self, places: Sequence[int]) -> Tensor:
         """(n, ...) the converged latents of these places."""

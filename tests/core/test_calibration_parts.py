@@ -250,6 +250,25 @@ def test_every_suggestion_is_a_schedule_of_the_model(name, steps):
 
 
 @pytest.mark.parametrize("noise, flow", [(SD15, False), (FLOW, True)], ids=["vp", "flow"])
+@pytest.mark.parametrize("constant", [0.0, 0.7])
+def test_a_prediction_that_never_turns_suggests_no_density(noise, flow, constant):
+    class Same(GaussianRun):
+        def denoise(self, y, s):
+            return constant * self.scales.double().expand_as(y)
+
+    made = Reference(Same(torch.linspace(1, 2, 8), "dpmpp_2m", flow), reference_sigmas(noise, 12))
+    made.extend(range(4))
+    with np.errstate(divide="raise", invalid="raise"):
+        schedules = suggest(made.profile(), noise, 5)
+        risks = Forecasts(made.profile(), noise).midway(np.stack([s[:-1].numpy() for s in schedules.values()]))
+
+    assert "density of turning" not in schedules and len(schedules) > 3
+    for sigmas in schedules.values():
+        check_sigmas(sigmas.float())
+    assert np.isfinite(risks).all()
+
+
+@pytest.mark.parametrize("noise, flow", [(SD15, False), (FLOW, True)], ids=["vp", "flow"])
 @pytest.mark.parametrize("steps", [1, 5])
 def test_foretold_errors_are_finite_and_tell_good_from_bad(noise, flow, steps):
     profile = reference(torch.ones(32), noise, 18, 4, flow=flow).profile()
