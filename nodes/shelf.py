@@ -41,7 +41,7 @@ class Shelf:
         """Write a file; what cannot be written is announced, and lost."""
         try:
             self.folder().mkdir(parents=True, exist_ok=True)
-            write_tensors(self.file_of(key), tensors, {"kind": self.kind, **metadata})
+            write_tensors(self.file_of(key), tensors, {**metadata, "kind": self.kind})
             self._remove_oldest()
         except (OSError, FileError) as error:
             logger.warning("HSO: a %s could not be kept: %s", self.kind, error)
