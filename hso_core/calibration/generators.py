@@ -28,7 +28,7 @@ COMPACT = {"rho 7, end 0.3": (7.0, 1.0, 0.3), "rho 1.5, end 1": (1.5, 1.0, 1.0)}
 def suggest(profile: Profile, noise: NoiseSchedule, steps: int) -> dict[str, Tensor]:
     """Schedules (steps + 1,) float64 by the name of the rule, the most promising first.
 
-    For one step there is nothing to choose. A rule whose sigmas do not fall, as that of a prediction that never turns, is
+    For one step there is nothing to choose. A rule whose sigmas do not fall, as with a prediction that never turns, is
     left out.
     """
     if steps < 2:
