@@ -186,8 +186,8 @@ class LoadSchedule(io.ComfyNode):
     @classmethod
     def execute(cls, file: str | None = None, model: Any = None) -> io.NodeOutput:
         with host.named_errors(LOAD):
-            path = _files().get(file or "")  # only what is in the list is ever opened
-            if path is None:
+            path = _files().get(file) if file else None  # only what is in the list is ever opened
+            if file is None or path is None:
                 raise FileError(_missing(file))
             sigmas, metadata = read_schedule(path)
             noise = host.readable_noise_schedule(model) if model is not None else None
