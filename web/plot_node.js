@@ -50,7 +50,9 @@ function receive(node, output) {
   const keeps = plot.schedules.every((curve) => curve.sigmas.length <= MAX_KEPT);
   keep(node.properties, keeps ? plot : null);
   node.hsoShowPlot(plot);
-  setTimeout(() => tellHistory(node, keeps ? plot : null)); // an undo of older frontends sets the state after this
+  const tell = () => tellHistory(node, keeps ? plot : null);
+  tell(); // at once: ComfyUI may compare at any time
+  setTimeout(tell); // again, because an undo of older frontends replaces that state after this
 }
 
 /**
