@@ -208,11 +208,13 @@ def test_the_largest_and_the_least_numbers(comfy: ComfyPage, written: str) -> No
     comfy.page.locator("textarea:visible").first.fill(written)
     count = len(parse_sigmas(written))
     expect(comfy.part("hso-editor").locator(".hso-handle")).to_have_count(count)
-    assert comfy.part("hso-editor").locator(".hso-mark").count() > 2
-    for step in range(count - 1):
-        drag(comfy, step, -30)
-        drag(comfy, step, 30)
-        agree(comfy)
+    for axis in ("sigma", "linear"):
+        comfy.page.locator(f".hso-choice:visible button[value={axis}]").click()
+        assert comfy.part("hso-editor").locator(".hso-mark").count() > 2
+        for step in range(count - 1):
+            drag(comfy, step, -30)
+            drag(comfy, step, 30)
+            agree(comfy)
 
 
 def test_pasting_and_an_end_above_zero(comfy: ComfyPage) -> None:
