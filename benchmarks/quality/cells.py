@@ -7,7 +7,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from statistics import mean
+from statistics import geometric_mean
 
 import torch
 from torch import Tensor
@@ -44,9 +44,12 @@ class Cell:
 
     @classmethod
     def of_all(cls, cells: Sequence[Cell]) -> Cell:
-        """One cell for several calibrations that differ in their seeds only."""
+        """One cell for several calibrations that differ in their seeds only; its figures are their geometric means.
+
+        So are the goals, of ratios: what one calibration reaches on the average does not depend on how many there are.
+        """
         errors = tuple(error for cell in cells for error in cell.errors)
-        swd, fd = mean(cell.swd for cell in cells), mean(cell.fd for cell in cells)
+        swd, fd = geometric_mean(cell.swd for cell in cells), geometric_mean(cell.fd for cell in cells)
         return replace(cells[0], errors=errors, swd=swd, fd=fd, calibrations=len(cells))
 
     @property
@@ -56,15 +59,15 @@ class Cell:
 
     def summary(self) -> dict[str, object]:
         """The cell as results.json holds it."""
-        errors = self.error_tensor.flatten()
+        errors = self.error_tensor
         return {
             "model": self.model,
             "solver": self.solver,
             "steps": self.steps,
             "method": self.method,
-            "rmse_mean": _rounded(float(errors.mean())),
-            "rmse_median": _rounded(float(errors.quantile(0.5))),
-            "rmse_p95": _rounded(float(errors.quantile(0.95))),
+            "rmse_mean": _rounded(geometric_mean(errors.mean(1).tolist())),
+            "rmse_median": _rounded(geometric_mean(errors.quantile(0.5, dim=1).tolist())),
+            "rmse_p95": _rounded(geometric_mean(errors.quantile(0.95, dim=1).tolist())),
             "swd": _rounded(self.swd),
             "fd": _rounded(self.fd),
             "evaluations": self.evaluations,

@@ -58,8 +58,9 @@ def with_ratios(cells: Sequence[Cell]) -> list[dict[str, Any]]:
         if cell.method.startswith("calibrated"):
             errors = cell.error_tensor
             low, high = ratio_interval(errors, best)
-            worse = sum(ratio_interval(one[None], best)[0] > WORST_ALLOWED for one in errors)
-            summary |= {"ratio": round(float(errors.mean() / best.mean()), 4), "surely_worse": worse}
+            worse = sum(ratio_interval(one, best)[0] > WORST_ALLOWED for one in errors)
+            summary |= {"ratio": round(statistics.geometric_mean((errors.mean(1) / best.mean()).tolist()), 4)}
+            summary |= {"surely_worse": worse}
             summary |= {"ratio_low": round(low, 4), "ratio_high": round(high, 4)}
         summaries.append(summary)
     return summaries

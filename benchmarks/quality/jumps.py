@@ -50,7 +50,7 @@ def ratios(name: str, solver: str, steps: int, first_seed: int) -> Array:
     for heeded in (True, False):
         sigmas = _calibrated(model, solver, steps, first_seed, heeded)
         own = _errors(run, sigmas)
-        low, _ = ratio_interval(torch.from_numpy(own)[None], torch.from_numpy(best))
+        low, _ = ratio_interval(torch.from_numpy(own), torch.from_numpy(best))
         found.append((own.mean() / best.mean(), np.median(own) / least_median, low > WORST_ALLOWED))
     return np.array(found)
 

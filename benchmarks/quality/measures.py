@@ -74,14 +74,14 @@ def mean_interval(values: Tensor) -> tuple[float, float]:
 
 
 def ratio_interval(values: Tensor, others: Tensor) -> tuple[float, float]:
-    """95 % bootstrap interval of mean(values (k, n)) / mean(others (n,)).
+    """95 % bootstrap interval of mean(values (n,)) / mean(others (n,)), the same seeds drawn for both.
 
-    The same seeds n are drawn for both, and the k calibrations that the values are of are drawn, too.
+    Of values (k, n), of k calibrations, that of the geometric mean of their ratios; the calibrations are drawn, too.
     """
     draws = bootstrap_draws(len(others))
-    means = torch.stack([one[draws].mean(1) for one in values], 1)  # (draws, k)
-    drawn = means.gather(1, bootstrap_draws(len(values), seed=1))
-    return _middle_95(drawn.mean(1) / others[draws].mean(1))
+    means = torch.stack([one[draws].mean(1) for one in values.view(-1, len(others))], 1)  # (draws, k)
+    drawn = means.log().gather(1, bootstrap_draws(means.shape[1], seed=1))
+    return _middle_95(drawn.mean(1).exp() / others[draws].mean(1))
 
 
 def _middle_95(values: Tensor) -> tuple[float, float]:

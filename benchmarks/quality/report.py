@@ -69,7 +69,7 @@ METHOD_TEXT = """\
 - **dm_nonuniform** is our own writing of that method, run on the model's own table with N intervals, the last value
   replaced by 0. For Stable Diffusion's table it gives the published list. It is written for variance-preserving models.
 - **Calibrated**: four calibrations for each cell, which differ in their seeds only, since one alone can be lucky or
-  unlucky. Errors are means (medians: of all) over the four, and the intervals draw among them, too.
+  unlucky. Errors are geometric means over the four, as ratios are over cells, and the intervals draw among them, too.
 - **hso** is this pack's schedule with its default settings, which evaluates no model. **density** spreads the steps
   with the density ‖dD/dλ‖^½ of one 30-step run with 4 seeds.
 - **oracle** is a long direct optimisation of all sigmas (a family of three parameters, then a simplex over all values,
