@@ -101,7 +101,8 @@ def _outcomes(goal: Goal, table: Table, groups: Iterable[Sequence[str]]) -> list
 def _verdict(value: float | None, limit: float) -> str:
     if value is None:
         return "not measured"
-    return f"{value:.3f}, {'met' if value <= limit else '**not met**'}"
+    text = str(value) if isinstance(value, int) else f"{value:.3f}"
+    return f"{text}, {'met' if value <= limit else '**not met**'}"
 
 
 def scales_text(table: Table) -> str:
