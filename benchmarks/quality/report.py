@@ -60,7 +60,7 @@ METHOD_TEXT = """\
 - **Solvers** are the host's own functions (`euler`, `dpmpp_2m`, `uni_pc`), called as its samplers call them, from
   x = σ₀ · noise, with the same noise for all schedules.
 - **Seeds.** Nothing was fitted to the test seeds: they are numbered from 200 000 (128 for networks, 256 for exact
-  models); the oracle's from 50 000, the density rule's from 90 000, the calibration's below 20 000.
+  models); the oracle's from 50 000, the density rule's from 90 000, the calibration's below 30 000.
 - **Schedulers of the host** are asked for N steps as BasicScheduler asks. For `uni_pc` KSampler asks for one more and
   leaves out the last sigma above 0; both forms are measured, the second is marked `(KSampler)`. Schedulers that cannot
   make exactly N falling steps for a model are left out there.
@@ -68,8 +68,9 @@ METHOD_TEXT = """\
   where a table has no list of N steps, the nearest is interpolated in ln σ over the step index, as the host does.
 - **dm_nonuniform** is our own writing of that method, run on the model's own table with N intervals, the last value
   replaced by 0. For Stable Diffusion's table it gives the published list. It is written for variance-preserving models.
-- **Calibrated**: four calibrations for each cell, which differ in their seeds only, since one alone can be lucky or
-  unlucky. Errors are geometric means over the four, as ratios are over cells, and the intervals draw among them, too.
+- **Calibrated**: four calibrations for each cell (twelve with the quick budget), which differ in their seeds only, since
+  one alone can be lucky or unlucky. Errors are geometric means over them, as ratios are over cells, and the intervals
+  draw among them, too.
 - **hso** is this pack's schedule with its default settings, which evaluates no model. **density** spreads the steps
   with the density ‖dD/dλ‖^½ of one 30-step run with 4 seeds.
 - **oracle** is a long direct optimisation of all sigmas (a family of three parameters, then a simplex over all values,
