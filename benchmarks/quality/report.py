@@ -68,7 +68,7 @@ METHOD_TEXT = """\
   where a table has no list of N steps, the nearest is interpolated in ln σ over the step index, as the host does.
 - **dm_nonuniform** is our own writing of that method, run on the model's own table with N intervals, the last value
   replaced by 0. For Stable Diffusion's table it gives the published list. It is written for variance-preserving models.
-- **Calibrated**: four calibrations for each cell (twelve with the quick budget), which differ in their seeds only, since
+- **Calibrated**: four calibrations for each cell (twelve with the quick budget), which differ in their seeds only, as
   one alone can be lucky or unlucky. Errors are geometric means over them, as ratios are over cells, and the intervals
   draw among them, too.
 - **hso** is this pack's schedule with its default settings, which evaluates no model. **density** spreads the steps
