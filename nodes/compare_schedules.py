@@ -114,9 +114,9 @@ class CompareSchedules(io.ComfyNode):
                 unfit = f"{_unfit(left_out, steps)} Name others" if left_out else "name schedulers"
                 raise ValueError(f"there is nothing to compare; {unfit}, or connect schedules")
             found = _compare(run, schedules, [seed + k for k in range(pictures)])
-        ranked = found.rows
+        ranked, remarks = found.rows, [*([_unfit(left_out, steps)] if left_out else []), *found.remarks]
         return io.NodeOutput(
-            _table(ranked, found, run, _unfit(left_out, steps) if left_out else "", *found.remarks),
+            _table(ranked, found, run, remarks),
             _as_image(_ranking(ranked, found, run, theme)),
             _as_image(_grid(ranked, found, run, vae, theme)),
             host.sigmas_output(schedules[ranked[0].name]),
@@ -124,7 +124,7 @@ class CompareSchedules(io.ComfyNode):
                 [(row.name, schedules[row.name]) for row in ranked[:MOST_CURVES]],
                 noise=host.readable_noise_schedule(model),
                 facts=[(row.name, f"{row.mean:.4f}") for row in ranked[:MOST_CURVES]],
-                note=" ".join([distilled_warning(model), *found.remarks]).strip(),
+                note=" ".join([distilled_warning(model), *remarks]).strip(),
             ),
         )
 
@@ -170,7 +170,7 @@ def _compare(run: SamplingRun, schedules: dict[str, Tensor], seeds: Sequence[int
     return compare(run, reference_for(run), schedules, seeds, noise, kept=MOST_COLUMNS, on_progress=host.progress_bar())
 
 
-def _table(ranked: Sequence[ComparedSchedule], found: Comparison, run: SamplingRun, *notes: str) -> str:
+def _table(ranked: Sequence[ComparedSchedule], found: Comparison, run: SamplingRun, remarks: Sequence[str]) -> str:
     warning = distilled_warning(run.guider.model_patcher)
     lines = [f"**{warning}**", ""] if warning else []
     lines += ["| schedule | mean | median | worst | seconds | evaluations |", "|---" * 6 + "|"]
@@ -179,8 +179,8 @@ def _table(ranked: Sequence[ComparedSchedule], found: Comparison, run: SamplingR
         f"| {row.evaluations:g} |"
         for row in ranked
     ]
-    said = " ".join(note for note in notes if note)
-    return "\n".join([*lines, "", f"{_note(found, run)} Seconds and evaluations are for one picture. {said}".strip()])
+    said = [_note(found, run), "Seconds and evaluations are for one picture.", *remarks]
+    return "\n".join([*lines, "", " ".join(said)])
 
 
 def _note(found: Comparison, run: SamplingRun) -> str:

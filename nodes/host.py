@@ -41,7 +41,7 @@ def named_errors(node: str) -> Iterator[None]:
 
 def check_choice(name: str, value: Any, options: Collection[str]) -> None:
     """Raises ValueError unless `value` is one of a list's options: ComfyUI itself checks no list of such a node."""
-    if value not in list(options):
+    if value not in list(options):  # a list, because a hostile value may not be hashable
         raise ValueError(f"{name} is {str(value)[:60]!r}; it must be one of {', '.join(options)}")
 
 

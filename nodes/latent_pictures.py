@@ -27,7 +27,7 @@ def _decoded(model: Any, latents: Tensor, vae: Any) -> Tensor:
     for latent in latents:  # one by one, for the sake of memory
         host.stop_if_cancelled()
         processed = process(latent[None])
-        first = processed[:, :, :1] if processed.ndim == 5 else processed  # what follows does not change it
+        first = processed[:, :, :1] if processed.ndim == 5 else processed  # VAEs of videos look back only
         image = vae.decode(first)
         images.append(image.reshape(-1, *image.shape[-3:])[0].float().cpu())
     return torch.stack(images)

@@ -18,8 +18,8 @@ from .rivals import model_free_rivals
 from .solvers import SolverRun
 
 METHODS = {"calibrated_quick": ("quick", 12), "calibrated": ("normal", 4)}
-"""Budget, and how many calibrations that differ in their seeds only. What one of them gains is partly luck: of whole
-sets of cells the mean ratio spreads by 3 % with the quick budget, which has few seeds."""
+"""Budget, and how many calibrations that differ in their seeds only. What one of them gains is partly luck,
+most with the quick budget, which has few seeds."""
 FIRST_SEEDS = range(10_000, 22_000, 1_000)
 FOLDER = downloads.FOLDER / "calibrated"
 REFERENCE_SOLVER = "uni_pc"  # as in the Calibrate node

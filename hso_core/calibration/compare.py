@@ -104,7 +104,7 @@ def compare(
         show(begun, total)
         return sampler(sigmas, seeds, observe=observe)
 
-    start = reference_start(schedules.values(), noise)
+    start = _reference_start(schedules.values(), noise)
     converged = sample(reference_run, reference_sigmas(_up_to(start, noise), reference_steps)).latents
     check_finite(converged)
     rows = []
@@ -121,7 +121,7 @@ def compare(
     return Comparison(ranked, converged[:kept].clone(), reference_steps, start, tuple(seeds), remarks)
 
 
-def reference_start(schedules: Iterable[Tensor], noise: NoiseSchedule) -> float:
+def _reference_start(schedules: Iterable[Tensor], noise: NoiseSchedule) -> float:
     """The sigma that schedules (n + 1,) of one model are to be compared from."""
     starts = [float(sigmas[0]) for sigmas in schedules]
     full = any(is_full_noise(start, noise) for start in starts)

@@ -71,4 +71,4 @@ def test_training_lowers_the_loss(digits: tuple[Tensor, Tensor]) -> None:
 
     torch.manual_seed(train_flow.SEED)  # as train() begins
     untrained = loss(flow_network.FlowNetwork())
-    assert loss(train_flow.train(60, CPU)) < 0.95 * untrained  # the running mean of the weights goes slowly
+    assert loss(train_flow.train(100, CPU)) < 0.9 * untrained  # the running mean of the weights goes slowly

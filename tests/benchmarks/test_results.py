@@ -67,9 +67,8 @@ def test_the_readme_has_the_figures_of_the_results(cells: list[dict], readme: st
     assert row("by the median RMSE", *(ratio("calibrated", solver, "median") for solver in solvers)) in readme
     assert row("the networks alone, mean / median", *both) in readme
     assert not any(cell["ratio_low"] > WORST_ALLOWED for cell in calibrated)
-    assert (
-        f"in none of the {len(table.places)} cases" in readme and f"{worse} of the {runs} single calibrations" in readme
-    )
+    assert f"in none of the {len(table.places)} cases" in readme
+    assert f"{worse} of the {runs} single calibrations" in readme
     dpmpp_2m, uni_pc = (ratio("calibrated_quick", solver) for solver in ("dpmpp_2m", "uni_pc"))
     assert f"reaches {dpmpp_2m} with dpmpp_2m and {uni_pc} with uni_pc" in readme
 
@@ -130,13 +129,11 @@ def test_ratios_are_geometric_means_against_the_best_built_in() -> None:
         _cell("karras", 0.4),
         _cell("simple", 0.2),
         _cell("hso", 0.1),
-        _cell("calibrated", 0.1, ratio_low=0.4, surely_worse=1),
-    ]
-    cells += [
         _cell("karras", 0.1, 6),
         _cell("hso", 0.2, 6),
-        _cell("calibrated", 0.08, 6, ratio_low=1.1, surely_worse=2),
     ]
+    cells.append(_cell("calibrated", 0.1, ratio_low=0.4, surely_worse=1))
+    cells.append(_cell("calibrated", 0.08, 6, ratio_low=1.1, surely_worse=2))
     table = Table(cells)
 
     assert table.summary("hsc32", "euler", 4, BEST)["method"] == "simple"
@@ -144,6 +141,8 @@ def test_ratios_are_geometric_means_against_the_best_built_in() -> None:
     assert table.mean_ratio("oracle") is None
     by_name = {goal.what: goal.measure(table, ["hsc32"]) for goal in goals()}
     assert by_name["calibrated / best built-in, euler, mean RMSE, N = 4..8"] == pytest.approx(math.sqrt(0.5 * 0.8))
-    assert by_name["worst cell: lower end of the interval of calibrated / best built-in"] == 1.1
-    assert by_name["single calibrations that are above 1.03 beyond their own interval"] == 3
+    assert (
+        by_name["worst cell (mean of its calibrations): lower end of the interval of calibrated / best built-in"] == 1.1
+    )
+    assert by_name["single calibrations above 1.03 beyond their own interval"] == 3
     assert by_name["calibrated / oracle, euler, mean RMSE"] is None

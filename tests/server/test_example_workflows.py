@@ -30,15 +30,10 @@ USERS_FILES = {  # a server for tests has none of them
     "umt5_xxl_fp8_e4m3fn_scaled.safetensors",
     "wan_2.1_vae.safetensors",
 }
-GROWS = {
-    "HSOCalibrateSchedule",
-    "HSOCompareSchedules",
-    "HSOOptimizeSchedule",
-    "HSOCustomSigmas",
-    "HSOPlotSchedules",
-    "HSOPresetSchedule",
-    "HSOPinSigma",
-}  # by a plot
+GROWS = {  # by a plot
+    "HSOCalibrateSchedule", "HSOCompareSchedules", "HSOCustomSigmas", "HSOOptimizeSchedule", "HSOPinSigma",
+    "HSOPlotSchedules", "HSOPresetSchedule",
+}  # fmt: skip
 
 
 def load(file: Path) -> dict[str, Any]:
