@@ -133,6 +133,20 @@ class NoiseSchedule:
     def sigma_of_t(self, t: Tensor) -> Tensor:
         return self.sigma_of_lambda(self.lambda_of_t(t))
 
+    # -- the part that changes a picture, and makes none -----------------------------------------------------------
+
+    def sigma_of_denoise(self, denoise: float) -> float:
+        """Sigma at time t = denoise, above 0 and at most 1; exactly sigma_max at 1."""
+        return float(self.sigma_of_t(torch.tensor(denoise, dtype=torch.float64))) if denoise < 1 else self.sigma_max
+
+    def up_to(self, start: float) -> NoiseSchedule:
+        """The part of it that is below the sigma `start`, which is its largest then; itself from sigma_max on."""
+        if start >= self.sigma_max:
+            return self
+        last = torch.tensor([start], dtype=torch.float64)
+        below = self.sigmas[self.sigmas < start]
+        return NoiseSchedule(torch.cat([below if len(below) else last / 2, last]), self.family)
+
     def _lines(self, device: torch.device) -> tuple[_PiecewiseLinear, _PiecewiseLinear]:
         """The map that is piecewise linear, t -> -ln alpha or (1-t)/t -> alpha/sigma for flow, and its inverse."""
         cache: dict[torch.device, tuple[_PiecewiseLinear, _PiecewiseLinear]]

@@ -99,7 +99,7 @@ def start_at_denoise(sigmas: Tensor, noise: NoiseSchedule, denoise: float, keep_
     """
     if not 0 < denoise <= 1:
         raise SigmasError(f"denoise is {denoise:g}; it must be above 0, and at most 1")
-    start = _level(noise, denoise)
+    start = noise.sigma_of_denoise(denoise)
     if float(sigmas[0]) <= start * (1 + SAME):
         return sigmas.clone()
     if start <= float(sigmas[-1]) * (1 + SAME):
@@ -110,15 +110,10 @@ def start_at_denoise(sigmas: Tensor, noise: NoiseSchedule, denoise: float, keep_
     rest = sigmas[sigmas < start * (1 - SAME)]
     if keep_steps and len(rest) == 1 and float(rest[0]) == 0:
         # Room for the other steps: down to sigma_min, or where the start lies below that already, to half its time.
-        lowest = noise.sigma_min if noise.sigma_min < start * (1 - SAME) else _level(noise, denoise / 2)
+        lowest = noise.sigma_min if noise.sigma_min < start * (1 - SAME) else noise.sigma_of_denoise(denoise / 2)
         rest = torch.cat([torch.tensor([lowest], dtype=torch.float32), rest])
     tail = torch.cat([torch.tensor([start], dtype=torch.float32), rest])
     return resample_sigmas(tail, len(sigmas) - 1) if keep_steps else check_sigmas(tail)
-
-
-def _level(noise: NoiseSchedule, denoise: float) -> float:
-    """Sigma at time t = denoise; exactly sigma_max at 1."""
-    return float(noise.sigma_of_t(torch.tensor(denoise, dtype=torch.float64))) if denoise < 1 else noise.sigma_max
 
 
 def _inner_value(sigmas: Tensor, sigma: float, action: str) -> float:

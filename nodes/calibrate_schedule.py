@@ -17,8 +17,10 @@ from ..hso_core.sigmas import print_sigmas
 from . import calibration_store, host, reference_store
 from .calibration_store import StoredCalibration
 from .measured_sampling import (
+    denoise_widget,
     distilled_warning,
     open_run,
+    picture_start,
     sampling_sockets,
     sampling_widgets,
     seed_widget,
@@ -70,6 +72,7 @@ class CalibrateSchedule(io.ComfyNode):
                     "search runs again, and goes on from what was found.",
                 ),
                 *sampling_sockets(),
+                denoise_widget(),
             ],
             outputs=[
                 io.Sigmas.Output(
@@ -92,6 +95,7 @@ class CalibrateSchedule(io.ComfyNode):
         seed: int,
         remembered: str,
         latent_image: dict[str, Any],
+        denoise: float = 1.0,
         **sockets: Any,
     ) -> io.NodeOutput:
         with host.named_errors(NAME), cancelled_as_comfyui_does():
@@ -100,13 +104,14 @@ class CalibrateSchedule(io.ComfyNode):
             run = open_run(latent_image, cfg, sampler_name, **sockets)
             model = run.guider.model_patcher
             noise = host.noise_schedule(model)
-            candidates = selectable_schedules(model, steps, run.sampler)
-            key = fingerprint(run.guider, run.sampler, run.latent, run.mask, steps, budget, seed, ALGORITHM)
+            start = picture_start(model, denoise, latent_image)
+            candidates = selectable_schedules(model, steps, run.sampler, denoise)
+            key = fingerprint(run.guider, run.sampler, run.latent, run.mask, steps, budget, seed, denoise, ALGORITHM)
             result = calibration_store.recall(key)
             if result is None or remembered == ANEW:
                 if result is not None:
                     candidates = {EARLIER: result.sigmas, **candidates}  # the first is always tried, and tried first
-                earlier, result = result, _search(run, candidates, steps, noise, BUDGETS[budget], seed)
+                earlier, result = result, _search(run, candidates, steps, noise, start, BUDGETS[budget], seed)
                 if result.complete or not (earlier and earlier.complete):
                     calibration_store.store(key, result)
                 if not result.complete:
@@ -115,9 +120,19 @@ class CalibrateSchedule(io.ComfyNode):
 
 
 def _search(
-    run: SamplingRun, candidates: dict[str, Tensor], steps: int, noise: NoiseSchedule, budget: int, seed: int
+    run: SamplingRun,
+    candidates: dict[str, Tensor],
+    steps: int,
+    noise: NoiseSchedule,
+    start: float | None,
+    budget: int,
+    seed: int,
 ) -> StoredCalibration:
-    """The calibration; where the user cancels, what it had found until then. It keeps its reference runs for others."""
+    """The calibration; where the user cancels, what it had found until then. It keeps its reference runs for others.
+
+    start: the sigma at which a picture is changed; None where one is made.
+    """
+    noise = noise if start is None else noise.up_to(start)
     begun = time.monotonic()
     check_sampler(run)
     tried_out = run.evaluations
@@ -133,6 +148,7 @@ def _search(
         noise,
         budget - tried_out,
         first_seed=seed,
+        change=start is not None,
         remembered=remembered,
         on_progress=_Progress(),
         should_stop=host.is_cancelled,
@@ -147,7 +163,7 @@ def _search(
     return StoredCalibration(
         sigmas=found.sigmas,
         winner=found.name,
-        report=_report(replace(found, evaluations=evaluations), run, time.monotonic() - begun),
+        report=_report(replace(found, evaluations=evaluations), run, start, time.monotonic() - begun),
         evaluations=evaluations,
         complete=not cancelled,
     )
@@ -186,16 +202,18 @@ def duration(seconds: float) -> str:
     return f"{minutes:.0f} min" if minutes < 90 else f"{minutes / 60:.1f} h"
 
 
-def _report(found: Calibration, run: SamplingRun, seconds: float) -> str:
+def _report(found: Calibration, run: SamplingRun, start: float | None, seconds: float) -> str:
     warning = distilled_warning(run.guider.model_patcher)
+    from_start = "" if start is None else f" from sigma {start:.4g} on the picture in latent_image"
+    made = max(found.evaluations - found.remembered, 1)
     size = " x ".join(str(length) for length in run.latent.shape[1:])
     return "\n\n".join(
         [
             *([f"**{warning}**"] if warning else []),
             found.report().strip(),
             f"sigmas: {print_sigmas(found.sigmas)}",
-            f"{name_of(run.sampler)}, {len(found.sigmas) - 1} steps, latents of {size}; {duration(seconds)} in all, "
-            f"{1000 * seconds / max(found.evaluations - found.remembered, 1):.0f} ms an evaluation.",
+            f"{name_of(run.sampler)}, {len(found.sigmas) - 1} steps{from_start}, latents of {size}; "
+            f"{duration(seconds)} in all, {1000 * seconds / made:.0f} ms an evaluation.",
         ]
     )
 

@@ -20,9 +20,11 @@ from . import host
 from .comparison_image import Bar, draw_bars, draw_grid
 from .latent_pictures import pictures
 from .measured_sampling import (
+    denoise_widget,
     distilled_warning,
     ksampler_form,
     open_run,
+    picture_start,
     sampling_sockets,
     sampling_widgets,
     seed_widget,
@@ -75,6 +77,7 @@ class CompareSchedules(io.ComfyNode):
                 Schedules.Input(
                     "more", optional=True, tooltip="Any number of schedules, from 'more' of Plot Schedules."
                 ),
+                denoise_widget(),
             ],
             outputs=[
                 io.String.Output(display_name="table", tooltip="The distances in Markdown, best first."),
@@ -98,6 +101,7 @@ class CompareSchedules(io.ComfyNode):
         latent_image: dict[str, Any],
         vae: Any = None,
         more: Sequence[tuple[str, Tensor]] | None = None,
+        denoise: float = 1.0,
         **sockets: Any,
     ) -> io.NodeOutput:
         with host.named_errors(NAME), cancelled_as_comfyui_does():
@@ -105,7 +109,8 @@ class CompareSchedules(io.ComfyNode):
             connected = {socket: sockets.pop(socket) for socket in SOCKETS if sockets.get(socket) is not None}
             run = open_run(latent_image, cfg, sampler_name, **{k: v for k, v in sockets.items() if k not in SOCKETS})
             model = run.guider.model_patcher
-            schedules, left_out = _selected(schedulers, selectable_schedules(model, steps, run.sampler))
+            start = picture_start(model, denoise, latent_image)
+            schedules, left_out = _selected(schedulers, selectable_schedules(model, steps, run.sampler, denoise))
             for socket, sigmas in connected.items():
                 _add(schedules, cls._short_name(socket) or socket, sigmas, model)
             for name, sigmas in more or ():
@@ -113,7 +118,7 @@ class CompareSchedules(io.ComfyNode):
             if not schedules:
                 unfit = f"{_unfit(left_out, steps)} Name others" if left_out else "name schedulers"
                 raise ValueError(f"there is nothing to compare; {unfit}, or connect schedules")
-            found = _compare(run, schedules, [seed + k for k in range(pictures)])
+            found = _compare(run, schedules, start, [seed + k for k in range(pictures)])
         ranked, remarks = found.rows, [*([_unfit(left_out, steps)] if left_out else []), *found.remarks]
         return io.NodeOutput(
             _table(ranked, found, run, remarks),
@@ -164,10 +169,19 @@ def _add(schedules: dict[str, Tensor], name: str, sigmas: Tensor, model: Any) ->
     schedules[next(free for free in numbered if free not in schedules)] = values
 
 
-def _compare(run: SamplingRun, schedules: dict[str, Tensor], seeds: Sequence[int]) -> Comparison:
+def _compare(run: SamplingRun, schedules: dict[str, Tensor], start: float | None, seeds: Sequence[int]) -> Comparison:
     check_sampler(run)
     noise = host.noise_schedule(run.guider.model_patcher)
-    return compare(run, reference_for(run), schedules, seeds, noise, kept=MOST_COLUMNS, on_progress=host.progress_bar())
+    return compare(
+        run,
+        reference_for(run),
+        schedules,
+        seeds,
+        noise,
+        start=start,
+        kept=MOST_COLUMNS,
+        on_progress=host.progress_bar(),
+    )
 
 
 def _table(ranked: Sequence[ComparedSchedule], found: Comparison, run: SamplingRun, remarks: Sequence[str]) -> str:

@@ -10,9 +10,10 @@ from typing import Any
 from comfy_api.v0_0_2 import io
 from torch import Tensor
 
-from ..hso_core import NoiseSchedule, optimize_schedule
+from ..hso_core import NoiseSchedule, Settings, optimize_schedule
 from ..hso_core.baselines import table_sigmas, tables_for
-from ..hso_core.sigmas import SigmasError, check_range, check_sigmas
+from ..hso_core.schedule_tools import as_schedule, start_at_denoise
+from ..hso_core.sigmas import SigmasError, check_range, check_sigmas, resample_sigmas
 from . import host
 from .sampler_traits import name_of
 from .sampling_run import SEEDS, SamplingRun
@@ -52,6 +53,20 @@ def sampling_widgets(steps: int) -> list[io.Input]:
 def seed_widget(tooltip: str) -> io.Input:
     # Without the False the browser would draw another seed after each run, and every run would measure anew.
     return io.Int.Input("seed", default=0, min=0, max=SEEDS - 1, control_after_generate=False, tooltip=tooltip)
+
+
+def denoise_widget() -> io.Input:
+    """Goes behind all other inputs, and may be absent: saved workflows do not have it."""
+    return io.Float.Input(
+        "denoise",
+        default=1.0,
+        min=0.01,
+        max=1.0,
+        step=0.01,
+        optional=True,
+        tooltip="Below 1 for image to image: all schedules start at the noise level of this denoise, and change the "
+        "picture in latent_image.",
+    )
 
 
 def sampling_sockets() -> list[io.Input]:
@@ -95,30 +110,63 @@ def open_run(
     return SamplingRun(guider, host.sampler(sampler_name) if sampler is None else sampler, latent)
 
 
-def selectable_schedules(model: Any, steps: int, sampler: Any) -> dict[str, Tensor]:
+def picture_start(model: Any, denoise: float, latent: dict[str, Any]) -> float | None:
+    """The sigma at which a picture is changed with `denoise` below 1; None at 1, where one is made."""
+    if denoise == 1:
+        return None
+    if host.is_empty(latent):
+        raise ValueError(
+            f"denoise is {denoise:g}, but latent_image is empty; connect the latent of a picture (VAE Encode), or set "
+            "denoise to 1"
+        )
+    return host.noise_schedule(model).sigma_of_denoise(denoise)
+
+
+def selectable_schedules(model: Any, steps: int, sampler: Any, denoise: float = 1.0) -> dict[str, Tensor]:
     """Sigmas (steps + 1,) by name of all schedules that the user could select for `model`.
 
     They are the host's schedulers, in the form that KSampler makes of them where that differs, the HSO schedule, and
     the published tables that fit the model. One that is no schedule for this model and number of steps is left out.
+
+    With denoise below 1 they start at just its noise level, where KSampler lets each scheduler start at another: of
+    steps / denoise steps those below it are taken, and resampled to so many as were asked for.
     """
     found: dict[str, Tensor] = {}
+    noise = host.readable_noise_schedule(model) if denoise == 1 else host.noise_schedule(model)
+    total = int(steps / denoise)
+
+    def keep(name: str, make: Callable[[], Tensor]) -> None:
+        if denoise == 1 or noise is None:
+            _keep(found, name, make, steps)
+        else:
+            _keep(found, name, lambda: _from_denoise(make(), noise, denoise, steps), steps)
+
     for name in host.scheduler_names():
         if name != HSO:
-            _keep(found, name, partial(host.scheduler_sigmas, model, name, steps), steps)
+            keep(name, partial(host.scheduler_sigmas, model, name, total))
             if name_of(sampler) in host.samplers_that_lose_a_step():
-                _keep(found, ksampler_form(name), partial(host.ksampler_sigmas, model, name, steps), steps)
-    noise = host.readable_noise_schedule(model)
+                keep(ksampler_form(name), partial(host.ksampler_sigmas, model, name, total))
     if noise is None:
         return found
-    _keep(found, HSO, lambda: optimize_schedule(noise, steps, on_progress=host.stop_if_cancelled).to_tensor(), steps)
+    settings = Settings() if denoise == 1 else Settings(denoise=denoise, start="sigma_max")
+    _keep(found, HSO, partial(_optimized, noise, steps, settings), steps)
     for name in tables_for(noise):
-        _keep(found, name, partial(_table, name, steps), steps)
+        keep(name, partial(_table, name, total))
     return {name: sigmas for name, sigmas in found.items() if _in_range(sigmas, noise)}
 
 
 def ksampler_form(name: str) -> str:
     """What the schedule is called that KSampler makes of a scheduler for a sampler that loses a step."""
     return f"{name} (KSampler)"
+
+
+def _optimized(noise: NoiseSchedule, steps: int, settings: Settings) -> Tensor:
+    return optimize_schedule(noise, steps, settings, on_progress=host.stop_if_cancelled).to_tensor()
+
+
+def _from_denoise(sigmas: Tensor, noise: NoiseSchedule, denoise: float, steps: int) -> Tensor:
+    """The part of a schedule (n + 1,) from the noise level of `denoise` on, in `steps` steps."""
+    return resample_sigmas(start_at_denoise(as_schedule(sigmas), noise, denoise, keep_steps=False), steps)
 
 
 def _table(name: str, steps: int) -> Tensor:

@@ -25,6 +25,7 @@ SURE = 4  # suggestions that are looked at before the candidates
 LOOK_SHARE, SEARCH_SHARE = 0.35, 0.8  # of the budget that may be spent when the looks, then the search, are done
 SEED_SHARE, MOST_SEEDS = 0.25, 40  # of the budget, for the reference on the first seeds; and how many these are at most
 FINALISTS = (8, 4, 3)  # schedules that are compared on ever more seeds
+SAME_START = 1e-4  # relative
 OWN_FINALISTS = 3  # of them, at most so many that were at hand
 
 
@@ -144,6 +145,7 @@ def calibrate(
     budget: int,
     *,
     first_seed: int = 0,
+    change: bool = False,
     plan: Plan | None = None,
     remembered: ReferenceRuns | None = None,
     on_progress: Callable[[int, int, str], None] | None = None,
@@ -154,6 +156,8 @@ def calibrate(
     candidates: schedules (N + 1,) that the user could pick, by name; those of another number of steps are left out.
     noise: the model's noise schedule. budget: evaluations of one latent, never exceeded, reference included.
     first_seed: the seeds first_seed, first_seed + 1, ... are used.
+    change: the sampler is to change a picture and not to make one; `noise` is what is left of the model's then, and
+    every schedule starts at just its sigma_max, since another start is another change.
     remembered: finished runs of just this reference: same model and conditioning, first seed, and steps of the plan.
     They spare evaluations, but count towards the budget as if they were made, so that the result is the same without.
     on_progress: called after each evaluation with (those so far, remembered ones too; budget; stage).
@@ -162,7 +166,7 @@ def calibrate(
 
     Raises SigmasError where no candidate has that number of steps, and ValueError where the model gives NaN.
     """
-    usable = _usable(candidates, steps, noise)
+    usable = _usable(candidates, steps, noise, change)
     plan = plan or Plan.of(budget, steps, noise.family)
     stop = should_stop or (lambda: False)
     watch = _Watch(lambda made, stage: on_progress and on_progress(made + reference.remembered, budget, stage))
@@ -185,7 +189,8 @@ def calibrate(
         return _unmeasured(usable, bench, reference)
     profile = reference.profile()
     forecasts = Forecasts(profile, noise)
-    search = Search(bench, noise, plan.seeds, profile.data_scale, forecasts, SEARCH_SEED)
+    free = noise.family == "vp" and not change
+    search = Search(bench, noise, plan.seeds, profile.data_scale, forecasts, SEARCH_SEED, start_is_free=free)
     own = [search.add(name, sigmas) for name, sigmas in _worth_a_run(usable, forecasts).items()]
     suggested = [search.add(name, sigmas) for name, sigmas in suggest(profile, noise, steps).items()]
     try:
@@ -195,7 +200,7 @@ def calibrate(
             bench.measure(trial, range(plan.look))
         if search.measured:
             search.settle_seeds()
-            if steps > 1 or noise.family == "vp":
+            if steps > 1 or search.start_is_free:
                 search.explore((1 - SEARCH_SHARE) * budget, told("search"))
             _measure_finalists(search, own, plan, bench, told("comparing the best"))
     except BudgetSpent:
@@ -231,8 +236,9 @@ class _Watch:
         return watched
 
 
-def _usable(candidates: Mapping[str, Tensor], steps: int, noise: NoiseSchedule) -> dict[str, Tensor]:
-    """The candidates that are schedules of so many steps down to 0 in the model's range."""
+def _usable(candidates: Mapping[str, Tensor], steps: int, noise: NoiseSchedule, change: bool) -> dict[str, Tensor]:
+    """The candidates that are schedules of so many steps down to 0 in the model's range, or from just its top."""
+    lowest = noise.sigma_max * (1 - SAME_START) if change else 0.0
     usable = {}
     for name, sigmas in candidates.items():
         values = sigmas.detach().cpu().float()
@@ -240,10 +246,11 @@ def _usable(candidates: Mapping[str, Tensor], steps: int, noise: NoiseSchedule) 
             check_sigmas(values)
         except SigmasError:
             continue
-        if len(values) == steps + 1 and values[-1] == 0 and values[0] <= noise.sigma_max * (1 + 1e-4):
+        if len(values) == steps + 1 and values[-1] == 0 and lowest <= values[0] <= noise.sigma_max * (1 + SAME_START):
             usable[name] = values
     if not usable:
-        raise SigmasError(f"none of {len(candidates)} candidates is a schedule of {steps} steps that ends at 0")
+        start = f" from sigma {noise.sigma_max:g}" if change else ""
+        raise SigmasError(f"none of {len(candidates)} candidates is a schedule of {steps} steps{start} that ends at 0")
     return usable
 
 

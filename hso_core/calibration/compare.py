@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from ..noise_schedule import NoiseSchedule
@@ -15,7 +14,7 @@ from .reference import check_finite, distances, reference_sigmas
 from .run import SamplerResult, SamplerRun
 
 REFERENCE_STEPS = 60
-LEAST_SHARE = 0.75  # of the reference's first sigma, at which a schedule counts as starting where it does
+LEAST_SHARE = 0.75  # between the first sigmas of reference and schedule, at which they count as starting alike
 
 
 @dataclass(frozen=True)
@@ -72,6 +71,7 @@ def compare(
     seeds: Sequence[int],
     noise: NoiseSchedule,
     *,
+    start: float | None = None,
     reference_steps: int = REFERENCE_STEPS,
     kept: int | None = None,
     on_progress: Callable[[int, int], None] | None = None,
@@ -81,7 +81,8 @@ def compare(
     The reference starts with the model's full noise. Where no schedule does, because they are to change a picture and
     not to make one, it starts where the first of them does.
 
-    noise: the model's noise schedule. kept: of how many seeds the result holds the latents; all if None.
+    noise: the model's noise schedule. start: the sigma at which the reference starts instead.
+    kept: of how many seeds the result holds the latents; all if None.
     on_progress: called with (sampled steps, all steps), each seed's counted.
 
     Raises ValueError where the model gives NaN.
@@ -104,8 +105,8 @@ def compare(
         show(begun, total)
         return sampler(sigmas, seeds, observe=observe)
 
-    start = _reference_start(schedules.values(), noise)
-    converged = sample(reference_run, reference_sigmas(_up_to(start, noise), reference_steps)).latents
+    start = _reference_start(schedules.values(), noise) if start is None else start
+    converged = sample(reference_run, reference_sigmas(noise.up_to(start), reference_steps)).latents
     check_finite(converged)
     rows = []
     for name, sigmas in schedules.items():
@@ -128,20 +129,12 @@ def _reference_start(schedules: Iterable[Tensor], noise: NoiseSchedule) -> float
     return noise.sigma_max if full else max(starts)
 
 
-def _up_to(start: float, noise: NoiseSchedule) -> NoiseSchedule:
-    """The part of the noise schedule that is below `start`, which is its largest sigma then."""
-    if start >= noise.sigma_max:
-        return noise
-    last = torch.tensor([start], dtype=torch.float64)
-    below = noise.sigmas[noise.sigmas < start]
-    return NoiseSchedule(torch.cat([below if len(below) else last / 2, last]), noise.family)
-
-
 def _remarks(schedules: Mapping[str, Tensor], start: float, noise: NoiseSchedule) -> Iterator[str]:
-    full = is_full_noise(start, noise)
+    full = start >= noise.sigma_max
     for name, sigmas in schedules.items():
         first, last = float(sigmas[0]), float(sigmas[-1])
-        if not is_full_noise(first, noise) if full else first < LEAST_SHARE * start:
+        alike = is_full_noise(first, noise) if full else LEAST_SHARE <= first / start <= 1 / LEAST_SHARE
+        if not alike:
             yield f"{name} starts at sigma {first:g} and not at {start:g}, so its distance tells of that, too."
         if last > 0:
             yield f"{name} ends at sigma {last:g}, so noise is left in its pictures."

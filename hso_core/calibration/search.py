@@ -108,14 +108,24 @@ class Search:
     """The trials of one calibration, and the choice of the next one.
 
     seeds: on how many, the first of the sequence, schedules are compared at present; fewer or more as the search finds.
+    start_is_free: whether schedules may start below sigma_max.
     """
 
     def __init__(
-        self, bench: Bench, noise: NoiseSchedule, seeds: int, data_scale: float, forecasts: Forecasts, seed: int
+        self,
+        bench: Bench,
+        noise: NoiseSchedule,
+        seeds: int,
+        data_scale: float,
+        forecasts: Forecasts,
+        seed: int,
+        *,
+        start_is_free: bool,
     ) -> None:
         self.trials: list[Trial] = []
         self._bench, self._noise, self._forecasts = bench, noise, forecasts
         self.seeds = self._step = seeds
+        self.start_is_free = start_is_free
         self._scale = data_scale
         self._rng = np.random.default_rng(seed)
         self._kernel: Kernel | None = None
@@ -183,7 +193,7 @@ class Search:
         """Whether one of the others is nearly the same schedule."""
         own = self._coordinates(trial.lambdas[None])
         apart = (np.abs(self._coordinates(other.lambdas[None]) - own) for other in others)
-        return any(each.max(initial=0.0) < NEAR for each in apart)  # a flow model's one step has no coordinates
+        return any(each.max(initial=0.0) < NEAR for each in apart)  # one step from a fixed start has no coordinates
 
     def loss(self, trial: Trial, seeds: int | None = None) -> float:
         """See loss.py; on the first so many seeds, on all that the trial was run on if None."""
@@ -298,7 +308,7 @@ class Search:
         weights[smooth[:, None] & (np.arange(len(bends)) >= rng.integers(1, len(bends) + 1, (count, 1)))] = 0
         changed = children.copy()
         changed[:, 1:] += (weights @ bends)[:, 1:]
-        if self._start_is_free:
+        if self.start_is_free:
             moved = np.asarray(rng.random(count) < 0.3)
             changed[moved, 0] += 0.3 * self._spacing * rng.normal(size=moved.sum())
         return changed
@@ -308,7 +318,7 @@ class Search:
             return np.exp(self._rng.uniform(np.log(low), np.log(high), COMPACT_PROPOSALS))
 
         columns = compact_lambdas(self._noise, steps, draw(*RHO), draw(*POWER), draw(*END) * self._scale)
-        if not self._start_is_free:
+        if not self.start_is_free:
             columns[0] = -np.inf
         return columns.T
 
@@ -316,15 +326,11 @@ class Search:
         """Which of the schedules (p, N) fall at every step and stay in the model's range."""
         first, last = self._range
         fits = (np.diff(lambdas) > LEAST_GAP * self._spacing).all(1) & (lambdas[:, -1] <= last + 1e-9)
-        if self._start_is_free:
+        if self.start_is_free:
             fits &= (lambdas[:, 0] >= first - 1e-9) & (lambdas[:, 0] <= first + START_ROOM)
         return fits
 
     # -- coordinates -------------------------------------------------------------------------------------------------
-
-    @property
-    def _start_is_free(self) -> bool:
-        return self._noise.family == "vp"
 
     @cached_property
     def _spacing(self) -> float:
@@ -341,13 +347,13 @@ class Search:
         return first, last
 
     def _coordinates(self, lambdas: Array) -> Array:
-        """(n, d): lambdas in units of a step; a flow model's first, which is infinite and fixed, is left out."""
-        return (lambdas if self._start_is_free else lambdas[:, 1:]) / self._spacing
+        """(n, d): lambdas in units of a step, without a start that is fixed; a flow model's is infinite, too."""
+        return (lambdas if self.start_is_free else lambdas[:, 1:]) / self._spacing
 
     def _levels(self, lambdas: Array) -> Array:
         """Sigmas (p, N) of lambdas (p, N)."""
         sigmas = self._noise.sigma_of_lambda(torch.from_numpy(lambdas)).numpy()
-        first = sigmas[:, 0] if self._start_is_free else self._noise.sigma_max
+        first = sigmas[:, 0] if self.start_is_free else self._noise.sigma_max
         sigmas[:, 0] = np.minimum(first, self._noise.sigma_max)
         return np.asarray(sigmas)
 

@@ -10,7 +10,7 @@ import torch
 from scipy.optimize import minimize
 
 from gaussian_run import GaussianRun
-from hso_core import named_schedule, optimize_schedule
+from hso_core import Settings, named_schedule, optimize_schedule
 from hso_core.calibration import BudgetSpent, SamplerResult, calibrate
 from hso_core.calibration.calibrate import Plan
 from hso_core.calibration.compare import compare
@@ -52,6 +52,34 @@ def test_the_result_beats_every_candidate_on_seeds_that_it_has_not_seen(solver, 
     assert len(found.sigmas) == steps + 1 and found.sigmas[-1] == 0 and found.sigmas.dtype == torch.float32
     assert found.sigmas[0] <= noise.sigma_max
     check_sigmas(found.sigmas)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 6])
+@pytest.mark.parametrize("denoise", [0.3, 0.8])
+@pytest.mark.parametrize("full, flow", [(SD15, False), (FLOW, True)], ids=["vp", "flow"])
+def test_where_a_picture_is_changed_every_schedule_starts_alike(full, flow, denoise, steps):
+    noise = full.up_to(full.sigma_of_denoise(denoise))
+    run, reference = GaussianRun(SCALES, "dpmpp_2m", flow), GaussianRun(SCALES, "dpmpp_2m", flow)
+    at_hand = {
+        "hso": optimize_schedule(full, steps, Settings(denoise=denoise, start="sigma_max")).to_tensor(),
+        "elsewhere": compact_schedule(full, steps, 7.0, 1.0, full.sigma_min),
+    }
+
+    found = calibrate(run, reference, at_hand, steps, noise, 900, change=True)
+
+    start = float(torch.tensor(full.sigma_of_denoise(denoise)).float())
+    assert {float(sigmas[0]) for sigmas, _ in run.calls + reference.calls} == {start}
+    assert found.best_candidate == "hso" and found.evaluations <= 900
+    if steps == 6:
+        top = start / (1 - start) if flow else start
+        fitted, usual = (float(distances(run, sigmas, top).mean()) for sigmas in (found.sigmas, at_hand["hso"]))
+        assert fitted < 0.7 * usual
+
+
+def test_candidates_that_all_start_elsewhere_are_refused():
+    noise = SD15.up_to(2.0)
+    with pytest.raises(SigmasError, match="none of 3 candidates is a schedule of 4 steps from sigma 2 that ends at 0"):
+        calibrate(GaussianRun(SCALES), GaussianRun(SCALES), candidates(SD15, 4), 4, noise, 900, change=True)
 
 
 @pytest.mark.parametrize("solver", ["euler", "twice"])

@@ -331,7 +331,7 @@ def test_the_products_grow_with_the_trials_to_what_they_are_anew():
     bench = Bench(GaussianRun(scales), made, 0, 10_000)
 
     def search():
-        return Search(bench, SD15, 3, 1.0, Forecasts(made.profile(), SD15), 0)
+        return Search(bench, SD15, 3, 1.0, Forecasts(made.profile(), SD15), 0, start_is_free=True)
 
     growing = search()
     trials = [growing.add(str(rho), compact_schedule(SD15, 5, rho, 1.0, 0.1)) for rho in (1.0, 2.0, 4.0, 8.0)]
@@ -349,7 +349,7 @@ def test_the_products_grow_with_the_trials_to_what_they_are_anew():
 def test_what_measured_worse_is_not_chosen_for_its_lower_risk(factor, name):
     made = reference(torch.ones(4), steps=12, seeds=2)
     bench = Bench(GaussianRun(torch.ones(4)), made, 0, 10_000)
-    search = Search(bench, SD15, 2, 1.0, Forecasts(made.profile(), SD15), 0)
+    search = Search(bench, SD15, 2, 1.0, Forecasts(made.profile(), SD15), 0, start_is_free=True)
     hso, searched = (
         search.add(n, compact_schedule(SD15, 4, rho, 1.0, 0.1)) for n, rho in (("hso", 7.0), ("searched", 3.0))
     )

@@ -159,3 +159,15 @@ def test_bad_names_are_refused(name, message):
 def test_alphas_outside_zero_and_one_are_refused():
     with pytest.raises(NoiseScheduleError, match="between 0 and 1"):
         NoiseSchedule.from_alphas_cumprod(torch.tensor([0.9, 0.0]))
+
+
+@pytest.mark.parametrize("noise", [named_schedule("sd15"), named_schedule("flow:3")], ids=["vp", "flow"])
+@pytest.mark.parametrize("denoise", [0.0005, 0.01, 0.4, 0.999, 1.0])
+def test_the_part_below_a_level_is_a_noise_schedule_that_ends_there(noise, denoise):
+    start = noise.sigma_of_denoise(denoise)
+    part = noise.up_to(start)
+    assert part.sigma_max == start and part.family == noise.family
+    assert (part.sigmas[1:] > part.sigmas[:-1]).all()
+    inner = part.sigmas[:-1][part.sigmas[:-1] >= noise.sigma_min]
+    assert torch.isin(inner, noise.sigmas).all() and len(inner) == (noise.sigmas < start).sum()
+    assert (denoise == 1) == (part is noise)

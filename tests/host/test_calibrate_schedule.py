@@ -99,6 +99,20 @@ def first(calibrate, model):
     return output, shown, sum(evaluations)
 
 
+@pytest.fixture(scope="module")
+def picture(nodes, model):
+    """The LATENT of a galaxy."""
+    host, prompt = nodes("host"), galaxies.conditioning()
+    run = nodes("sampling_run").SamplingRun(
+        host.guider(model, prompt, prompt, 1.0), host.sampler("dpmpp_2m"), galaxies.galaxy_latent()
+    )
+    return {
+        "samples": run(
+            comfy.samplers.calculate_sigmas(model.get_model_object("model_sampling"), "karras", 20), [4]
+        ).latents
+    }
+
+
 def errors(nodes, model, schedules, seeds):
     """Median RMSE of each schedule to the converged pictures of seeds that the search has not seen."""
     host, prompt = nodes("host"), galaxies.conditioning()
@@ -323,6 +337,49 @@ def test_a_guider_and_a_sampler_with_options_take_the_place_of_the_widgets(calib
 def test_the_guidance_that_is_calibrated_is_the_users(first, calibrate, model):
     guided, _ = calibrate(model=galaxies.guided(model), cfg=3.0).args
     assert not torch.equal(first[0].args[0], guided)
+
+
+def test_with_denoise_the_picture_in_latent_image_is_changed(calibrate, nodes, model, picture):
+    """KSampler's start for a denoise is that of its scheduler; here all start at the noise of t = denoise."""
+    values = {"latent_image": picture, "denoise": 0.4, "sampler_name": "uni_pc"}
+    output = calibrate(**values)
+    sigmas, report = output.args
+    start = nodes("host").noise_schedule(model).sigma_of_denoise(0.4)
+    assert sigmas.shape == (STEPS + 1,) and float(sigmas[0]) == pytest.approx(start, rel=1e-6) and sigmas[-1] == 0
+    assert f"5 steps from sigma {start:.4g} on the picture in latent_image" in report
+    (plot,) = output.ui["hso_plot"]
+    assert all(curve["sigmas"][0] == pytest.approx(start, rel=1e-4) for curve in plot["schedules"])
+    again = calibrate(**values)
+    assert torch.equal(again.args[0], sigmas) and again.args[1] == report
+    assert not torch.equal(calibrate(**{**values, "denoise": 0.7}).args[0], sigmas)
+
+    host, prompt = nodes("host"), galaxies.conditioning()
+    run = nodes("sampling_run").SamplingRun(host.guider(model, prompt, prompt, 1.0), host.sampler("uni_pc"), picture)
+    fine = torch.cat([torch.linspace(start**0.2, 0.14**0.2, 60) ** 5, torch.zeros(1)])
+    limit = run(fine, range(1000, 1024)).latents
+
+    def error(schedule):
+        return float((run(schedule, range(1000, 1024)).latents - limit).square().flatten(1).mean(1).sqrt().mean())
+
+    at_hand = nodes("measured_sampling").selectable_schedules(model, STEPS, host.sampler("uni_pc"), 0.4)
+    assert {"hso", "karras", "karras (KSampler)", "simple", "normal"} <= set(at_hand)
+    errors = sorted(error(schedule) for schedule in at_hand.values())
+    assert error(sigmas) < min(1.05 * errors[0], 0.6 * errors[len(errors) // 2])
+
+
+@pytest.mark.parametrize("node", ["HSOCalibrateSchedule", "HSOCompareSchedules"])
+def test_denoise_without_a_picture_is_refused(node, calibrate, node_classes, model):
+    prompt = galaxies.conditioning()
+    usual = (
+        {"schedulers": "hso", "pictures": 1, "theme": "dark"}
+        if node == "HSOCompareSchedules"
+        else {"budget": "quick", "remembered": "reuse"}
+    )
+    with pytest.raises(ValueError, match="denoise is 0.5, but latent_image is empty; connect the latent of a picture"):
+        node_classes[node].execute(
+            steps=4, cfg=1.0, sampler_name=SAMPLER, seed=0, latent_image=galaxies.galaxy_latent(), denoise=0.5,
+            model=model, positive=prompt, negative=prompt, **usual,
+        )  # fmt: skip
 
 
 def test_a_budget_that_measures_nothing_is_refused(calibrate, nodes, monkeypatch):

@@ -63,6 +63,21 @@ def test_all_are_compared_on_request_and_names_may_be_connected_too(compare):
     assert rows["mine"][4] == 3
 
 
+def test_with_denoise_names_and_reference_start_where_the_picture_is_changed(compare, model):
+    """Also at 0.8, from where a schedule could make a picture out of nothing."""
+    sampling = model.get_model_object("model_sampling")
+    picture = {"samples": torch.linspace(0, 4, 32 * 32).view(1, 1, 32, 32)}
+    fine = comfy.samplers.calculate_sigmas(sampling, "karras", 60)
+    for denoise in (0.3, 0.8):
+        start = float(sampling.sigmas[round(1000 * denoise) - 1])
+        below = torch.cat([torch.tensor([start]), fine[fine < start]])
+        table, _, _, best = compare(latent_image=picture, denoise=denoise, schedule_1=below, schedule_2=fine)
+        rows = rows_of(table)
+        assert list(rows)[0] == "schedule_1" and rows["schedule_1"][0] < 0.1 * rows["hso"][0] and best[0] == below[0]
+        assert rows["schedule_2"][0] > 10 * rows["schedule_1"][0]
+        assert f"schedule_2 starts at sigma {fine[0]:g} and not at" in table and "schedule_1 starts" not in table
+
+
 class Decoder:
     """Decodes as a VAE does: pixels from latents, channels last."""
 
