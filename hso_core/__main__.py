@@ -35,11 +35,15 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="hso_core", description="Few-step schedules by Hierarchical Schedule Optimization.")
-    commands = parser.add_subparsers(required=True, metavar="optimize")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
     optimize = commands.add_parser("optimize", help="optimise a schedule and print it")
     default = Settings()
     add = optimize.add_argument
-    add("--schedule", required=True, help="noise schedule: sd15, ddpm, flow:SHIFT or edm:MIN:MAX")
+    add(
+        "--schedule",
+        required=True,
+        help="noise schedule: sd15 (also SD 2 and SDXL), ddpm, flow:SHIFT (SD3: flow:3) or edm:MIN:MAX",
+    )
     add("--steps", required=True, type=int, help="number of steps N")
     add("--backend", default="torch", choices=BACKENDS, help="scipy: the paper's procedure, slow (default: torch)")
     add("--device", default="auto", choices=DEVICES, help="where torch computes (default: auto)")

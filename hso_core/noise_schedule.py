@@ -271,7 +271,9 @@ def named_schedule(name: str) -> NoiseSchedule:
         "edm": (log_spaced, 2),
     }
     if kind not in makers:
-        raise NoiseScheduleError(f"unknown schedule {name!r}: use sd15, ddpm, flow:SHIFT or edm:MIN:MAX")
+        raise NoiseScheduleError(
+            f"unknown schedule {name!r}: use sd15 (also for SD 2 and SDXL), ddpm, flow:SHIFT or edm:MIN:MAX"
+        )
     make, count = makers[kind]
     try:
         numbers = [float(a) for a in arguments]

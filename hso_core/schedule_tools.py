@@ -59,7 +59,7 @@ def split_at_step(sigmas: Tensor, step: int) -> tuple[Tensor, Tensor]:
 
 
 def split_at_sigma(sigmas: Tensor, sigma: float, insert: bool = True) -> tuple[Tensor, Tensor]:
-    """The steps that start at `sigma` or above, and those that start below it.
+    """The steps that start above `sigma`, and those that start at it or below.
 
     insert: `sigma` itself becomes the value between the two parts, which is one step more (unless it is there
     already). Without it the low part starts at the first value below `sigma`.
@@ -69,7 +69,6 @@ def split_at_sigma(sigmas: Tensor, sigma: float, insert: bool = True) -> tuple[T
     between = sigmas[len(above) : len(sigmas) - len(below)]
     if insert or len(between):
         between = between if len(between) else torch.tensor([boundary])
-        # A step that starts exactly at the boundary belongs to the high part: there it would have no length.
         return torch.cat([above, between]), torch.cat([between, below])
     if len(below) < 2:
         raise SigmasError(

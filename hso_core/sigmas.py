@@ -23,8 +23,10 @@ _WRAPPERS = re.compile(
     r"""\b(torch\.|np\.|numpy\.)?(float)?(tensor|array|sigmas)\b["']?\s*[=:]?|\b(dtype|device)\s*=\s*[^,)]+""",
     re.IGNORECASE,
 )
-_DECIMAL_COMMA = re.compile(r"\d,\d")
-_WITH_DECIMAL_COMMAS = re.compile(r"\s*(\d+|\d+,\d+)([;\s]\s*(\d+|\d+,\d+))+[;\s]*")
+_COMMA_INSIDE = re.compile(r"\d,\d")
+# 14,6 by itself; not in 14,6,3,0 nor in 14.6,3.2 nor in 1e-3,0.
+_DECIMAL_COMMA = re.compile(r"(?<![\d.,eE+-])\d+,\d+(?![\d.]|,\S)")
+_AROUND = " \t\r\n;,[](){}|\"'"
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
 
@@ -39,9 +41,11 @@ def parse_sigmas(text: str) -> Tensor:
     """
     if len(text) > MAX_TEXT:
         raise SigmasError(f"{len(text):,} characters of values are too many; a schedule has at most {MAX_STEPS + 1}")
-    if "," in text and "." not in text and _WITH_DECIMAL_COMMAS.fullmatch(text):
-        # 14,6 3,2 0 would be read as 14, 6, 3, 2, 0, which falls too.
-        raise SigmasError("commas inside of the values are ambiguous; write decimals with a point: 14.6, not 14,6")
+    if _has_decimal_commas(text):
+        raise SigmasError(
+            "commas inside of the values are ambiguous; write decimals with a point, 14.6 and not 14,6, and a blank "
+            "after each comma between values"
+        )
     tokens = [token for token in _SEPARATORS.split(_WRAPPERS.sub(" ", text)) if token]
     if len(tokens) > MAX_STEPS + 1:
         raise SigmasError(f"{len(tokens)} values are too many; a schedule has at most {MAX_STEPS + 1}")
@@ -49,9 +53,15 @@ def parse_sigmas(text: str) -> Tensor:
     try:
         return check_sigmas(torch.tensor(values, dtype=torch.float32))
     except SigmasError as error:
-        if _DECIMAL_COMMA.search(text) and "." not in text:
+        if _COMMA_INSIDE.search(text) and "." not in text:
             raise SigmasError(f"{error} (write decimals with a point: 14.6, not 14,6)") from None
         raise
+
+
+def _has_decimal_commas(text: str) -> bool:
+    """Whether other signs separate the values: 14,6 3,2 0 would be read as 14, 6, 3, 2, 0, which falls too."""
+    values = _WRAPPERS.sub(" ", text).strip(_AROUND)
+    return bool(_DECIMAL_COMMA.search(values) and re.search(r"[\s;]", values))
 
 
 def _number(token: str, place: int) -> float:

@@ -116,7 +116,7 @@ class CompareSchedules(io.ComfyNode):
             for name, sigmas in more or ():
                 _add(schedules, name, sigmas, model)
             if not schedules:
-                unfit = f"{_unfit(left_out, steps)} Name others" if left_out else "name schedulers"
+                unfit = f"{', '.join(left_out)}: {_makes_none(steps)}; name others" if left_out else "name schedulers"
                 raise ValueError(f"there is nothing to compare; {unfit}, or connect schedules")
             found = _compare(run, schedules, start, [seed + k for k in range(pictures)])
         ranked, remarks = found.rows, [*([_unfit(left_out, steps)] if left_out else []), *found.remarks]
@@ -153,7 +153,11 @@ def _selected(names: str, selectable: dict[str, Tensor]) -> tuple[dict[str, Tens
 
 
 def _unfit(names: Sequence[str], steps: int) -> str:
-    return f"Left out: {', '.join(names)} (no schedule of {steps} steps for this model and sampler)."
+    return f"Left out: {', '.join(names)} ({_makes_none(steps)})."
+
+
+def _makes_none(steps: int) -> str:
+    return f"no schedule of {steps} steps for this model and sampler"
 
 
 def _add(schedules: dict[str, Tensor], name: str, sigmas: Tensor, model: Any) -> None:

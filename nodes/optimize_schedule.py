@@ -28,7 +28,8 @@ class OptimizeSchedule(io.ComfyNode):
             node_id="HSOOptimizeSchedule",
             display_name=NAME,
             category="sampling/custom_sampling/schedulers",
-            description="Computes the best few-step noise schedule for the connected model, from the model itself.",
+            description="Computes a few-step noise schedule for the connected model, from the model's own noise levels "
+            "alone.",
             search_aliases=["hso", "few steps", "scheduler", "optimal sigmas", "timesteps"],
             inputs=[
                 io.Model.Input("model", tooltip="The model that will sample, with all its patches (shift, zsnr, LCM)."),

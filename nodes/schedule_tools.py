@@ -86,8 +86,9 @@ class SplitSchedule(io.ComfyNode):
                     max=LARGEST,
                     step=0.001,
                     round=False,
-                    tooltip="The noise level of the boundary. Steps that start at or above it are high. Wan 2.2: 0.875 "
-                    "for text to video, 0.9 for image to video.",
+                    tooltip="The noise level of the boundary. Steps that start above it are high, one that starts "
+                    "exactly at it is the first of the low part. Wan 2.2: 0.875 for text to video, 0.9 for image to "
+                    "video.",
                 ),
                 io.Boolean.Input(
                     "insert",

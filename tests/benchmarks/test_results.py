@@ -8,7 +8,7 @@ import math
 import pytest
 from benchmarks.quality import oracle
 from benchmarks.quality.figures import BEST, WORST_ALLOWED, Table, goals
-from benchmarks.quality.models import MODELS
+from benchmarks.quality.models import MODELS, load_model
 from benchmarks.quality.report import NETWORKS, page
 from benchmarks.quality.rivals import is_built_in, is_schedule
 from benchmarks.quality.solvers import SOLVERS
@@ -102,6 +102,13 @@ def test_the_readme_says_with_which_solvers_one_built_in_is_closer_than_hso(cell
     }
     assert closer == {"uni_pc"}
     assert "With euler and dpmpp_2m no single built-in scheduler is as close on average over 4 to 8 steps" in readme
+
+
+def test_the_readme_says_how_hso_does_on_flow_models(cells: list[dict], readme: str) -> None:
+    flow = [name for name in MODELS if load_model(name).noise.family == "flow"]
+    table = Table(cells)
+    simple, hso = (table.mean_ratio(name, models=flow, solvers=["dpmpp_2m"]) for name in ("simple", "hso"))
+    assert f"On flow models with dpmpp_2m `simple` is closer ({simple:.2f} against {hso:.2f})." in readme
 
 
 def test_every_reference_is_converged(cells: list[dict]) -> None:

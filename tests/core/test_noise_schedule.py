@@ -140,7 +140,7 @@ def test_bad_tables_are_refused(table, family, message):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("sdxl2", "use sd15, ddpm, flow:SHIFT or edm:MIN:MAX"),
+        ("sdxl2", "use sd15 .also for SD 2 and SDXL., ddpm, flow:SHIFT or edm:MIN:MAX"),
         ("flow", "write flow:SHIFT"),
         ("flow:x", "must be a number"),
         ("flow:0", "must be above 0"),

@@ -121,7 +121,12 @@ def test_pastes_of_ten_megabytes(piece, figure):
     figure("hostile input: slowest answer, s, max", round(watch.slowest, 3))
 
 
-@pytest.mark.parametrize("text", ["14,6 3,2 0", "14,6; 3,2; 0", "14,6\n3,2\n0"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "14,6 3,2 0", "14,6; 3,2; 0", "14,6\n3,2\n0", "14,6 3.2 0", "14.6 3,2 0", "14,6, 3.2, 0", "[14.6, 3,2, 0]",
+    ],
+)  # fmt: skip
 def test_decimal_commas_are_never_taken_for_other_numbers(text):
     """14,6 is 14.6 in half of the world, and 14,6 3,2 0 falls also when each comma separates."""
     with pytest.raises(SigmasError, match="write decimals with a point"):
