@@ -76,7 +76,7 @@ class Calibration:
     best_candidate  of those that were tried
     gain            the winner's mean distance over the best candidate's, on the same seeds; 1 if that is the winner
     typical_gain    the same of geometric means, which a few seeds that end in another picture do not rule
-    interval        of `gain`, 90 %, by the bootstrap over seeds; of no width where there are fewer than three
+    interval        90 %, of the `gain` on all seeds; of no width where there are fewer than three
     seeds           over which `gain` was measured; some of them took part in the search
     evaluations     of one latent, all of them, whether made or remembered
     remembered      how many of them were not made, but remembered
@@ -164,7 +164,8 @@ def calibrate(
     should_stop: asked before each trial; once it is true, or a run raises BudgetSpent, the best found so far is the
     result.
 
-    Raises SigmasError where no candidate has that number of steps, and ValueError where the model gives NaN.
+    Raises SigmasError where no candidate has that number of steps, and ValueError where the model gives NaN with many
+    steps, or with so few on every schedule.
     """
     usable = _usable(candidates, steps, noise, change)
     plan = plan or Plan.of(budget, steps, noise.family)
@@ -208,6 +209,11 @@ def calibrate(
     if not search.measured:
         return _unmeasured(usable, bench, reference)
     told("done")()
+    if not any(trial.is_sound for trial in search.measured):
+        raise ValueError(
+            f"with {steps} steps every schedule that was tried gives NaN or infinite values; try another sampler, more "
+            "steps, a higher precision, or a lower cfg"
+        )
     return _verdict(search, own, bench, reference)
 
 
@@ -308,7 +314,7 @@ def _verdict(search: Search, own: list[Trial], bench: Bench, reference: Referenc
 
     It is as good, too, if by both of the means that the report names the other measured no better.
     """
-    ranked = search.measured
+    ranked = [trial for trial in search.measured if trial.is_sound]
     most = max(len(trial.distances) for trial in ranked)
     winner = min((trial for trial in ranked if len(trial.distances) == most), key=search.loss)
     rivals = [trial for trial in ranked if trial in own]

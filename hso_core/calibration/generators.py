@@ -112,7 +112,7 @@ def compact_lambdas(noise: NoiseSchedule, steps: int, rho: Array, power: Array, 
     """The lambdas (N, P) of `compact_schedule` for P settings, rising."""
     low = np.exp(-_lambda_last(noise))
     first = np.exp(-_lambda_first(noise)) ** (1 / rho)
-    last = np.clip(end, low, 0.5 * np.exp(-_lambda_first(noise))) ** (1 / rho)
+    last = np.clip(end, low, max(low, 0.5 * np.exp(-_lambda_first(noise)))) ** (1 / rho)
     u = (np.arange(steps) / max(steps - 1, 1))[:, None] ** power
     return np.asarray(-rho * np.log(first * (1 - u) + last * u))
 

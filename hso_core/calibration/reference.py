@@ -99,6 +99,8 @@ class Reference:
         new = [place for place in missing if place not in self._made]
         remembered = sum(self._made[place].evaluations for place in missing if place in self._made)
         if limit is not None and remembered > limit:
+            self.evaluations += limit  # as if they had been made until then
+            self.remembered += limit
             raise BudgetSpent
         before = self.evaluations
         self.evaluations += remembered

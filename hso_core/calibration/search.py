@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..noise_schedule import NoiseSchedule
-from .generators import END, POWER, RHO, Forecasts, compact_lambdas
+from .generators import END, FLOW_START, POWER, RHO, Forecasts, compact_lambdas
 from .loss import BOUNDS, Loss
 from .reference import Reference
 from .run import BudgetSpent, SamplerRun
@@ -51,6 +51,11 @@ class Trial:
     risk: float
     distances: dict[int, float] = field(default_factory=dict)
     errors: dict[int, Tensor] = field(default_factory=dict)
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether it has given pictures, and neither NaN nor infinite values."""
+        return bool(np.isfinite(self.first()).all())
 
     def first(self, seeds: int | None = None) -> Array:
         """The distances of the first so many places; of all, if None."""
@@ -319,16 +324,28 @@ class Search:
 
         columns = compact_lambdas(self._noise, steps, draw(*RHO), draw(*POWER), draw(*END) * self._scale)
         if not self.start_is_free:
-            columns[0] = -np.inf
+            columns[0] = self._range[0]
         return columns.T
 
     def _fit_model(self, lambdas: Array) -> NDArray[np.bool_]:
-        """Which of the schedules (p, N) fall at every step and stay in the model's range."""
+        """Which of the schedules (p, N) fall at every step, stay in the model's range, and may give a picture."""
         first, last = self._range
         fits = (np.diff(lambdas) > LEAST_GAP * self._spacing).all(1) & (lambdas[:, -1] <= last + 1e-9)
         if self.start_is_free:
             fits &= (lambdas[:, 0] >= first - 1e-9) & (lambdas[:, 0] <= first + START_ROOM)
-        return fits
+        elif lambdas.shape[1] > 1:
+            fits &= lambdas[:, 1] >= self._least_second
+        return fits & ~self._seems_broken(lambdas)
+
+    def _seems_broken(self, lambdas: Array) -> NDArray[np.bool_]:
+        """Whether of all measured schedules the nearest to each of (p, N) gave NaN or infinite values."""
+        measured = self.measured
+        broken = np.array([not trial.is_sound for trial in measured])
+        if not broken.any():
+            return np.zeros(len(lambdas), dtype=np.bool_)
+        known = self._coordinates(np.array([trial.lambdas for trial in measured]))
+        nearest = np.abs(self._coordinates(lambdas)[:, None] - known).max(-1).argmin(1)
+        return np.asarray(broken[nearest])
 
     # -- coordinates -------------------------------------------------------------------------------------------------
 
@@ -338,6 +355,12 @@ class Search:
         finite = [t.lambdas[np.isfinite(t.lambdas)] for t in self.trials]
         steps = [float(np.diff(lambdas).mean()) for lambdas in finite if len(lambdas) > 1]
         return float(np.median(steps)) if steps else 1.0
+
+    @cached_property
+    def _least_second(self) -> float:
+        """Lambda below which no second value lies: a flow model's start is at -inf, so any step from there would do."""
+        seconds = [float(trial.lambdas[1]) for trial in self.trials]
+        return min([-float(np.log(FLOW_START)), *(lam for lam in seconds if np.isfinite(lam))])
 
     @cached_property
     def _range(self) -> tuple[float, float]:

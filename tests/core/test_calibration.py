@@ -10,7 +10,7 @@ import torch
 from scipy.optimize import minimize
 
 from gaussian_run import GaussianRun
-from hso_core import Settings, named_schedule, optimize_schedule
+from hso_core import NoiseSchedule, Settings, named_schedule, optimize_schedule
 from hso_core.calibration import BudgetSpent, SamplerResult, calibrate
 from hso_core.calibration.calibrate import Plan
 from hso_core.calibration.compare import compare
@@ -353,6 +353,56 @@ def test_a_run_that_explodes_is_only_a_bad_schedule():
 
     assert found.sigmas[-2] <= 1
     assert found.gain <= 1
+
+
+def test_where_the_nearest_schedule_broke_none_is_tried():
+    """Below a last sigma of 0.1 there is no picture, and just above it are the best."""
+
+    class Fragile(GaussianRun):
+        def __call__(self, sigmas, seeds, **options):
+            result = super().__call__(sigmas, seeds, **options)
+            return SamplerResult(result.latents * torch.nan, result.evaluations) if sigmas[-2] < 0.1 else result
+
+    run = Fragile(SCALES, "dpmpp_2m")
+
+    found = calibrate(run, GaussianRun(SCALES, "dpmpp_2m"), candidates(SD15, 4), 4, SD15, 2000)
+
+    assert sum(bool(sigmas[-2] < 0.1) for sigmas, _ in run.calls) < 0.25 * len(run.calls)
+    assert 0.1 <= found.sigmas[-2] < 0.2 and found.gain < 0.85
+
+
+def test_a_sampler_that_breaks_on_every_schedule_is_refused():
+    class Broken(GaussianRun):
+        def __call__(self, sigmas, seeds, **options):
+            result = super().__call__(sigmas, seeds, **options)
+            result.latents[0] = torch.nan
+            return result
+
+    with pytest.raises(ValueError, match="with 4 steps every schedule that was tried gives NaN or infinite values"):
+        calibrate(Broken(SCALES), GaussianRun(SCALES, "dpmpp_2m"), candidates(SD15, 4), 4, SD15, 300)
+
+
+@pytest.mark.parametrize("budget", [300, 2000])
+@pytest.mark.parametrize("steps", [2, 4])
+@pytest.mark.parametrize("highest", [1000, 900], ids=["to 1", "to 0.9"])
+def test_a_flow_sampler_that_ends_elsewhere_than_the_reference_gets_schedules_that_fall(highest, steps, budget):
+    """As those of distilled models do, which cannot be told: then a first step of no length looks as good as any."""
+
+    class Elsewhere(GaussianRun):
+        def __call__(self, sigmas, seeds, **options):
+            result = super().__call__(sigmas, seeds, **options)
+            return SamplerResult(result.latents + self.noise([seed + 1 for seed in seeds]).float(), result.evaluations)
+
+    noise = NoiseSchedule(torch.arange(1, highest + 1) / 1000, "flow")
+    scales = 0.5 * torch.logspace(-0.5, 0.3, 24)
+    run = Elsewhere(scales, "dpmpp_2m", True)
+    at_hand = {"hso": optimize_schedule(noise, steps).to_tensor()}
+
+    found = calibrate(run, GaussianRun(scales, "dpmpp_2m", True), at_hand, steps, noise, budget)
+
+    for sigmas in [found.sigmas, *(sigmas for sigmas, _ in run.calls)]:
+        check_sigmas(sigmas)
+        assert sigmas[0] == pytest.approx(noise.sigma_max) and 0.02 < sigmas[1] < 0.985
 
 
 def test_candidates_of_another_number_of_steps_are_left_out_and_none_is_an_error():

@@ -223,3 +223,10 @@ def test_tensors_that_are_no_runs_are_refused(change):
         ReferenceRuns.from_tensors({**tensors, **change})
     with pytest.raises(KeyError):
         ReferenceRuns.from_tensors({name: value for name, value in tensors.items() if name not in change})
+
+
+def test_a_budget_that_ends_within_the_remembered_runs_counts_alike():
+    anew, _ = search(budget=EACH - 1)
+    found, _ = search(budget=EACH - 1, remembered=finished(5))
+
+    assert found.name == anew.name and found.evaluations == anew.evaluations == found.remembered == EACH - 1
