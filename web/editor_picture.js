@@ -139,6 +139,19 @@ export class EditorPicture {
   }
 
   /**
+   * The point that is nearest to a mouse event: its step, the distance, and how far the event is below it.
+   * @param {MouseEvent} event
+   */
+  nearest(event) {
+    const { x, y } = this.pointOf(event);
+    const points = this.points();
+    const distances = points.map((point) => Math.hypot(point.x - x, point.y - y));
+    const distance = Math.min(...distances);
+    const step = distances.indexOf(distance);
+    return { step, distance, below: y - points[step].y };
+  }
+
+  /**
    * The sigma at a height of the picture.
    * @param {number} y pixels
    */

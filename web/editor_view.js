@@ -34,10 +34,20 @@ import { LARGEST, LEAST, parseSchedule, plainDecimal, printSchedule, shortNumber
  * @property {(settings: Settings) => void} settings
  */
 
+/**
+ * @typedef {object} Drag
+ * @property {number} pointer
+ * @property {number} offset pixels from the pointer down to the point
+ * @property {number[]} before the values
+ * @property {import("./edits.js").Ends} ends as they were; they may follow from the values
+ * @property {AbortController} listening
+ */
+
 const AXES = ["sigma", "linear", "lambda"];
 const EXAMPLE = "11.54, 4.71, 1.96, 0.81, 0.17, 0";
 const MAX_HISTORY = 100;
 const REACH = { mouse: 14, touch: 26, pen: 18 }; // pixels from a point that still mean it
+const ON_POINT = 9; // pixels; the circle that shows when the pointer is on it
 const KEY_STEPS = { ArrowUp: 0.01, ArrowDown: -0.01, PageUp: 0.1, PageDown: -0.1, Home: 2, End: -2 }; // of the height
 const SLACK = 1.01; // as on the server: published lists are rounded
 
@@ -59,7 +69,7 @@ export class EditorView {
     this.history = [];
     this.origin = "";
     this.complaint = "";
-    /** @type {{ pointer: number, offset: number, before: number[], listening: AbortController } | null} */
+    /** @type {Drag | null} */
     this.drag = null;
     this.parts = buildParts(MAX_HANDLES, (axis) => this.changeSettings({ axis }));
     this.picture = new EditorPicture(this.parts);
@@ -72,7 +82,7 @@ export class EditorView {
     new ResizeObserver(() => this.draw()).observe(area);
     buttons.undo.addEventListener("click", () => this.undo());
     buttons.reset.addEventListener("click", () => this.edit(this.origin));
-    buttons.add.addEventListener("click", () => this.add());
+    buttons.add.addEventListener("click", () => this.addAfter(this.selected));
     buttons.remove.addEventListener("click", () => this.remove());
     buttons.paste.addEventListener("click", () => this.paste());
     buttons.paste.hidden = !navigator.clipboard?.readText; // only on https and on this machine
@@ -284,9 +294,13 @@ export class EditorView {
     this.edit(text, false);
   }
 
-  add() {
-    const i = Math.min(this.selected, this.values.length - 2);
-    const values = addStep(this.values, i);
+  /**
+   * @param {number} step
+   * @param {number} [wanted] sigma
+   */
+  addAfter(step, wanted) {
+    const i = Math.min(step, this.values.length - 2);
+    const values = addStep(this.values, i, wanted);
     if (values) this.selected = i + 1;
     this.edit(values);
   }
@@ -309,7 +323,8 @@ export class EditorView {
     if (locked && this.editable && low && high) {
       const values = stretchToEnds(this.values, { low, high });
       if (!values) {
-        this.complain(`the schedule leaves the model's range, ${shortNumber(high)} to ${shortNumber(low)}`);
+        const range = `${shortNumber(high)} to ${shortNumber(low)}`;
+        this.complain(`not locked: the steps between the ends must lie well inside of the model's range, ${range}`);
         return;
       }
       this.edit(values);
@@ -398,19 +413,17 @@ export class EditorView {
   /** @param {PointerEvent} event */
   startDrag(event) {
     if (!this.editable || !this.picture.chart || this.drag || event.button !== 0) return;
-    const { x, y } = this.picture.pointOf(event);
-    const points = this.picture.points();
-    const distances = points.map((point) => Math.hypot(point.x - x, point.y - y));
-    const nearest = distances.indexOf(Math.min(...distances));
-    if (!(distances[nearest] <= REACH[/** @type {keyof REACH} */ (event.pointerType)])) return;
+    const { step, distance, below } = this.picture.nearest(event);
+    if (!(distance <= REACH[/** @type {keyof REACH} */ (event.pointerType)])) return;
     event.preventDefault();
-    this.selected = nearest;
+    this.selected = step;
     this.complaint = "";
-    if (!isFixed(this.values, nearest, this.ends)) {
+    const { values: before, ends } = this;
+    if (!isFixed(before, step, ends)) {
       this.listener.mark(); // what was typed before is a step of its own
       this.parts.picture.setPointerCapture(event.pointerId);
       const listening = new AbortController();
-      this.drag = { pointer: event.pointerId, offset: points[nearest].y - y, before: this.values, listening };
+      this.drag = { pointer: event.pointerId, offset: -below, before, ends, listening };
       this.picture.frozen = true;
       // Of the window: the picture may be taken off the page while a point is held.
       const options = { capture: true, signal: listening.signal };
@@ -418,14 +431,14 @@ export class EditorView {
       window.addEventListener("pointercancel", (cancelled) => this.cancelDrag(cancelled), options);
     }
     this.draw();
-    this.picture.focus(nearest);
+    this.picture.focus(step);
   }
 
   /** @param {PointerEvent} event */
   moveDrag(event) {
     if (!this.drag || event.pointerId !== this.drag.pointer) return;
     const sigma = this.picture.sigmaAt(this.picture.pointOf(event).y + this.drag.offset);
-    const values = moveValue(this.values, this.selected, sigma, this.ends);
+    const values = moveValue(this.values, this.selected, sigma, this.drag.ends);
     if (!values) return;
     this.values = values; // the text follows at the end, so that undo never comes back to half of a drag
     this.draw();
@@ -459,11 +472,10 @@ export class EditorView {
   addAt(event) {
     const { chart } = this.picture;
     if (!this.editable || !chart || this.values.length > MAX_HANDLES) return;
+    const { step, distance } = this.picture.nearest(event);
     const { x, y } = this.picture.pointOf(event);
-    const i = Math.min(chart.stepAt(x - (chart.x(1) - chart.x(0)) / 2), this.values.length - 2);
-    const values = addStep(this.values, i, this.picture.sigmaAt(y));
-    if (values) this.selected = i + 1;
-    this.edit(values);
+    if (distance <= ON_POINT) this.addAfter(step);
+    else this.addAfter(chart.stepAt(x - (chart.x(1) - chart.x(0)) / 2), this.picture.sigmaAt(y));
   }
 
   // -- keyboard -------------------------------------------------------------------------------------------------------
@@ -481,7 +493,7 @@ export class EditorView {
     if (key === "ArrowLeft" || key === "ArrowRight") this.select(this.selected + (key === "ArrowRight" ? 1 : -1));
     else if (key in KEY_STEPS) this.nudge(KEY_STEPS[/** @type {keyof KEY_STEPS} */ (key)] * (event.shiftKey ? 0.1 : 1));
     else if (key === "Delete" || key === "Backspace") this.remove();
-    else if (key === "Insert" || key === "+") this.add();
+    else if (key === "Insert" || key === "+") this.addAfter(this.selected);
     else return;
     event.preventDefault();
     this.picture.focus(this.selected);

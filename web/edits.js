@@ -11,6 +11,7 @@
  */
 
 const DIGITS = 4; // significant ones, of a value that was dragged; a typed one is kept as it is
+const GAP = 1.01; // least ratio of a moved or added value to its neighbours: solvers divide by the logarithm of it
 
 /**
  * Whether the value may be moved or removed: a last 0 stays, and so do locked ends.
@@ -36,6 +37,19 @@ export function boundsOf(values, i, ends) {
 }
 
 /**
+ * The range that a value may be moved in: not quite to its neighbours, unless it is nearer to them already.
+ * @param {Values} values
+ * @param {number} i
+ * @param {Ends} ends
+ */
+function roomOf(values, i, ends) {
+  const { low, high } = boundsOf(values, i, ends);
+  const above = (values[i - 1] ?? Infinity) / GAP;
+  const below = values[i + 1] === 0 ? ends.low : (values[i + 1] ?? 0) * GAP;
+  return { low: Math.min(Math.max(low, below), values[i]), high: Math.max(Math.min(high, above), values[i]) };
+}
+
+/**
  * Move a value as far as its neighbours let it, to a number with few digits where there is one.
  * @param {Values} values
  * @param {number} i
@@ -43,10 +57,9 @@ export function boundsOf(values, i, ends) {
  * @param {Ends} ends
  */
 export function moveValue(values, i, wanted, ends) {
-  const { low, high } = boundsOf(values, i, ends);
-  if (isFixed(values, i, ends) || low > high || Number.isNaN(wanted)) return null;
-  const rounded = Math.fround(Number(wanted.toPrecision(DIGITS)));
-  return replaced(values, i, Math.fround(Math.min(Math.max(rounded, low), high)));
+  if (isFixed(values, i, ends) || Number.isNaN(wanted)) return null;
+  const { low, high } = roomOf(values, i, ends);
+  return replaced(values, i, Math.fround(Math.min(Math.max(rounded(wanted), low), high)));
 }
 
 /**
@@ -64,17 +77,16 @@ export function setValue(values, i, value, ends) {
 }
 
 /**
- * One step more: a value between `i` and the next one, half-way in ln sigma, or near `wanted`.
+ * One step more: a value between `i` and the next one, `wanted` if it is well between them, or half-way in ln sigma.
  * @param {Values} values
  * @param {number} i not the last one
  * @param {number} [wanted]
  */
 export function addStep(values, i, wanted) {
   const [before, next] = [values[i], values[i + 1]];
-  const low = next === 0 ? Number.MIN_VALUE : neighbour(next, 1);
-  const high = neighbour(before, -1);
   const between = next > 0 ? Math.sqrt(before * next) : i > 0 ? (before * before) / values[i - 1] : before / 2;
-  const value = Math.fround(Math.min(Math.max(Number((wanted ?? between).toPrecision(DIGITS)), low), high));
+  const isWellBetween = (/** @type {number} */ value) => value > 0 && value >= next * GAP && value <= before / GAP;
+  const value = Math.fround([rounded(wanted ?? NaN), rounded(between)].find(isWellBetween) ?? between);
   if (!(value < before && value > next)) return null;
   return [...values.slice(0, i + 1), value, ...values.slice(i + 1)];
 }
@@ -91,7 +103,8 @@ export function removeStep(values, i, ends) {
 }
 
 /**
- * The schedule from the largest to the smallest sigma of the model, a last 0 kept.
+ * The schedule from the largest to the smallest sigma of the model, a last 0 kept; null where another value is beyond
+ * them, or nearly there.
  * @param {Values} values
  * @param {{ low: number, high: number }} range
  */
@@ -100,7 +113,8 @@ export function stretchToEnds(values, range) {
   const result = [...values];
   result[0] = Math.fround(range.high);
   if (values[last] > 0) result[last] = Math.fround(range.low);
-  return result.every((value, i) => i === 0 || value < result[i - 1]) ? result : null;
+  const isSame = (/** @type {number} */ i) => result[i] === values[i] && result[i - 1] === values[i - 1];
+  return result.every((value, i) => i === 0 || isSame(i) || value * GAP <= result[i - 1]) ? result : null;
 }
 
 /**
@@ -110,6 +124,11 @@ export function stretchToEnds(values, range) {
  */
 function replaced(values, i, value) {
   return values.map((old, place) => (place === i ? value : old));
+}
+
+/** @param {number} value */
+function rounded(value) {
+  return Number(value.toPrecision(DIGITS));
 }
 
 /**

@@ -91,12 +91,59 @@ def test_a_dragged_point_is_in_the_text_the_prompt_and_the_run(comfy: ComfyPage)
 def test_the_order_is_kept_and_a_last_zero_stays(comfy: ComfyPage) -> None:
     open_editor(comfy)
     drag(comfy, 2, 300)
-    assert 1 < values(comfy)[2] < 1.000001
+    assert values(comfy)[2] == pytest.approx(1.01)
     drag(comfy, 3, -300)
+    assert values(comfy)[3] == pytest.approx(1)
     drag(comfy, 5, -100)
     agree(comfy)
     assert len(values(comfy)) == 6 and values(comfy)[5] == 0
     assert comfy.server.texts(comfy.run()) == [text(comfy)]
+
+
+def double_click(comfy: ComfyPage, x: float, y: float) -> list[float]:
+    """What becomes of START."""
+    open_editor(comfy)
+    comfy.page.mouse.dblclick(x, y)
+    agree(comfy)
+    return values(comfy)
+
+
+def test_no_gesture_makes_two_sigmas_that_are_nearly_equal(comfy: ComfyPage) -> None:
+    """Solvers divide by the logarithm of their ratio, and the picture is lost. What is typed stays as it is."""
+    open_editor(comfy)
+    points = [centre(handle(comfy, step)) for step in range(6)]
+    (x, y), (next_x, next_y) = points[1:3]
+    middle = (x + next_x) / 2
+    assert double_click(comfy, *points[0])[:3] == pytest.approx([12, 7.746, 5]), "on a point"
+    assert double_click(comfy, *points[1])[:4] == pytest.approx([12, 5, 3.162, 2])
+    for wanted in (y - 20, next_y + 40):
+        assert double_click(comfy, middle, wanted)[1:4] == pytest.approx([5, 3.162, 2]), "beside the two points"
+    assert 2.5 < double_click(comfy, middle, next_y - 10)[2] < 3
+    open_editor(comfy)
+    for _ in range(30):
+        drag(comfy, 2, 8)
+    assert values(comfy)[2] == pytest.approx(1.01)
+    handle(comfy, 2).focus()
+    comfy.page.keyboard.press("End")
+    assert values(comfy)[2] == pytest.approx(1.01)
+    open_editor(comfy, "5, 4.999, 2.003, 2")
+    handle(comfy, 0).focus()
+    comfy.part("hso-add").click()
+    assert values(comfy)[1] == pytest.approx(4.9995, abs=1e-5), "half-way in what is typed too near already"
+    handle(comfy, 3).focus()
+    comfy.page.keyboard.press("ArrowDown")
+    assert values(comfy)[3] == pytest.approx(2.003), "no nearer, but away"
+    comfy.page.keyboard.press("ArrowUp")
+    assert 2.02 < values(comfy)[3] < 2.2
+    agree(comfy)
+
+
+def test_the_last_value_above_zero_stays_in_the_picture(comfy: ComfyPage) -> None:
+    open_editor(comfy)
+    comfy.page.locator(".hso-choice:visible button[value=linear]").click()
+    drag(comfy, 4, 300)
+    assert values(comfy)[4] == pytest.approx(0.15)
+    agree(comfy)
 
 
 def test_touch(comfy: ComfyPage) -> None:
