@@ -358,6 +358,12 @@ export class EditorView {
     value.value = plainDecimal(this.values[this.selected]);
   }
 
+  /** What is in a field is for the step that is selected now, and for the values as they are now. */
+  finishTyping() {
+    this.complaint = "";
+    for (const field of [this.parts.value, this.parts.steps]) field.blur(); // calls what listens to its change
+  }
+
   // -- schedules from elsewhere ---------------------------------------------------------------------------------------
 
   async paste() {
@@ -413,11 +419,11 @@ export class EditorView {
   /** @param {PointerEvent} event */
   startDrag(event) {
     if (!this.editable || !this.picture.chart || this.drag || event.button !== 0) return;
+    this.finishTyping();
     const { step, distance, below } = this.picture.nearest(event);
     if (!(distance <= REACH[/** @type {keyof REACH} */ (event.pointerType)])) return;
     event.preventDefault();
     this.selected = step;
-    this.complaint = "";
     const { values: before, ends } = this;
     if (!isFixed(before, step, ends)) {
       this.listener.mark(); // what was typed before is a step of its own

@@ -146,6 +146,23 @@ def test_the_last_value_above_zero_stays_in_the_picture(comfy: ComfyPage) -> Non
     agree(comfy)
 
 
+def test_a_typed_value_is_for_the_step_that_was_selected(comfy: ComfyPage) -> None:
+    """Also without Enter: a click on another point ends the typing."""
+    open_editor(comfy)
+    handle(comfy, 2).focus()
+    comfy.part("hso-value").fill("3")
+    comfy.page.mouse.click(*centre(handle(comfy, 1)))
+    assert text(comfy) == "12, 5, 3, 1, 0.3, 0"
+    assert comfy.part("hso-value").input_value() == "5"
+    comfy.part("hso-value").fill("99")
+    comfy.page.mouse.click(*centre(handle(comfy, 2)))
+    assert "step 1 must lie between" in comfy.page.locator(".hso-about:visible").inner_text()
+    comfy.part("hso-steps").fill("7")
+    comfy.page.mouse.click(*centre(handle(comfy, 1)))
+    assert len(values(comfy)) == 8
+    agree(comfy)
+
+
 def test_touch(comfy: ComfyPage) -> None:
     open_editor(comfy)
     x, y = centre(handle(comfy, 1))
