@@ -22,6 +22,7 @@ import { plainDecimal } from "./schedule_text.js";
  */
 
 export const MAX_HANDLES = 200;
+const FAR = -6; // the lambda that an axis reaches where the largest sigma has none, that of a flow model's sigma 0.9975
 
 export class EditorPicture {
   /**
@@ -72,7 +73,7 @@ export class EditorPicture {
     const { axis, family, values, ends } = drawn;
     const low = axis === "linear" ? 0 : ends.low;
     const extent = [Math.max(ends.high, values[0]), low].map((sigma) =>
-      axis === "lambda" ? lambdaOf(sigma, family) : sigma,
+      axis === "lambda" ? (lambdaOf(sigma, family) ?? FAR) : sigma,
     );
     return layoutChart({
       width,
@@ -157,7 +158,9 @@ export class EditorPicture {
    */
   sigmaAt(y) {
     const { axis, family } = /** @type {Drawn} */ (this.drawn);
-    const value = /** @type {Chart} */ (this.chart).valueAt(y);
+    const chart = /** @type {Chart} */ (this.chart);
+    const value = chart.valueAt(y);
+    if (axis === "lambda" && family === "flow" && value === chart.valueAt(-Infinity)) return 1; // beyond its upper end
     return axis === "lambda" ? sigmaOf(value, family) : value;
   }
 

@@ -520,6 +520,7 @@ export class EditorView {
     const { chart } = this.picture;
     if (!chart || isFixed(this.values, this.selected, this.ends)) return;
     const { y } = this.picture.points()[this.selected];
-    this.edit(moveValue(this.values, this.selected, this.picture.sigmaAt(y - share * chart.height), this.ends));
+    const onAxis = chart.y(chart.valueAt(y), 1); // an infinite lambda is beside it
+    this.edit(moveValue(this.values, this.selected, this.picture.sigmaAt(onAxis - share * chart.height), this.ends));
   }
 }

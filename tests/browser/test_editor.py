@@ -163,6 +163,36 @@ def test_a_typed_value_is_for_the_step_that_was_selected(comfy: ComfyPage) -> No
     agree(comfy)
 
 
+def test_the_start_of_a_flow_schedule_can_be_moved_and_brought_back(comfy: ComfyPage) -> None:
+    """Its lambda is infinite, beyond the end of the axis."""
+    open_editor(comfy, "1, 0.8, 0.5, 0.2, 0")
+    show_plot(comfy, plot_of([1, 0.8, 0.5, 0.2, 0], family="flow", sigma_min=0.001, sigma_max=1))
+    comfy.page.locator(".hso-choice:visible button[value=lambda]").click()
+    drag(comfy, 0, 2)
+    assert values(comfy)[0] == 1
+    drag(comfy, 0, 40)
+    assert 0.9 < values(comfy)[0] < 1
+    drag(comfy, 0, -60)
+    assert values(comfy)[0] == 1
+    comfy.page.keyboard.press("ArrowDown")
+    assert 0.99 < values(comfy)[0] < 1
+    comfy.page.keyboard.press("Home")
+    assert values(comfy)[0] == 1
+    agree(comfy)
+
+
+def plot_of(sigmas: list[float], name: str = "text", **more: object) -> dict[str, object]:
+    """What the server sends of a schedule."""
+    ends = {"family": None, "sigma_min": None, "sigma_max": None}
+    return {"version": 1, **ends, "schedules": [{"name": name, "sigmas": sigmas}], "facts": [], "note": "", **more}
+
+
+def show_plot(comfy: ComfyPage, plot: dict[str, object]) -> None:
+    """As the result of a run."""
+    comfy.of_node(NODE, "(node.onExecuted({ hso_plot: [argument] }), null)", plot)
+    comfy.settle()
+
+
 def test_touch(comfy: ComfyPage) -> None:
     open_editor(comfy)
     x, y = centre(handle(comfy, 1))
