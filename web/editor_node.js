@@ -1,9 +1,9 @@
 // The editor on Custom Sigmas: its picture shows and changes the node's text, which stays the one place of the value.
 
 import { app } from "../../scripts/app.js";
-import { addElement, after } from "./dom_widget.js";
+import { addElement, after, rootGraph } from "./dom_widget.js";
 import { EditorView } from "./editor_view.js";
-import { keptPlot, onPlot } from "./plot_node.js";
+import { keptPlot, onPlot, replacePlot, tellHistory } from "./plot_node.js";
 
 /** @typedef {import("./dom_widget.js").ComfyNode} ComfyNode */
 /** @typedef {import("./plot_view.js").Plot} Plot */
@@ -11,6 +11,8 @@ import { keptPlot, onPlot } from "./plot_node.js";
 const NODE = "HSOCustomSigmas";
 const PROPERTY = "hso_editor"; // axis and lock
 const WIDGET = "hso_editor";
+const INPUT = 1; // LiteGraph's number for that side of a node
+const ACTIVE = 0; // LiteGraph's number for the mode of a node that is neither muted nor bypassed
 
 /** @param {ComfyNode} node */
 function addEditor(node) {
@@ -18,6 +20,8 @@ function addEditor(node) {
   const { canvas } = /** @type {any} */ (app);
   /** @type {Plot | null} */
   let plot = null;
+  /** @type {number | undefined} of the connected node, when it was last looked at */
+  let mode;
 
   const view = new EditorView(settingsOf(node), {
     change: (text) => {
@@ -32,18 +36,36 @@ function addEditor(node) {
       node.properties[PROPERTY] = settings;
     },
   });
+  const forget = (/** @type {string} */ input) => {
+    plot = plot && without(plot, input);
+    replacePlot(node, plot);
+  };
+  const followSource = () => {
+    const before = mode;
+    mode = sourceNode(node)?.mode;
+    if (before === undefined || mode === undefined || mode === before || !isConnected(plot)) return;
+    forget("sigmas");
+    tellHistory(node, keptPlot(node)); // it belongs to the change of the other node
+  };
   const show = () => {
+    followSource();
     const text = String(widgets.text.value ?? "");
     const { steps, resampling } = widgets;
     if (text !== view.shown.text || !view.drag) {
       const source = sourceOf(node, text);
-      const shown = source === "sigmas" && plot?.schedules[0].name !== "connected" ? plotOfSource(node) : plot;
+      const shown = source === "sigmas" && !isConnected(plot) ? (plotOfSource(node) ?? plot) : plot;
       view.show({ text, source, plot: shown, steps: steps.value, resampling: resampling.value });
     }
   };
 
   for (const widget of [widgets.text, widgets.steps, widgets.resampling]) after(widget, "callback", show);
-  after(node, "onConnectionsChange", show);
+  after(node, "onConnectionsChange", (/** @type {number} */ side, /** @type {number} */ slot) => {
+    if (side === INPUT && !(/** @type {any} */ (app).configuringGraph)) {
+      mode = undefined;
+      forget(node.inputs?.[slot]?.name);
+    }
+    show();
+  });
   after(node, "onConfigure", () => {
     view.settings = settingsOf(node);
     view.open(String(widgets.text.value ?? ""));
@@ -79,16 +101,43 @@ function sourceOf(node, text) {
   return isLinked("sigmas") ? "sigmas" : "nothing";
 }
 
+/** @param {Plot | null} plot */
+function isConnected(plot) {
+  return plot?.schedules[0].name === "connected";
+}
+
+/**
+ * What is still known of the last run when another node, or none, is connected to this input.
+ * @param {Plot} plot
+ * @param {string} input its name
+ * @returns {Plot}
+ */
+function without(plot, input) {
+  const [curve] = plot.schedules;
+  const isStale = (input === "sigmas" && isConnected(plot)) || (input === "text" && curve.name === "text");
+  if (isStale) return { ...plot, schedules: [{ ...curve, name: "" }] };
+  return input === "model" ? { ...plot, family: null, sigma_min: null, sigma_max: null } : plot;
+}
+
+/**
+ * The node that is connected to `sigmas`; none where it is outside of the subgraph.
+ * @param {ComfyNode} node
+ * @returns {ComfyNode | null | undefined}
+ */
+function sourceNode(node) {
+  return node.getInputNode?.(slotOf(node, "sigmas"));
+}
+
 /**
  * The schedule that the connected node showed last: while this node has a text, the connected one does not run for it.
  * @param {ComfyNode} node
  * @returns {Plot | null}
  */
 function plotOfSource(node) {
-  const source = node.getInputNode?.(slotOf(node, "sigmas"));
+  const source = sourceNode(node);
   const plot = keptPlot(source);
   const schedules = source?.outputs?.filter((/** @type {any} */ output) => output.type === "SIGMAS");
-  if (!plot || schedules.length !== 1) return null;
+  if (!plot || source?.mode !== ACTIVE || schedules.length !== 1) return null;
   return { ...plot, schedules: [{ ...plot.schedules[0], name: "connected" }] };
 }
 
@@ -101,8 +150,18 @@ function slotOf(node, name) {
   return node.inputs?.findIndex((/** @type {any} */ slot) => slot.name === name) ?? -1;
 }
 
+/** Another node may have been muted or bypassed. */
+function refreshAll() {
+  for (const graph of [rootGraph(), ...(rootGraph()?.subgraphs?.values() ?? [])]) {
+    for (const node of graph?.nodes ?? []) node.hsoRefresh?.();
+  }
+}
+
 app.registerExtension({
   name: "hso.editor",
+  setup() {
+    /** @type {any} */ (app).api.addEventListener("graphChanged", refreshAll);
+  },
   nodeCreated(/** @type {ComfyNode} */ node) {
     if (node.comfyClass === NODE) addEditor(node);
   },

@@ -40,6 +40,15 @@ export function keptPlot(node) {
 }
 
 /**
+ * Keep `plot` with a node in place of the last one, if there is one; null: no plot.
+ * @param {ComfyNode} node
+ * @param {Plot | null} plot
+ */
+export function replacePlot(node, plot) {
+  if (keptPlot(node)) keep(node.properties, plot);
+}
+
+/**
  * @param {ComfyNode} node
  * @param {any} output of a run
  */
@@ -70,7 +79,7 @@ function keep(properties, plot) {
  * @param {ComfyNode} node with the size that the plot needs
  * @param {Plot | null} plot
  */
-function tellHistory(node, plot) {
+export function tellHistory(node, plot) {
   const { api, extensionManager } = /** @type {any} */ (app);
   const state = extensionManager.workflow?.activeWorkflow?.changeTracker?.activeState;
   const graphs = [state, ...(state?.definitions?.subgraphs ?? [])];

@@ -396,6 +396,83 @@ def test_a_node_that_has_run_is_taken_over_without_another_run(comfy: ComfyPage)
     agree(comfy)
 
 
+def open_connected(comfy: ComfyPage, rule: str = "karras") -> None:
+    """Connected sigmas that have run, and another node with sigmas."""
+    comfy.build(
+        {
+            "model": demo_prompts.node("HSODemoModel"),
+            "source": demo_prompts.basic_scheduler(rule, next(steps)),
+            "other": demo_prompts.node("KarrasScheduler"),
+            "sigmas": demo_prompts.custom_sigmas(sigmas=["source", 0], model=["model", 0]),
+            "show": demo_prompts.show_text("sigmas", 1),
+        }
+    )
+    comfy.look_at(NODE)
+    comfy.run()
+    assert banner(comfy) == "These are the connected sigmas."
+
+
+def banner(comfy: ComfyPage) -> str:
+    return comfy.page.locator(".hso-banner:visible p").inner_text()
+
+
+RUN_FIRST = "These are the connected sigmas. Run the workflow to see "
+SLOT = "node.inputs.findIndex(input => input.name === argument)"
+
+
+def test_sigmas_that_are_connected_no_more_are_not_shown(comfy: ComfyPage) -> None:
+    open_connected(comfy)
+    karras = "node.graph.nodes.find(other => other.type === 'KarrasScheduler')"
+    comfy.of_node(NODE, f"({karras}.connect(0, node, {SLOT}), null)", "sigmas")
+    assert banner(comfy).startswith(RUN_FIRST) and not comfy.part("hso-take").count()
+    comfy.open_workflow(comfy.workflow())
+    comfy.look_at(NODE)
+    assert banner(comfy).startswith(RUN_FIRST)
+    (found,) = comfy.server.texts(comfy.run())
+    comfy.part("hso-take").click()
+    assert text(comfy) == found
+
+
+def test_sigmas_of_a_node_that_was_bypassed_are_not_shown(comfy: ComfyPage) -> None:
+    open_connected(comfy)
+    change = "(app.canvas.emitBeforeChange(), node.mode = argument, app.canvas.emitAfterChange(), null)"
+    comfy.of_node("BasicScheduler", change, 4)
+    expect(comfy.page.locator(".hso-banner:visible p")).to_contain_text("Run the workflow")
+    assert not comfy.part("hso-take").count()
+    comfy.undo()
+    comfy.look_at(NODE)
+    assert banner(comfy) == "These are the connected sigmas."
+
+
+def test_the_range_of_a_model_that_is_connected_no_more_is_not_used(comfy: ComfyPage) -> None:
+    open_editor(comfy, "100, 5, 2, 0.5", model=["model", 0])
+    comfy.run()
+    assert "the model's" in comfy.part("hso-lock").get_attribute("title").split("(")[0]
+    comfy.of_node(NODE, f"(node.disconnectInput({SLOT}), null)", "model")
+    assert "where they are" in comfy.part("hso-lock").get_attribute("title")
+    comfy.part("hso-lock").click()
+    assert text(comfy) == "100, 5, 2, 0.5"
+
+
+def test_values_of_a_text_that_is_connected_no_more_are_not_shown(comfy: ComfyPage) -> None:
+    comfy.build(
+        {
+            "words": demo_prompts.node("PrimitiveStringMultiline", value=START),
+            "other": demo_prompts.node("PrimitiveString", value="2, 1, 0"),
+            "sigmas": demo_prompts.node(NODE, text=["words", 0]),
+            "show": demo_prompts.show_text("sigmas", 1),
+        }
+    )
+    comfy.look_at(NODE)
+    comfy.run()
+    assert banner(comfy) == "The text comes from another node."
+    assert comfy.part("hso-editor").locator(".hso-dot").count() == 6
+    other = "node.graph.nodes.find(other => other.type === 'PrimitiveString')"
+    comfy.of_node(NODE, f"({other}.connect(0, node, {SLOT}), null)", "text")
+    assert banner(comfy).startswith("The text comes from another node. Run the workflow to see ")
+    assert comfy.part("hso-editor").locator(".hso-dot").count() == 0
+
+
 def test_what_the_node_resamples_to_is_drawn_too(comfy: ComfyPage) -> None:
     open_editor(comfy, steps=9, resampling="monotone")
     assert comfy.part("hso-ghost").locator("circle").count() == 10
