@@ -84,6 +84,7 @@ function addWidget(node, name, element, minHeight) {
   const widget = node.addDOMWidget(name, WIDGET_TYPE, element, {
     serialize: false,
     hideOnZoom: false,
+    hideInPanel: true, // the properties panel has an empty row for it otherwise, and makes it narrow for good
     getMinHeight: () => minHeight + 2 * CLASSIC_MARGIN,
     getValue: () => "",
     setValue: () => {},

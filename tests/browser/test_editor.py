@@ -473,6 +473,25 @@ def test_values_of_a_text_that_is_connected_no_more_are_not_shown(comfy: ComfyPa
     assert comfy.part("hso-editor").locator(".hso-dot").count() == 0
 
 
+def test_the_properties_panel_leaves_it_as_it_is(comfy: ComfyPage) -> None:
+    """It lists a node's widgets, and made this one as narrow as itself."""
+    if comfy.page.evaluate("() => __COMFYUI_FRONTEND_VERSION__") == "1.32.9":
+        pytest.skip("a page without the panel")
+    open_editor(comfy)
+    width = comfy.part("hso-editor").bounding_box()["width"]
+    comfy.of_node(NODE, "(app.canvas.select?.(node) ?? app.canvas.selectNode(node), null)")
+    is_open = "async isOpen => { await app.extensionManager.setting.set('Comfy.RightSidePanel.IsOpen', isOpen) }"
+    comfy.page.evaluate(is_open, True)
+    panel = comfy.page.get_by_test_id("properties-panel")
+    expect(panel).to_contain_text("resampling")
+    expect(panel).not_to_contain_text("hso")
+    comfy.page.evaluate(is_open, False)
+    expect(panel).to_have_count(0)
+    comfy.look_at(NODE)
+    assert comfy.part("hso-editor").bounding_box()["width"] == width
+    assert comfy.of_node(NODE, "node.widgets.at(-1).width ?? null") is None
+
+
 def test_what_the_node_resamples_to_is_drawn_too(comfy: ComfyPage) -> None:
     open_editor(comfy, steps=9, resampling="monotone")
     assert comfy.part("hso-ghost").locator("circle").count() == 10
