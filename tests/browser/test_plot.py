@@ -228,6 +228,67 @@ def test_results_that_come_back_without_a_run(comfy: ComfyPage) -> None:
     assert comfy.page.locator(".hso-facts:visible").inner_text().split() == ["from", "history"]
 
 
+# The contrast of what is read or looked at with the ground, by the rule of WCAG 2.
+CONTRAST = """() => {
+    const canvas = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
+    const read = (colour, opacity = 1) => {
+        canvas.globalAlpha = 1;
+        canvas.fillStyle = ground;
+        canvas.fillRect(0, 0, 1, 1);
+        canvas.globalAlpha = opacity;
+        canvas.fillStyle = colour;
+        canvas.fillRect(0, 0, 1, 1);
+        const [red, green, blue] = [...canvas.getImageData(0, 0, 1, 1).data].map(byte =>
+            byte / 255 <= 0.03928 ? byte / 255 / 12.92 : ((byte / 255 + 0.055) / 1.055) ** 2.4);
+        return 0.2126 * red + 0.7152 * green + 0.0722 * blue + 0.05;
+    };
+    const root = document.querySelector(".hso-root:has(.hso-name)");
+    const ground = getComputedStyle(root).backgroundColor;
+    const contrast = (element, name, pseudo) => {
+        let opacity = 1;
+        for (let at = element; at !== root; at = at.parentElement) opacity *= getComputedStyle(at).opacity;
+        const values = [read(getComputedStyle(element, pseudo)[name], opacity), read(ground)];
+        return Math.max(...values) / Math.min(...values);
+    };
+    const all = (selector, ...more) => [...root.querySelectorAll(selector)].map(found => contrast(found, ...more));
+    return {
+        text: [...all(".hso-name, .hso-facts dt, .hso-facts dd, .hso-note, .hso-choice button", "color"),
+            ...all(".hso-frame text", "fill")],
+        lines: [...all(".hso-line", "stroke"), ...all(".hso-name", "borderTopColor", "::before"),
+            ...all(".hso-dot", "fill")],
+    };
+}"""
+GROUND = "() => getComputedStyle(document.querySelector('.hso-root')).backgroundColor"
+
+
+@pytest.mark.parametrize(
+    ("palette", "ground"), [("dark", (34, 34, 34)), ("light", (201, 201, 201)), ("solarized", (0, 43, 54))]
+)
+def test_it_can_be_read_in_every_theme(comfy: ComfyPage, palette: str, ground: tuple[int, int, int]) -> None:
+    open_workflow(comfy)
+    show_many(comfy)
+    use = "async palette => { await app.extensionManager.setting.set('Comfy.ColorPalette', palette) }"
+    comfy.page.evaluate(use, palette)
+    try:
+        comfy.page.wait_for_function(f"colour => ({GROUND})() === colour", arg=f"rgb{ground}")
+        found = comfy.page.evaluate(CONTRAST)
+    finally:
+        comfy.page.evaluate(use, "dark")
+    assert len(found["text"]) > 12 and min(found["text"]) >= 4.5
+    assert len(found["lines"]) > 16 and min(found["lines"]) >= 3
+
+
+def show_many(comfy: ComfyPage) -> None:
+    """A result with as many schedules as there are colours, all with long names, and with a long note."""
+    long = "a schedule that somebody has saved under a long name, with everything in it"
+    schedules = [{"name": f"{i} {long}", "sigmas": [12 + i, 5, 2 + i / 10, 0]} for i in range(8)]
+    ends = {"family": "vp", "sigma_min": 0.03, "sigma_max": 14.6}
+    plot = {"version": 1, **ends, "schedules": schedules, "facts": [["steps", "3"]], "note": 6 * f"{long}. "}
+    comfy.of_node(NODE, "(node.onExecuted({ hso_plot: [argument] }), null)", plot)
+    look(comfy)
+    expect(comfy.part("hso-plot").locator(".hso-line")).to_have_count(8)
+
+
 def test_folded_inputs_take_no_room(comfy: ComfyPage) -> None:
     """On the classic canvas; Nodes 2.0 measures the node itself."""
     open_and_run(comfy)
