@@ -120,6 +120,7 @@ export class PlotView {
     );
     this.facts.hidden = !plot.facts.length;
     this.note.textContent = plot.note;
+    this.note.title = plot.note;
     this.note.hidden = !plot.note;
     this.draw();
   }
@@ -129,7 +130,7 @@ export class PlotView {
    * @param {number} i
    */
   nameButton(name, i) {
-    const button = html("span", { class: `hso-name ${colourOf(i)}`, tabindex: 0 }, name);
+    const button = html("span", { class: `hso-name ${colourOf(i)}`, tabindex: 0, title: name }, name);
     const strong = (/** @type {boolean} */ on) => () =>
       this.picture.querySelector(`[data-curve="${i}"]`)?.classList.toggle("hso-strong", on);
     for (const kind of ["pointerenter", "focus"]) button.addEventListener(kind, strong(true));

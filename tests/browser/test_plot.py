@@ -289,6 +289,22 @@ def show_many(comfy: ComfyPage) -> None:
     expect(comfy.part("hso-plot").locator(".hso-line")).to_have_count(8)
 
 
+def test_many_long_names_and_a_long_note_stay_on_the_node(comfy: ComfyPage) -> None:
+    open_workflow(comfy)
+    show_many(comfy)
+    root = comfy.page.locator(".hso-root:visible")
+    top, bottom = ((box := root.bounding_box())["y"], box["y"] + box["height"])
+    for part in (".hso-names", ".hso-picture", ".hso-facts", ".hso-note"):
+        box = root.locator(part).bounding_box()
+        assert top <= box["y"] and box["y"] + box["height"] <= bottom, part
+    assert comfy.part("hso-plot").bounding_box()["height"] > 50
+    name = root.locator(".hso-name").nth(3)
+    assert name.get_attribute("title") == name.inner_text()
+    name.focus()  # out of sight until then
+    box, names = name.bounding_box(), root.locator(".hso-names").bounding_box()
+    assert names["y"] <= box["y"] < names["y"] + names["height"]
+
+
 def test_folded_inputs_take_no_room(comfy: ComfyPage) -> None:
     """On the classic canvas; Nodes 2.0 measures the node itself."""
     open_and_run(comfy)
