@@ -7,7 +7,16 @@ import { addStep, boundsOf, isFixed, moveValue, removeStep, setValue, stretchToE
 import { QUANTITIES } from "./quantities.js";
 import { resample } from "./resample.js";
 import { readScheduleFile } from "./schedule_file.js";
-import { LARGEST, LEAST, parseSchedule, plainDecimal, printSchedule, shortNumber } from "./schedule_text.js";
+import {
+  LARGEST,
+  LEAST,
+  isNumber,
+  parseSchedule,
+  plainDecimal,
+  printSchedule,
+  shortNumber,
+  shortText,
+} from "./schedule_text.js";
 
 /** @typedef {import("./plot_view.js").Plot} Plot */
 
@@ -161,7 +170,7 @@ export class EditorView {
   readResult(plot, name, message) {
     const curve = plot?.schedules[0];
     if (curve?.name !== name) {
-      this.say(`${message} Run the workflow to see them here.`);
+      this.say(`${message} Run the workflow to see ${name === "text" ? "its values" : "them"} here.`);
       return;
     }
     this.values = curve.sigmas.map(Math.fround);
@@ -196,11 +205,16 @@ export class EditorView {
     };
   }
 
-  /** What the node will make of the values, where it resamples them. */
+  /** What the node will make of the text's values, where it resamples them. */
   get resampled() {
-    const { steps, resampling } = this.shown;
-    if (!this.editable || !steps || steps === this.values.length - 1 || steps > MAX_HANDLES) return null;
+    const { source, steps, resampling } = this.shown;
+    if (source !== "text" || !this.values.length || !steps || steps === this.values.length - 1) return null;
     return resample(this.values, steps, resampling);
+  }
+
+  /** The same, where it can be drawn. */
+  get ghost() {
+    return this.editable && this.shown.steps <= MAX_HANDLES ? this.resampled : null;
   }
 
   draw() {
@@ -210,8 +224,7 @@ export class EditorView {
       axes.map((name) => ({ name, ...QUANTITIES[name] })),
       axis,
     );
-    const { values, editable, selected, family, ends } = this;
-    const ghost = this.resampled;
+    const { values, ghost, editable, selected, family, ends } = this;
     this.updateTools();
     this.picture.draw({ values, ghost, editable, selected, axis, family, ends });
   }
@@ -245,7 +258,7 @@ export class EditorView {
     const { values, shown } = this;
     if (!values.length) return "";
     const parts = [];
-    if (this.resampled) parts.push(`runs as ${shown.steps} steps (dashed)`);
+    if (this.resampled) parts.push(`runs as ${shown.steps} steps${this.ghost ? " (dashed)" : ""}`);
     if (!this.editable && shown.source === "text") parts.push(`more than ${MAX_HANDLES} steps: edit the text`);
     const last = values[values.length - 1];
     if (last > 0) parts.push(`ends at ${shortNumber(last)}, not at 0: noise will be left`);
@@ -311,10 +324,14 @@ export class EditorView {
 
   /** @param {number} steps */
   resampleTo(steps) {
-    if (Number.isInteger(steps) && steps >= 1 && steps <= MAX_HANDLES) {
-      this.edit(resample(this.values, steps, this.shown.resampling));
+    if (!Number.isInteger(steps) || steps < 1 || steps > MAX_HANDLES) {
+      this.complain(`the editor resamples to a whole number of steps from 1 to ${MAX_HANDLES}`);
+      return;
     }
-    this.updateTools();
+    const values = resample(this.values, steps, this.shown.resampling);
+    this.edit(values);
+    if (values) this.updateTools();
+    else this.complain(`one sigma above 0 cannot be resampled to ${steps} steps; add steps one by one`);
   }
 
   toggleLock() {
@@ -349,13 +366,18 @@ export class EditorView {
   typeValue() {
     const { value } = this.parts;
     const text = value.value.trim();
-    const values = text ? setValue(this.values, this.selected, Number(text), this.ends) : null;
+    const values = isNumber(text) ? setValue(this.values, this.selected, Number(text), this.ends) : null;
     this.edit(values);
-    if (!values) {
-      const { low, high } = boundsOf(this.values, this.selected, this.ends);
-      this.complain(`step ${this.selected} must lie between ${shortNumber(low)} and ${shortNumber(high)}`);
-    }
+    if (!values) this.complain(this.describeFault(text));
     value.value = plainDecimal(this.values[this.selected]);
+  }
+
+  /** @param {string} text that is not taken for the selected step */
+  describeFault(text) {
+    if (/^\d*,\d+$/.test(text)) return `write decimals with a point: ${text.replace(",", ".")}, not ${text}`;
+    if (text && !isNumber(text)) return `'${shortText(text)}' is not a number; write a sigma like 4.7`;
+    const { low, high } = boundsOf(this.values, this.selected, this.ends);
+    return `step ${this.selected} must lie between ${shortNumber(low)} and ${shortNumber(high)}`;
   }
 
   /** What is in a field is for the step that is selected now, and for the values as they are now. */

@@ -9,13 +9,26 @@ const MAX_BYTES = 2 ** 20;
  * @param {File} file
  */
 export async function readScheduleFile(file) {
-  if (file.size > MAX_BYTES) throw new ScheduleError(`${file.name} is too large for a schedule`);
-  if (!file.name.toLowerCase().endsWith(".safetensors")) return file.text();
-  try {
-    return printSchedule(readTensor(await file.arrayBuffer()));
-  } catch {
-    throw new ScheduleError(`${file.name} is no schedule that HSO saved, or it is damaged`);
+  const isImage = file.type.startsWith("image/");
+  if (!isImage && file.size > MAX_BYTES) throw new ScheduleError(`${file.name} is too large for a schedule`);
+  if (file.name.toLowerCase().endsWith(".safetensors")) {
+    try {
+      return printSchedule(readTensor(await file.arrayBuffer()));
+    } catch {
+      throw new ScheduleError(`${file.name} is no schedule that HSO saved, or it is damaged`);
+    }
   }
+  const text = isImage ? "" : await file.text();
+  if (isImage || isSomethingElse(text)) {
+    const right = "a schedule that HSO saved (.safetensors) or a text with sigmas";
+    throw new ScheduleError(`${file.name} is no schedule; drop ${right} here, and a workflow beside the node`);
+  }
+  return text;
+}
+
+/** @param {string} text of a file; that of a workflow, or of one that is no text at all */
+function isSomethingElse(text) {
+  return text.trimStart().startsWith("{") || text.includes("\0") || text.includes("\uFFFD");
 }
 
 /**

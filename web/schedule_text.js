@@ -45,12 +45,25 @@ export function parseSchedule(text) {
  * @param {number} place from 1
  */
 function readNumber(token, place) {
-  if (NUMBER.test(token)) return Number(token);
-  const shown = token.length <= 40 ? token : `${token.slice(0, 37)}...`;
+  if (isNumber(token)) return Number(token);
+  const shown = shortText(token);
   const finite = /^[+-]*(nan|inf|infinity)$/i.test(token) ? " (not finite)" : "";
   throw new ScheduleError(
     `'${shown}', value ${place}, is not a number${finite}; write sigmas like 14.6, 4.7, 1.9, 0.8, 0`,
   );
+}
+
+/** @param {string} token */
+export function isNumber(token) {
+  return NUMBER.test(token);
+}
+
+/**
+ * A text that somebody wrote, to say what is wrong with it.
+ * @param {string} text
+ */
+export function shortText(text) {
+  return text.length <= 40 ? text : `${text.slice(0, 37)}...`;
 }
 
 /**

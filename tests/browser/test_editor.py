@@ -260,6 +260,40 @@ def test_buttons(comfy: ComfyPage) -> None:
     agree(comfy)
 
 
+def complaint(comfy: ComfyPage) -> str:
+    return comfy.page.locator(".hso-about:visible").inner_text()
+
+
+@pytest.mark.parametrize(
+    ("field", "written", "reason"),
+    [
+        ("hso-value", "4,7", "write decimals with a point: 4.7, not 4,7"),
+        ("hso-value", "abc", "'abc' is not a number; write a sigma like 4.7"),
+        ("hso-value", "0x4", "'0x4' is not a number; write a sigma like 4.7"),
+        ("hso-value", "13", "step 1 must lie between 2 and 12"),
+        ("hso-steps", "0", "the editor resamples to a whole number of steps from 1 to 200"),
+        ("hso-steps", "500", "the editor resamples to a whole number of steps from 1 to 200"),
+    ],
+)
+def test_what_a_field_does_not_take_has_its_reason(comfy: ComfyPage, field: str, written: str, reason: str) -> None:
+    open_editor(comfy)
+    handle(comfy, 1).focus()
+    before = comfy.part(field).input_value()
+    comfy.part(field).fill(written)
+    comfy.part(field).press("Enter")
+    assert complaint(comfy) == reason
+    handle(comfy, 1).focus()
+    assert (text(comfy), comfy.part(field).input_value()) == (START, before)
+
+
+def test_one_value_above_zero_is_not_resampled(comfy: ComfyPage) -> None:
+    open_editor(comfy, "5, 0")
+    comfy.part("hso-steps").fill("4")
+    comfy.part("hso-steps").press("Enter")
+    assert complaint(comfy) == "one sigma above 0 cannot be resampled to 4 steps; add steps one by one"
+    assert (text(comfy), comfy.part("hso-steps").input_value()) == ("5, 0", "1")
+
+
 def test_locked_ends_are_those_of_the_model(comfy: ComfyPage) -> None:
     open_editor(comfy, "100, 5, 2, 0.5", model=["model", 0])
     comfy.run()
@@ -341,15 +375,22 @@ def test_a_dropped_file_is_taken_over(comfy: ComfyPage) -> None:
         safetensors.torch.save({"sigmas": sigmas})[:-1],
     ):
         drop_file(comfy, "bad.safetensors", content)
-        complaint = comfy.page.locator(".hso-about:visible").inner_text()
-        assert complaint == "bad.safetensors is no schedule that HSO saved, or it is damaged"
+        assert complaint(comfy) == "bad.safetensors is no schedule that HSO saved, or it is damaged"
+    for name, content in (
+        ("made.png", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"),
+        ("made", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"),
+        ("workflow.json", b'\n{"nodes": [], "version": 0.4}'),
+    ):
+        drop_file(comfy, name, content)
+        assert complaint(comfy).startswith(f"{name} is no schedule; drop a schedule that HSO saved (.safetensors) or")
     assert text(comfy) == "3, 2, 1"
 
 
 def drop_file(comfy: ComfyPage, name: str, content: bytes) -> None:
     drop = """(element, [name, bytes]) => {
         const dataTransfer = new DataTransfer();
-        dataTransfer.items.add(new File([new Uint8Array(bytes)], name));
+        const type = name.endsWith(".png") ? "image/png" : "";
+        dataTransfer.items.add(new File([new Uint8Array(bytes)], name, { type }));
         for (const kind of ["dragover", "drop"])
             element.dispatchEvent(new DragEvent(kind, { dataTransfer, bubbles: true, cancelable: true }));
     }"""
@@ -495,10 +536,13 @@ def test_the_properties_panel_leaves_it_as_it_is(comfy: ComfyPage) -> None:
 def test_what_the_node_resamples_to_is_drawn_too(comfy: ComfyPage) -> None:
     open_editor(comfy, steps=9, resampling="monotone")
     assert comfy.part("hso-ghost").locator("circle").count() == 10
-    assert "runs as 9 steps" in comfy.page.locator(".hso-about:visible").inner_text()
-    comfy.of_node(NODE, "node.widgets.find(widget => widget.name === 'steps').value = 5")
-    comfy.of_node(NODE, "node.widgets.find(widget => widget.name === 'steps').callback(5)")
-    assert comfy.part("hso-ghost").count() == 0
+    assert complaint(comfy) == "runs as 9 steps (dashed)"
+    for count, said in ((5, None), (300, "runs as 300 steps")):
+        comfy.of_node(NODE, "node.widgets.find(widget => widget.name === 'steps').value = argument", count)
+        comfy.of_node(NODE, "node.widgets.find(widget => widget.name === 'steps').callback(argument)", count)
+        assert comfy.part("hso-ghost").count() == 0
+        assert comfy.page.locator(".hso-about:visible").all_inner_texts() == ([said] if said else [])
+    assert len(parse_sigmas(comfy.server.texts(comfy.run())[0])) == 301
 
 
 def test_a_saved_workflow_has_the_text_and_nothing_else(comfy: ComfyPage) -> None:
