@@ -11,7 +11,9 @@ const WRAPPERS =
   /\b(torch\.|np\.|numpy\.)?(float)?(tensor|array|sigmas)\b["']?\s*[=:]?|\b(dtype|device)\s*=\s*[^,)]+/gi;
 const NUMBER = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i;
 const DECIMAL_COMMA = /\d,\d/;
-const WITH_DECIMAL_COMMAS = /^\s*(\d+|\d+,\d+)([;\s]\s*(\d+|\d+,\d+))+[;\s]*$/;
+// Values with commas inside of them, and no other comma: blanks or semicolons are between them.
+const VALUE = "(?:\\d+,\\d+|[+-]?(?:\\d+\\.?\\d*|\\.\\d+)(?:e[+-]?\\d+)?)";
+const WITH_DECIMAL_COMMAS = new RegExp(`^\\s*${VALUE}(?:[;\\s]+${VALUE})+[;\\s]*$`, "i");
 
 /** Text or values that are no schedule; the message says what is wrong, where, and what would be right. */
 export class ScheduleError extends Error {}

@@ -323,6 +323,16 @@ def test_wrong_text_shows_its_reason_and_no_curve(comfy: ComfyPage, written: str
     assert shown(comfy) == ["4", "2", "0"] and not comfy.page.locator(".hso-wrong:visible").count()
 
 
+def test_decimal_commas_are_refused_where_they_are_certain(comfy: ComfyPage) -> None:
+    open_editor(comfy)
+    for written in ("14,6 3.2 0", "14.6 3,2 0", "14,6; 3.2; 0", "14,6 ; 3,2 ;0", "14,6\n3e0\n.5\n"):
+        type_text(comfy, written)
+        assert "write decimals with a point" in banner(comfy), written
+    for written, read in (("14,6,3,0", "14, 6, 3, 0"), ("14.6,3.2,0", "14.6, 3.2, 0"), ("9, 3,2 0", "9, 3, 2, 0")):
+        type_text(comfy, written)
+        assert ", ".join(shown(comfy)) == read
+
+
 def type_text(comfy: ComfyPage, written: str) -> None:
     """Type into the node's text box."""
     comfy.page.locator("textarea:visible").first.fill(written)
