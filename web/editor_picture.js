@@ -131,6 +131,11 @@ export class EditorPicture {
     placeTip(this.tip, /** @type {Chart} */ (this.chart), points[selected].x, points[selected].y);
   }
 
+  /** Pixels of the page for one of the picture. */
+  get scale() {
+    return this.picture.getScreenCTM()?.a || 1;
+  }
+
   /**
    * Where a mouse event is in the picture.
    * @param {MouseEvent} event

@@ -55,7 +55,7 @@ import {
 const AXES = ["sigma", "linear", "lambda"];
 const EXAMPLE = "11.54, 4.71, 1.96, 0.81, 0.17, 0";
 const MAX_HISTORY = 100;
-const REACH = { mouse: 14, touch: 26, pen: 18 }; // pixels from a point that still mean it
+const REACH = { mouse: 14, touch: 26, pen: 18 }; // pixels from a point that still mean it; also zoomed out on the page
 const ON_POINT = 9; // pixels; the circle that shows when the pointer is on it
 const KEY_STEPS = { ArrowUp: 0.01, ArrowDown: -0.01, PageUp: 0.1, PageDown: -0.1, Home: 2, End: -2 }; // of the height
 const SLACK = 1.01; // as on the server: published lists are rounded
@@ -103,7 +103,7 @@ export class EditorView {
     picture.addEventListener("pointermove", (event) => this.moveDrag(event));
     picture.addEventListener("dblclick", (event) => this.addAt(event));
     picture.addEventListener("keydown", (event) => this.pressKey(event));
-    picture.addEventListener("focusin", (event) => this.focusHandle(event));
+    area.addEventListener("focusin", (event) => this.focusHandle(event)); // on an svg it would make it a tab stop
     this.element.addEventListener("paste", (event) => this.receivePaste(event));
     this.element.addEventListener("dragover", (event) => this.allowDrop(event));
     this.element.addEventListener("drop", (event) => this.receiveDrop(event));
@@ -233,7 +233,7 @@ export class EditorView {
     const { editable, selected, values, shown, ends, parts } = this;
     const { buttons, value } = parts;
     const fixed = !editable || isFixed(values, selected, ends);
-    buttons.undo.disabled = !this.history.length;
+    buttons.undo.disabled = !this.history.length || shown.source === "linked";
     buttons.reset.disabled = !this.origin || this.origin === shown.text || shown.source === "linked";
     buttons.add.disabled = !editable || values.length > MAX_HANDLES;
     buttons.remove.disabled = fixed || values.length <= 2;
@@ -443,7 +443,8 @@ export class EditorView {
     if (!this.editable || !this.picture.chart || this.drag || event.button !== 0) return;
     this.finishTyping();
     const { step, distance, below } = this.picture.nearest(event);
-    if (!(distance <= REACH[/** @type {keyof REACH} */ (event.pointerType)])) return;
+    const reach = REACH[/** @type {keyof REACH} */ (event.pointerType)];
+    if (!(distance <= reach / Math.min(this.picture.scale, 1))) return;
     event.preventDefault();
     this.selected = step;
     const { values: before, ends } = this;
@@ -483,7 +484,10 @@ export class EditorView {
 
   /** @param {PointerEvent} event */
   cancelDrag(event) {
-    if (!this.drag || event.pointerId !== this.drag.pointer) return;
+    if (this.drag && event.pointerId === this.drag.pointer) this.takeBackDrag();
+  }
+
+  takeBackDrag() {
     this.forgetDrag();
     this.read();
     this.draw();
@@ -516,8 +520,9 @@ export class EditorView {
 
   /** @param {KeyboardEvent} event */
   pressKey(event) {
-    if (!this.editable || this.drag || event.ctrlKey || event.metaKey || event.altKey) return;
     const { key } = event;
+    if (this.drag && key === "Escape") this.takeBackDrag();
+    if (!this.editable || this.drag || event.ctrlKey || event.metaKey || event.altKey) return;
     if (key === "ArrowLeft" || key === "ArrowRight") this.select(this.selected + (key === "ArrowRight" ? 1 : -1));
     else if (key in KEY_STEPS) this.nudge(KEY_STEPS[/** @type {keyof KEY_STEPS} */ (key)] * (event.shiftKey ? 0.1 : 1));
     else if (key === "Delete" || key === "Backspace") this.remove();

@@ -649,6 +649,53 @@ def test_ctrl_z_while_a_point_is_held(comfy: ComfyPage) -> None:
     assert_edits_can_be_undone(comfy)
 
 
+def test_escape_takes_back_what_is_dragged(comfy: ComfyPage) -> None:
+    open_editor(comfy)
+    hold(comfy, 3, 15)
+    assert shown(comfy)[3] != "1"
+    comfy.page.keyboard.press("Escape")
+    assert shown(comfy)[3] == "1"
+    let_go(comfy)
+    assert text(comfy) == START
+    agree(comfy)
+    assert_edits_can_be_undone(comfy)
+
+
+def test_a_click_beside_the_points_gives_the_picture_no_focus(comfy: ComfyPage) -> None:
+    """It has nothing to do with keys, and Nodes 2.0 would draw a box around it; its points are tab stops."""
+    open_editor(comfy)
+    box = comfy.part("hso-editor").bounding_box()
+    comfy.page.mouse.click(box["x"] + box["width"] - 30, box["y"] + 20)
+    focused = "() => document.activeElement.closest('.hso-root')?.className ?? 'none of ours'"
+    assert comfy.page.evaluate(focused) == "none of ours"
+    assert comfy.part("hso-editor").evaluate("picture => (picture.focus(), document.activeElement !== picture)")
+    handle(comfy, 2).focus()
+    assert comfy.part("hso-value").input_value() == "2"
+
+
+def test_a_point_is_grabbed_beside_it_at_every_zoom(comfy: ComfyPage) -> None:
+    open_editor(comfy)
+    for scale in (0.35, 1, 2):
+        comfy.look_at(NODE, scale=scale, top=60)
+        x, y = centre(handle(comfy, 1))
+        before = values(comfy)
+        comfy.page.mouse.move(x + 8, y)
+        comfy.page.mouse.down()
+        comfy.page.mouse.move(x + 8, y + 8 * scale, steps=4)
+        comfy.page.mouse.up()
+        assert 2 < values(comfy)[1] < before[1], scale
+        agree(comfy)
+
+
+def test_undo_is_for_the_text_that_is_here(comfy: ComfyPage) -> None:
+    open_editor(comfy)
+    drag(comfy, 1, 10)
+    assert comfy.part("hso-undo").is_enabled()
+    words = "(argument = LiteGraph.createNode('PrimitiveString'), node.graph.add(argument), argument)"
+    comfy.of_node(NODE, f"({words}.connect(0, node, {SLOT.replace('argument', repr('text'))}), null)")
+    assert comfy.part("hso-undo").is_disabled()
+
+
 def test_the_node_is_deleted_while_a_point_is_held(comfy: ComfyPage) -> None:
     open_editor(comfy)
     hold(comfy, 3, 15)
