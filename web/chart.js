@@ -23,7 +23,7 @@ import { shortNumber } from "./schedule_text.js";
 const MARGIN = { left: 46, right: 14, top: 12, bottom: 22 };
 const INDENT = 10; // of the first step, so that its point does not touch the marks
 const BAND = 18; // for what lies beyond the axis: sigma 0 on a log axis, infinite lambdas
-const MAX_X_LABELS = 13;
+const STEP_LABEL = 22; // pixels that the number of a step takes
 
 /**
  * The chart that has place for all `curves`.
@@ -93,7 +93,8 @@ export function drawFrame(chart) {
     frame.append(svg("text", { x: MARGIN.left - 6, y: position, class: "hso-mark" }, label));
   }
   const steps = Array.from({ length: chart.steps + 1 }, (_, step) => step);
-  for (const step of steps.length <= MAX_X_LABELS ? steps : linearTicks(0, chart.steps).filter(Number.isInteger)) {
+  const hasRoom = chart.steps * STEP_LABEL <= chart.x(chart.steps) - chart.x(0);
+  for (const step of hasRoom ? steps : linearTicks(0, chart.steps).filter(Number.isInteger)) {
     frame.append(svg("text", { x: chart.x(step), y: chart.height - 6, class: "hso-step" }, String(step)));
   }
   frame.append(svg("text", { x: 4, y: chart.height - 6, class: "hso-step hso-step-title" }, "step"));

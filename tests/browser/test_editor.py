@@ -687,6 +687,17 @@ def test_a_point_is_grabbed_beside_it_at_every_zoom(comfy: ComfyPage) -> None:
         agree(comfy)
 
 
+@pytest.mark.parametrize("width", [225, 400, 900])
+def test_numbers_of_steps_do_not_run_together(comfy: ComfyPage, width: int) -> None:
+    open_editor(comfy, print_sigmas(torch.linspace(12, 0, 13)))
+    comfy.of_node(NODE, "(node.setSize([argument, node.size[1]]), null)", width)
+    comfy.look_at(NODE, left=100)
+    labels = [label.bounding_box() for label in comfy.all_of(".hso-step:not(.hso-step-title)", "hso-editor")]
+    assert len(labels) >= 3
+    for one, other in itertools.pairwise(labels):
+        assert one["x"] + one["width"] + 3 < other["x"]
+
+
 def test_undo_is_for_the_text_that_is_here(comfy: ComfyPage) -> None:
     open_editor(comfy)
     drag(comfy, 1, 10)
