@@ -10,10 +10,10 @@ const SEPARATORS = /[\s,;[\](){}|"']+/;
 const WRAPPERS =
   /\b(torch\.|np\.|numpy\.)?(float)?(tensor|array|sigmas)\b["']?\s*[=:]?|\b(dtype|device)\s*=\s*[^,)]+/gi;
 const NUMBER = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i;
-const DECIMAL_COMMA = /\d,\d/;
-// Values with commas inside of them, and no other comma: blanks or semicolons are between them.
-const VALUE = "(?:\\d+,\\d+|[+-]?(?:\\d+\\.?\\d*|\\.\\d+)(?:e[+-]?\\d+)?)";
-const WITH_DECIMAL_COMMAS = new RegExp(`^\\s*${VALUE}(?:[;\\s]+${VALUE})+[;\\s]*$`, "i");
+const COMMA_INSIDE = /\d,\d/;
+// 14,6 by itself; not in 14,6,3,0 nor in 14.6,3.2 nor in 1e-3,0.
+const DECIMAL_COMMA = /(?<![\d.,eE+-])\d+,\d+(?![\d.]|,\S)/;
+const AROUND = /^[\s;,[\](){}|"']+|[\s;,[\](){}|"']+$/g;
 
 /** Text or values that are no schedule; the message says what is wrong, where, and what would be right. */
 export class ScheduleError extends Error {}
@@ -28,8 +28,11 @@ export function parseSchedule(text) {
     const count = text.length.toLocaleString("en-US");
     throw new ScheduleError(`${count} characters of values are too many; a schedule has at most ${MAX_STEPS + 1}`);
   }
-  if (text.includes(",") && WITH_DECIMAL_COMMAS.test(text)) {
-    throw new ScheduleError("commas inside of the values are ambiguous; write decimals with a point: 14.6, not 14,6");
+  if (hasDecimalCommas(text)) {
+    throw new ScheduleError(
+      "commas inside of the values are ambiguous; write decimals with a point, 14.6 and not 14,6, and a blank after " +
+        "each comma between values",
+    );
   }
   const tokens = text.replace(WRAPPERS, " ").split(SEPARATORS).filter(Boolean);
   if (tokens.length > MAX_STEPS + 1) {
@@ -38,8 +41,17 @@ export function parseSchedule(text) {
   const values = tokens.map((token, i) => Math.fround(readNumber(token, i + 1)));
   const problem = describeProblem(values);
   if (!problem) return values;
-  const hint = DECIMAL_COMMA.test(text) && !text.includes(".") ? " (write decimals with a point: 14.6, not 14,6)" : "";
+  const hint = COMMA_INSIDE.test(text) && !text.includes(".") ? " (write decimals with a point: 14.6, not 14,6)" : "";
   throw new ScheduleError(problem + hint);
+}
+
+/**
+ * Whether other signs separate the values: 14,6 3,2 0 would be read as 14, 6, 3, 2, 0, which falls too.
+ * @param {string} text
+ */
+function hasDecimalCommas(text) {
+  const values = text.replace(WRAPPERS, " ").replace(AROUND, "");
+  return DECIMAL_COMMA.test(values) && /[\s;]/.test(values);
 }
 
 /**
