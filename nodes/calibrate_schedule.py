@@ -34,7 +34,7 @@ from .sampling_run import SamplingRun, cancelled_as_comfyui_does
 logger = logging.getLogger(__name__)
 
 NAME = "Calibrate Schedule (HSO)"
-ALGORITHM = 1  # a new number forgets what older versions found
+ALGORITHM = 2  # a new number forgets what older versions found
 REUSE, ANEW = "reuse", "search again"
 EARLIER = "earlier result"
 SHOWN_BESIDE = 4

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import comfy.cli_args
+import comfy.controlnet
+import comfy.hooks
 import comfy.model_management
 import comfy.model_sampling
 import comfy.sample
@@ -260,6 +262,29 @@ def batch_that_fits(model: Any, shape: tuple[int, ...], most: int) -> int:
 def free_memory() -> None:
     """Give back what torch holds without using it."""
     comfy.model_management.soft_empty_cache()
+
+
+_LEFT_BY_A_RUN = {
+    comfy.samplers.CFGGuider: {"conds", "inner_model", "loaded_models"},
+    comfy.controlnet.ControlBase: {"cond_hint", "extra_concat", "timestep_range"},
+    comfy.controlnet.ControlNet: {"model_sampling_current"},
+    comfy.controlnet.ControlLora: {"control_model", "manual_cast_dtype"},
+    comfy.controlnet.T2IAdapter: {"control_input"},
+    comfy.hooks.Hook: {"hook_ref"},
+    comfy.hooks.TransformerOptionsHook: {"_skip_adding"},
+    comfy.hooks.HookKeyframe: {"start_t"},
+    comfy.hooks.HookKeyframeGroup: {
+        "_current_keyframe", "_current_used_steps", "_current_index", "_current_strength", "_curr_t", "curr_t"
+    },
+}  # fmt: skip
+
+
+def left_by_a_run(thing: Any) -> frozenset[str]:
+    """The attributes in which an object of ComfyUI keeps a run's own things, or a random name.
+
+    Only of those classes: with another pack an attribute of the same name may be a setting.
+    """
+    return frozenset().union(*(names for kind, names in _LEFT_BY_A_RUN.items() if isinstance(thing, kind)))
 
 
 def is_cancelled() -> bool:

@@ -23,32 +23,26 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from . import host
+
 WHOLE = 1 << 22  # a tensor of at most so many values is read whole
 SAMPLED = 2048  # values of a larger one
 NETWORK_VALUES = 64  # values of each tensor of a network that are read
 DEEPEST = 32
 
-# What the host keeps of a run, and random names.
-PASSING = frozenset(
-    {
-        "uuid", "patches_uuid", "parent", "hook_ref", "device", "load_device", "offload_device", "output_device",
-        "current_device", "inner_model", "loaded_models", "conds", "cond_hint", "control_input", "timestep_range",
-        "model_sampling_current", "curr_t", "_curr_t",
-    }
-)  # fmt: skip
-
 _SCALAR = str | bytes | int | float | complex | bool | None
-_PRINTED = torch.dtype | torch.device | torch.Size | torch.memory_format | torch.layout
+_PRINTED = torch.dtype | torch.Size | torch.memory_format | torch.layout
 _CODE = (
     types.FunctionType, types.MethodType, types.BuiltinFunctionType, types.CodeType, functools.partial, type
 )  # fmt: skip
 _CONSTANT = (tuple, frozenset, types.CodeType)  # Python shares equal ones or does not, as it likes
-_OPAQUE = (uuid.UUID, weakref.ref, types.ModuleType, torch.Generator)
+# Random names, and where a thing lies.
+_OPAQUE = (uuid.UUID, weakref.ref, types.ModuleType, torch.Generator, torch.device)
 
 _SETTING = _SCALAR | torch.dtype | torch.Size | enum.Enum | PurePath
 _MODULES_OWN = frozenset(vars(nn.Module())) - {"training"}
 # Names of what ComfyUI notes at a module when it loads it, and torch when it compiles it.
-_NOTES = re.compile(r"comfy_|lowvram|^_?pin_|^_v(_|$)|^_torchdynamo")
+_NOTES = re.compile(r"comfy_|lowvram|^model_(loaded|offload)_|^_?pin_|^_v(_|$)|^_torchdynamo")
 
 _instances: weakref.WeakKeyDictionary[Any, str] = weakref.WeakKeyDictionary()
 
@@ -117,7 +111,7 @@ class _Digest:
         elif hasattr(thing, "patches") and isinstance(getattr(thing, "model", None), nn.Module):
             self._patched_model(thing)
         elif hasattr(thing, "__dict__"):
-            self._mapping(vars(thing))
+            self._mapping(vars(thing), host.left_by_a_run(thing))
         else:
             self._items(_pickled(thing) or ())
 
@@ -169,9 +163,9 @@ class _Digest:
 
         What its forward() assigns is left out: that is what the last run has left.
         """
-        left_out = _MODULES_OWN | PASSING | _assigned(type(module).forward)
+        left_out = _MODULES_OWN | _assigned(type(module).forward)
         for name, value in sorted(vars(module).items()):
-            if name in left_out or name.startswith("_current") or _NOTES.search(name):
+            if name in left_out or _NOTES.search(name):
                 continue
             value = replaced.get(prefix + name, value)
             for setting in _settings(value, prefix + name):
@@ -214,10 +208,10 @@ class _Digest:
                 except ValueError:  # not filled yet
                     self.add(None)
 
-    def _mapping(self, mapping: Mapping[Any, Any]) -> None:
+    def _mapping(self, mapping: Mapping[Any, Any], left_out: frozenset[str] = frozenset()) -> None:
         entries = [(name if isinstance(name, str) else fingerprint(name), value) for name, value in mapping.items()]
         for name, value in sorted(entries, key=lambda entry: entry[0]):
-            if name not in PASSING and not name.startswith("_current"):
+            if name not in left_out:
                 self._text(name)
                 self.add(value)
         self._text("end")

@@ -14,7 +14,7 @@ from .shelf import Shelf
 
 SHELF = Shelf("reference", file_bytes=64 << 20, total_bytes=512 << 20)
 HEADER_BYTES = 1 << 16  # of a file, more than enough
-VERSION = 1  # a new number forgets what older versions made
+VERSION = 2  # a new number forgets what older versions made
 
 
 def key_of(run: SamplingRun, sigmas: Tensor, seed: int) -> str:

@@ -12,6 +12,8 @@ import host_import
 
 host_import.import_host()
 
+import comfy.controlnet  # noqa: E402
+import comfy.hooks  # noqa: E402
 import comfy.ops  # noqa: E402
 import comfy.sd  # noqa: E402
 import nodes as core_nodes  # noqa: E402
@@ -229,3 +231,90 @@ def test_a_variable_that_a_patch_assigns_does_not_count_and_one_that_it_reads_do
     name = fingerprint(patch)
     (patch["b"] if isinstance(patch, dict) else patch)(SimpleNamespace())
     assert name == fingerprint(patch) == fingerprint(make(1.0)) != fingerprint(make(2.0))
+
+
+class Regional:
+    """Behaves as the patches and hooks of packs for regional prompts: these are an attribute of it."""
+
+    def __init__(self, **attributes):
+        vars(self).update(attributes)
+
+    def __call__(self, apply, arguments):
+        return apply(arguments["input"], arguments["timestep"], **arguments["c"])
+
+
+class RegionalHook(comfy.hooks.TransformerOptionsHook):
+    """Behaves as AttentionCoupleHook of comfyui-prompt-control."""
+
+    def __init__(self, conds):
+        super().__init__(hook_scope=comfy.hooks.EnumHookScope.HookedOnly)
+        self.transformers_dict = {"patches": {"attn2_patch": [self.patch]}}
+        self.conds = conds
+
+    def patch(self, q, k, v, _options):
+        return q, k + self.conds[0], v
+
+
+NAMES_OF_RUNS = (
+    "conds", "inner_model", "loaded_models", "device", "parent", "control_input", "cond_hint", "uuid",
+    "timestep_range", "hook_ref", "curr_t", "_current_setting",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NAMES_OF_RUNS)
+def test_what_the_host_calls_its_own_counts_in_the_patches_of_others(fingerprint, unet, name):
+    def patched(value):
+        model = unet.clone()
+        model.set_model_unet_function_wrapper(Regional(**{name: [torch.full((1, 4), value)]}))
+        return model
+
+    def with_option(value):
+        model = unet.clone()
+        model.model_options["transformer_options"][name] = value
+        return model
+
+    for make in (patched, with_option):
+        assert fingerprint(make(1.0)) == fingerprint(make(1.0)) != fingerprint(make(2.0))
+
+
+def test_the_prompts_that_a_hook_keeps_count(fingerprint):
+    def conditioning(value):
+        hooks = comfy.hooks.HookGroup()
+        hooks.add(RegionalHook([torch.full((1, 4), value)]))
+        return comfy.hooks.set_hooks_for_conditioning(tiny_models.conditioning(), hooks)
+
+    assert fingerprint(conditioning(1.0)) == fingerprint(conditioning(1.0)) != fingerprint(conditioning(2.0))
+
+
+class Control(torch.nn.Module):
+    """The network of a ControlNet, as small as can be."""
+
+    dtype = torch.float32
+
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.tensor(0.5))
+
+    def forward(self, x, **_):
+        return {"output": [self.weight * x]}
+
+
+def controlled(strength):
+    """Conditioning with a ControlNet, and a schedule for the strength of a hook."""
+    control = comfy.controlnet.ControlNet(Control(), load_device=torch.device("cpu"))
+    control.set_cond_hint(torch.zeros(1, 3, 64, 64), strength)
+    keyframes = comfy.hooks.HookKeyframeGroup()
+    keyframes.add(comfy.hooks.HookKeyframe(1.0))
+    keyframes.add(comfy.hooks.HookKeyframe(0.5, 0.3))
+    hooks = comfy.hooks.create_hook_model_as_lora({"diffusion_model.weight": torch.tensor(0.1)}, None, 1.0, 0.0)
+    hooks.set_keyframes_on_hooks(keyframes)
+    ((context, extra),) = tiny_models.conditioning()
+    return [[context, {**extra, "control": control, "hooks": hooks}]]
+
+
+def test_a_run_leaves_the_names_of_controlnets_and_hooks(fingerprint):
+    model, latent = tiny_models.tiny_model("eps"), tiny_models.empty_latent(tiny_models.tiny_model("eps"))
+    prompt, negative = controlled(0.5), tiny_models.conditioning()
+    name = fingerprint(prompt)
+    core_nodes.common_ksampler(model, 1, 4, 1.0, "euler", "simple", prompt, negative, latent)
+    assert fingerprint(prompt) == name == fingerprint(controlled(0.5)) != fingerprint(controlled(1.0))
