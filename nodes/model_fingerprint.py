@@ -44,6 +44,11 @@ _MODULES_OWN = frozenset(vars(nn.Module())) - {"training"}
 # Names of what ComfyUI notes at a module when it loads it, and torch when it compiles it.
 _NOTES = re.compile(r"comfy_|lowvram|^model_(loaded|offload)_|^_?pin_|^_v(_|$)|^_torchdynamo")
 
+_PATCHES = (
+    "object_patches", "model_options", "wrappers", "callbacks", "injections", "additional_models", "attachments",
+    "weight_wrapper_patches",
+)  # fmt: skip
+
 _instances: weakref.WeakKeyDictionary[Any, str] = weakref.WeakKeyDictionary()
 
 
@@ -132,7 +137,7 @@ class _Digest:
         self.add(patcher.get_model_object("model_sampling") if hasattr(patcher.model, "model_sampling") else None)
         with self._sparing():
             self._mapping(patcher.patches)
-        for name in ("object_patches", "model_options", "wrappers", "callbacks", "injections", "additional_models"):
+        for name in _PATCHES:
             self.add(getattr(patcher, name, None))
 
     def _network(self, network: nn.Module, replaced: Mapping[str, Any]) -> None:

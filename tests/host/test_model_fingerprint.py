@@ -318,3 +318,14 @@ def test_a_run_leaves_the_names_of_controlnets_and_hooks(fingerprint):
     name = fingerprint(prompt)
     core_nodes.common_ksampler(model, 1, 4, 1.0, "euler", "simple", prompt, negative, latent)
     assert fingerprint(prompt) == name == fingerprint(controlled(0.5)) != fingerprint(controlled(1.0))
+
+
+def test_what_a_pack_attaches_to_a_model_counts(fingerprint, unet):
+    """As AnimateDiff keeps the strength of a motion model there."""
+
+    def attached(value):
+        model = unet.clone()
+        model.set_attachments("ADE", Regional(scale=value))
+        return model
+
+    assert fingerprint(attached(1.0)) == fingerprint(attached(1.0)) != fingerprint(attached(2.0))
