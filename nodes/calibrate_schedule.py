@@ -106,7 +106,8 @@ class CalibrateSchedule(io.ComfyNode):
             noise = host.noise_schedule(model)
             start = picture_start(model, denoise, latent_image)
             candidates = selectable_schedules(model, steps, run.sampler, denoise)
-            key = fingerprint(run.guider, run.sampler, run.latent, run.mask, steps, budget, seed, denoise, ALGORITHM)
+            drawn_from = (run.latent, run.mask, run.batch_index, seed)
+            key = fingerprint(run.guider, run.sampler, *drawn_from, steps, budget, denoise, ALGORITHM)
             result = calibration_store.recall(key)
             if result is None or remembered == ANEW:
                 if result is not None:

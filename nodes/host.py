@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import comfy.cli_args
+import comfy.clip_vision
+import comfy.conds
 import comfy.controlnet
 import comfy.hooks
+import comfy.model_base
 import comfy.model_management
 import comfy.model_sampling
 import comfy.sample
@@ -234,17 +237,62 @@ def sampler(name: str) -> Any:
         ) from None
 
 
+def batch_is_frames(model: Any) -> bool:
+    """Whether a batch of latents is one video to `model`, frame by frame: SVD, SV3D, AnimateDiff."""
+    motion_models = getattr(model, "additional_models", {}).get("ADE")
+    return isinstance(model.model, comfy.model_base.SVD_img2vid) or bool(motion_models)
+
+
 def first_latent(model: Any, latent: dict[str, Any]) -> Tensor:
-    """The first item of a LATENT (1, channels, ...) in the number of channels that `model` works on."""
+    """The first item of a LATENT (1, channels, ...) in the number of channels that `model` works on.
+
+    Where the items are frames, all of them: a video (1, channels, frames, height, width).
+    """
     fixed = comfy.sample.fix_empty_latent_channels(model, latent["samples"], **_downscale_ratios(latent))
     if fixed.is_nested:
         raise ValueError("the latent holds picture and sound together, which cannot be compared; use a plain latent")
-    return fixed[:1]
+    return video_of_frames(fixed) if batch_is_frames(model) else fixed[:1]
 
 
-def noise_of_seed(latent: Tensor, seed: int) -> Tensor:
-    """The noise that KSampler starts from with that seed and one latent (1, channels, ...)."""
-    return _single_precision(comfy.sample.prepare_noise(latent, seed))
+def video_of_frames(frames: Tensor) -> Tensor:
+    """(frames, channels, height, width) -> (1, channels, frames, height, width)"""
+    return frames.movedim(0, 1)[None]
+
+
+def frames_of_video(video: Tensor) -> Tensor:
+    """(1, channels, frames, height, width) -> (frames, channels, height, width)"""
+    return video[0].movedim(1, 0)
+
+
+def noise_of_seed(latent: Tensor, seed: int, batch_index: Sequence[int] | None = None) -> Tensor:
+    """The noise that KSampler starts from with that seed and these latents (n, channels, ...)."""
+    return _single_precision(comfy.sample.prepare_noise(latent, seed, batch_index))
+
+
+def conditioning_is_batch(guider: Any) -> bool:
+    """Whether a part of a GUIDER's conditioning is itself a batch: each of several latents would get another item."""
+    conditioning = getattr(guider, "original_conds", {})
+    return any(len(tensor) > 1 for tensor in _conditioning_tensors(conditioning))
+
+
+def _conditioning_tensors(thing: Any) -> Iterator[Tensor]:
+    if isinstance(thing, Tensor):
+        if thing.ndim and not thing.is_nested:
+            yield thing
+        return
+    parts: Any = ()
+    if isinstance(thing, Mapping):
+        parts = thing.values()
+    elif isinstance(thing, list | tuple):
+        parts = thing
+    elif isinstance(thing, comfy.controlnet.ControlBase):
+        parts = (thing.cond_hint_original, thing.extra_concat_orig, thing.previous_controlnet)
+    elif isinstance(thing, comfy.conds.CONDRegular):
+        parts = (thing.cond,)
+    elif isinstance(thing, comfy.clip_vision.Output):
+        parts = vars(thing).values()
+    for part in parts:
+        yield from _conditioning_tensors(part)
 
 
 def batch_that_fits(model: Any, shape: tuple[int, ...], most: int) -> int:

@@ -28,6 +28,8 @@ def _decoded(model: Any, latents: Tensor, vae: Any) -> Tensor:
         host.stop_if_cancelled()
         processed = process(latent[None])
         first = processed[:, :, :1] if processed.ndim == 5 else processed  # VAEs of videos look back only
+        if host.batch_is_frames(model):
+            first = host.frames_of_video(first)
         image = vae.decode(first)
         images.append(image.reshape(-1, *image.shape[-3:])[0].float().cpu())
     return torch.stack(images)

@@ -19,7 +19,8 @@ VERSION = 2  # a new number forgets what older versions made
 
 def key_of(run: SamplingRun, sigmas: Tensor, seed: int) -> str:
     """Names all that the reference runs depend on: `run` is that of the reference, and `seed` the first one."""
-    return fingerprint(run.guider, run.sampler, run.latent, run.mask, sigmas, seed, "reference", VERSION)
+    start = (run.latent, run.mask, run.batch_index, sigmas, seed)
+    return fingerprint(run.guider, run.sampler, *start, "reference", VERSION)
 
 
 def store(key: str, runs: ReferenceRuns) -> None:

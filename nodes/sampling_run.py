@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import copy
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -37,8 +38,9 @@ class SamplingRun:
     hooks and offloading do what they do in the user's workflow; a model that is loaded already stays loaded. A seed
     gives the picture that it gives there, up to what rounding differs between batch sizes.
 
-    guider: a GUIDER. sampler: a SAMPLER. latent: a LATENT, of which only the first item and its mask are used.
-    evaluations: how many all calls together have made.
+    guider: a GUIDER. sampler: a SAMPLER. latent: a LATENT, of which only the first item and its mask are used; where
+    its items are the frames of a video to the model, all of it is one item. evaluations: how many all calls together
+    have made.
     """
 
     def __init__(
@@ -47,23 +49,28 @@ class SamplingRun:
         self.guider = guider
         self.sampler = sampler
         self.latent = host.first_latent(guider.model_patcher, latent)
+        self._frames = host.batch_is_frames(guider.model_patcher)
         mask = latent.get("noise_mask")
         self.mask = None if mask is None else _first_mask(mask, self.latent)
-        # What ddim puts under a mask depends on the first seed of a batch.
-        self.largest_batch = 1 if mask is not None else largest_batch
+        index = latent.get("batch_index")
+        self.batch_index = index if index is None or self._frames else index[:1]
+        # In a batch, what ddim puts under a mask depends on the first seed, and a prompt out of a batch on the place.
+        alone = mask is not None or self._frames or host.conditioning_is_batch(guider)
+        self.largest_batch = 1 if alone else largest_batch
         self.evaluations = 0
-        self._batch: int | None = None
+        self._together: list[int] = []  # how many, once it is known; also to the runs that with_sampler has made
 
     def with_sampler(self, sampler: Any) -> SamplingRun:
         """The same with another SAMPLER."""
-        mask = {} if self.mask is None else {"noise_mask": self.mask}
-        return SamplingRun(self.guider, sampler, {"samples": self.latent, **mask}, largest_batch=self.largest_batch)
+        other = copy.copy(self)
+        other.sampler, other.evaluations = sampler, 0
+        return other
 
     def __call__(
         self, sigmas: Tensor, seeds: Sequence[int], *, limit: int | None = None, observe: Observer | None = None
     ) -> SamplerResult:
         """See SamplerRun. Raises Cancelled, a BudgetSpent, once the user has cancelled."""
-        meter = _Meter(limit, observe)
+        meter = self._meter(limit, observe)
         latents, rest = [], list(seeds)
         try:
             while rest:
@@ -73,7 +80,7 @@ class SamplingRun:
                 except host.OUT_OF_MEMORY:
                     if len(chunk) == 1:
                         raise
-                    self._batch = len(chunk) // 2
+                    self._together[:] = [len(chunk) // 2]
                     host.free_memory()
                 else:
                     rest = rest[len(chunk) :]
@@ -89,18 +96,19 @@ class SamplingRun:
 
         A sampler that draws no random numbers gives the same as with that seed.
         """
-        meter = _Meter(None, None)
+        meter = self._meter(None, None)
         try:
             return self._sample(sigmas, [seed], meter, other=1)
         finally:
             self.evaluations += meter.count
 
     def _sample(self, sigmas: Tensor, seeds: Sequence[int], meter: _Meter, other: int = 0) -> Tensor:
-        noise = torch.cat([host.noise_of_seed(self.latent, seed % SEEDS) for seed in seeds])
+        first = host.frames_of_video(self.latent) if self._frames else self.latent
+        noise = torch.cat([host.noise_of_seed(first, seed % SEEDS, self.batch_index) for seed in seeds])
         sampler_seed = (seeds[0] + other) % SEEDS
         if other:
             torch.manual_seed(sampler_seed)
-        latent = self.latent.to(noise.dtype).repeat(len(seeds), *(1,) * (self.latent.ndim - 1))
+        latent = first.to(noise.dtype).repeat(len(seeds), *(1,) * (first.ndim - 1))
         metered = _MeteredSampler(self.sampler, meter)
         try:
             with torch.no_grad():
@@ -116,13 +124,16 @@ class SamplingRun:
         except host.CANCELLED as error:
             host.cancel()  # ComfyUI forgets with the exception that the user has cancelled
             raise Cancelled from error
-        return metered.output
+        return meter.latents(metered.output)
+
+    def _meter(self, limit: int | None, observe: Observer | None) -> _Meter:
+        return _Meter(limit, observe, host.video_of_frames if self._frames else lambda batch: batch)
 
     def _batch_size(self) -> int:
-        if self._batch is None:
+        if not self._together:
             model, shape = self.guider.model_patcher, tuple(self.latent.shape)
-            self._batch = host.batch_that_fits(model, shape, self.largest_batch)
-        return self._batch
+            self._together[:] = [host.batch_that_fits(model, shape, self.largest_batch)]
+        return self._together[0]
 
 
 def _first_mask(mask: Tensor, latent: Tensor) -> Tensor:
@@ -135,23 +146,28 @@ def _first_mask(mask: Tensor, latent: Tensor) -> Tensor:
 
 
 class _Meter:
-    """Counts evaluations, keeps to the limit, and shows each to the observer."""
+    """Counts evaluations, keeps to the limit, and shows each to the observer.
 
-    def __init__(self, limit: int | None, observe: Observer | None) -> None:
+    latents: makes of a batch of the sampler's what a SamplerRun calls latents.
+    """
+
+    def __init__(self, limit: int | None, observe: Observer | None, latents: Callable[[Tensor], Tensor]) -> None:
         self.limit = limit
         self.observe = observe
+        self.latents = latents
         self.count = 0
 
-    def before(self, batch: int) -> None:
+    def before(self, x: Tensor) -> None:
         if host.is_cancelled():
             raise Cancelled
+        batch = len(self.latents(x))
         if self.limit is not None and self.count + batch > self.limit:
             raise BudgetSpent(f"{self.count} of {self.limit} evaluations are made, and the next batch needs {batch}")
 
     def after(self, x: Tensor, sigma: Tensor, denoised: Tensor) -> None:
-        self.count += len(x)
+        self.count += len(self.latents(x))
         if self.observe is not None:
-            self.observe(float(sigma.flatten()[0]), x, denoised)
+            self.observe(float(sigma.flatten()[0]), self.latents(x), self.latents(denoised))
 
 
 class _MeteredSampler:
@@ -179,7 +195,7 @@ class _MeteredGuider:
         self._meter = meter
 
     def __call__(self, x: Tensor, sigma: Tensor, *arguments: Any, **named: Any) -> Tensor:
-        self._meter.before(len(x))
+        self._meter.before(x)
         denoised = self._guider(x, sigma, *arguments, **named)
         self._meter.after(x, sigma, denoised)
         return denoised

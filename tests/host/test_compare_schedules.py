@@ -86,8 +86,7 @@ class Decoder:
 
     def decode(self, latents: torch.Tensor) -> torch.Tensor:
         self.shapes.append(tuple(latents.shape))
-        if latents.ndim == 5:
-            latents = latents[:, :3, 0]
+        latents = latents[:, :3, 0] if latents.ndim == 5 else latents[:, :3]
         return latents.movedim(1, -1).expand(-1, -1, -1, 3).repeat_interleave(8, 1).repeat_interleave(8, 2) / 8
 
 
@@ -101,6 +100,16 @@ def test_of_a_video_only_the_first_frame_is_decoded(compare):
     latent = {"samples": torch.zeros(1, 16, 5, 8, 8)}
     compare(model=video, positive=prompt, negative=prompt, latent_image=latent, pictures=2, vae=vae)
     assert vae.shapes == [(1, 16, 1, 8, 8)] * 8
+
+
+def test_the_batch_of_a_model_of_frames_is_compared_as_one_video(compare):
+    model, vae, prompt = tiny_models.svd_model(), Decoder(), tiny_models.conditioning()
+    values = {"model": model, "positive": prompt, "negative": prompt}
+    values["latent_image"] = {"samples": torch.zeros(3, 4, 8, 8)}
+    table, _, pictures, _ = compare(**values, schedulers="karras, simple", pictures=2, vae=vae)
+    assert set(rows_of(table)) == {"karras", "simple"} and all(row[4] == 5 for row in rows_of(table).values())
+    assert vae.shapes == [(1, 4, 8, 8)] * 6
+    assert compare(**values, schedulers="karras", pictures=1)[2].shape[1] > 0
 
 
 def test_a_scheduler_that_makes_no_schedule_here_is_left_out_and_named(compare, monkeypatch):

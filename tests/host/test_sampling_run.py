@@ -479,3 +479,99 @@ def test_a_control_counts_by_its_picture_and_strength_and_not_by_what_a_run_leav
     torch.testing.assert_close(run(schedule(model, 2), [2]).latents, together[1:])
     assert fingerprint(first) == name == fingerprint(guider(1.0, 0.5))
     assert len({name, fingerprint(guider(0.5, 0.5)), fingerprint(guider(1.0, 0.25))}) == 3
+
+
+def video_run(nodes, frames, model=None, mask=None, **latent):
+    host, prompt = nodes("host"), tiny_models.conditioning()
+    latent = {"samples": torch.linspace(-1, 1, frames * 256).view(frames, 4, 8, 8), **latent}
+    guider = host.guider(model or tiny_models.svd_model(), prompt, prompt, 1.5)
+    return nodes("sampling_run").SamplingRun(guider, host.sampler("dpmpp_2m"), latent), latent
+
+
+@pytest.mark.parametrize("latent", [{}, {"batch_index": [4, 1, 2]}, {"noise_mask": torch.ones(3, 1, 8, 8).tril()}])
+def test_the_batch_of_a_model_of_frames_is_one_video(nodes, latent):
+    """One seed, one video, one evaluation, just as KSampler samples it, however many seeds are asked for."""
+    model = tiny_models.svd_model()
+    run, latent = video_run(nodes, 3, model, **latent)
+    sigmas, seen = schedule(model, 4), []
+    result = run(sigmas, [7, 8], limit=8, observe=lambda _, x, denoised: seen.append((x.shape, denoised.shape)))
+    assert result.latents.shape == (2, 4, 3, 8, 8) and result.evaluations == 8 == len(seen)
+    assert set(seen) == {((1, 4, 3, 8, 8),) * 2}
+    prompt = tiny_models.conditioning()
+    for seed, video in zip([7, 8], result.latents, strict=True):
+        expected = core_nodes.common_ksampler(model, seed, 4, 1.5, "dpmpp_2m", "karras", prompt, prompt, latent)[0]
+        expected = model.model.process_latent_in(expected["samples"])
+        torch.testing.assert_close(video.movedim(1, 0), expected, rtol=1e-4, atol=1e-4)
+    again = run.with_sampler(nodes("host").sampler("dpmpp_2m"))(sigmas, [8]).latents
+    assert torch.equal(again[0], result.latents[1])
+
+
+def test_a_model_with_motion_models_of_animatediff_makes_frames(nodes):
+    model = tiny_models.tiny_model("eps")
+    assert not nodes("host").batch_is_frames(model)
+    model.set_additional_models("ADE", [tiny_models.tiny_model("eps")])
+    assert nodes("host").batch_is_frames(model)
+
+
+def in_a_pair(place):
+    """Conditioning of which one part is a batch of two."""
+    import comfy.clip_vision
+    import comfy.controlnet
+
+    two = torch.stack([torch.ones(4, 8), -torch.ones(4, 8)])
+    pictures = torch.rand(2, 1, 4, 8, 8, generator=torch.Generator().manual_seed(0))[:, 0]
+    extra = {"pooled_output": torch.zeros(1, 8)}
+    if place == "control":
+        inner, control = (comfy.controlnet.T2IAdapter(Adapter(), 3, 8, "nearest-exact") for _ in range(2))
+        inner.set_cond_hint(pictures, 1.0)
+        control.set_cond_hint(pictures[:1], 1.0)
+        control.set_previous_controlnet(inner)
+        extra["control"] = control
+    elif place == "clip vision":
+        output = comfy.clip_vision.Output()
+        output.image_embeds = two[:, 0]
+        extra["unclip_conditioning"] = [{"clip_vision_output": output, "strength": 1.0}]
+    elif place == "reference_latents":
+        extra[place] = [pictures[:1], pictures]
+    elif place != "prompt":
+        extra[place] = pictures
+    return [[two if place == "prompt" else two[:1], extra]]
+
+
+PLACES = ("prompt", "pooled_output", "concat_latent_image", "reference_latents", "control", "clip vision")
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_conditioning_that_is_a_batch_is_sampled_one_latent_at_a_time(nodes, place):
+    host, model, negative = nodes("host"), tiny_models.tiny_model("eps"), tiny_models.conditioning()
+    make = nodes("sampling_run").SamplingRun
+    latent = tiny_models.empty_latent(model)
+    run = make(host.guider(model, in_a_pair(place), negative, 2.0), host.sampler("euler"), latent)
+    assert run.largest_batch == 1
+    assert make(host.guider(model, negative, negative, 2.0), host.sampler("euler"), latent).largest_batch > 1
+
+
+def test_a_seed_has_the_prompt_that_it_has_alone(nodes):
+    """Out of a batch of prompts KSampler takes the first for one latent."""
+    host, model = nodes("host"), tiny_models.tiny_model("eps")
+
+    def add_prompt(apply, arguments):
+        context = arguments["c"]["c_crossattn"].mean(dim=(1, 2)).view(-1, 1, 1, 1)
+        return apply(arguments["input"], arguments["timestep"], **arguments["c"]) + context
+
+    model.set_model_unet_function_wrapper(add_prompt)
+    guider = host.guider(model, in_a_pair("prompt"), tiny_models.conditioning(), 1.0)
+    run = nodes("sampling_run").SamplingRun(guider, host.sampler("euler"), tiny_models.empty_latent(model))
+    sigmas = schedule(model, 4)
+    assert torch.equal(run(sigmas, [0, 1]).latents[1:], run(sigmas, [1]).latents)
+
+
+def test_the_noise_is_that_of_the_batch_index(open_run, nodes, model):
+    prompt, sigmas = galaxies.conditioning(), schedule(model, 3)
+    latent = {**galaxies.galaxy_latent(2), "batch_index": [3, 5]}
+    run = open_run("euler", latent=latent)
+    one = {"samples": latent["samples"][:1], "batch_index": [3]}
+    (expected,) = core_nodes.common_ksampler(model, 1, 3, CFG, "euler", "karras", prompt, prompt, one)
+    torch.testing.assert_close(run(sigmas, [1]).latents, expected["samples"], rtol=1e-4, atol=1e-5)
+    other = open_run("euler", latent={**latent, "batch_index": [4, 5]})
+    assert len({nodes("reference_store").key_of(each, sigmas, 1) for each in (run, other, open_run("euler"))}) == 3

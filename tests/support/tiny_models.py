@@ -53,3 +53,28 @@ def empty_latent(model: ModelPatcher, batch: int = 1, dtype: torch.dtype = torch
 def conditioning() -> list[Any]:
     """A CONDITIONING that this network ignores."""
     return [[torch.zeros(1, 4, 8), {"pooled_output": torch.zeros(1, 8)}]]
+
+
+class Frames(torch.nn.Module):
+    """A network for which a batch is one video: what becomes of a frame depends on the frame before it."""
+
+    dtype = torch.float32
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.tensor(0.6))
+
+    def forward(
+        self, x: torch.Tensor, timesteps: torch.Tensor, num_video_frames: int | None = None, **_: Any
+    ) -> torch.Tensor:
+        noisy = x[:, :4]
+        video = noisy.unflatten(0, (-1, num_video_frames or len(noisy)))
+        return torch.tanh(self.weight * noisy + 0.4 * video.roll(1, 1).flatten(0, 1))
+
+
+def svd_model() -> ModelPatcher:
+    """A MODEL of Stable Video Diffusion: the latents of a batch are the frames of one video."""
+    config = supported_models.SVD_img2vid({"disable_unet_model_creation": True, "in_channels": 8})
+    model = model_base.SVD_img2vid(config)
+    model.diffusion_model = Frames().eval()
+    return ModelPatcher(model, torch.device("cpu"), torch.device("cpu"))
