@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -12,6 +13,8 @@ from torch import Tensor
 
 from ..hso_core.calibration.run import BudgetSpent, Observer, SamplerResult
 from . import host
+
+logger = logging.getLogger(__name__)
 
 LARGEST_BATCH = 8
 SEEDS = 1 << 64
@@ -82,6 +85,13 @@ class SamplingRun:
                         raise
                     self._together[:] = [len(chunk) // 2]
                     host.free_memory()
+                except BudgetSpent:
+                    raise
+                except Exception as error:  # whatever a patch raises that is made for one latent
+                    if len(chunk) == 1:
+                        raise
+                    self._together[:] = [1]
+                    logger.warning("HSO: several latents together fail with this model (%s); one by one then.", error)
                 else:
                     rest = rest[len(chunk) :]
         except BudgetSpent as error:
@@ -164,6 +174,10 @@ class _Meter:
         if self.limit is not None and self.count + batch > self.limit:
             raise BudgetSpent(f"{self.count} of {self.limit} evaluations are made, and the next batch needs {batch}")
 
+    def failed(self, x: Tensor) -> None:
+        """What fails in the end has been evaluated all the same."""
+        self.count += len(self.latents(x))
+
     def after(self, x: Tensor, sigma: Tensor, denoised: Tensor) -> None:
         self.count += len(self.latents(x))
         if self.observe is not None:
@@ -196,7 +210,13 @@ class _MeteredGuider:
 
     def __call__(self, x: Tensor, sigma: Tensor, *arguments: Any, **named: Any) -> Tensor:
         self._meter.before(x)
-        denoised = self._guider(x, sigma, *arguments, **named)
+        try:
+            denoised = self._guider(x, sigma, *arguments, **named)
+        except (host.OUT_OF_MEMORY, host.CANCELLED):
+            raise
+        except Exception:
+            self._meter.failed(x)
+            raise
         self._meter.after(x, sigma, denoised)
         return denoised
 

@@ -575,3 +575,47 @@ def test_the_noise_is_that_of_the_batch_index(open_run, nodes, model):
     torch.testing.assert_close(run(sigmas, [1]).latents, expected["samples"], rtol=1e-4, atol=1e-5)
     other = open_run("euler", latent={**latent, "batch_index": [4, 5]})
     assert len({nodes("reference_store").key_of(each, sigmas, 1) for each in (run, other, open_run("euler"))}) == 3
+
+
+@pytest.fixture
+def for_one_latent(model):
+    """The MODEL with a patch, as some nodes of the host make them, that cannot do several latents; its batch sizes."""
+    sizes, patched = [], model.clone()
+
+    def rescale(arguments):
+        sizes.append(len(arguments["denoised"]))
+        if sizes[-1] > 1:
+            raise RuntimeError("a Tensor with 3 elements cannot be converted to Scalar")
+        return arguments["denoised"]
+
+    patched.set_model_sampler_post_cfg_function(rescale)
+    return patched, sizes
+
+
+def test_a_model_that_takes_one_latent_at_a_time_gets_them_so(open_run, nodes, model, for_one_latent, caplog):
+    patched, sizes = for_one_latent
+    run = open_run("euler", patched)
+    result = run(schedule(model, 2), [1, 2, 3], limit=9)
+    assert sizes == [3, *[1] * 6] and result.evaluations == 9 == run.evaluations, "those of the failed batch count"
+    torch.testing.assert_close(result.latents, open_run("euler")(schedule(model, 2), [1, 2, 3]).latents)
+    assert caplog.text.count("several latents together fail with this model (a Tensor with 3 elements") == 1
+    run.with_sampler(nodes("host").sampler("heun"))(schedule(model, 2), [4, 5])
+    assert max(sizes[7:]) == 1 and caplog.text.count("several latents") == 1
+
+
+def test_the_budget_holds_where_a_batch_has_failed(open_run, model, for_one_latent, budget_spent):
+    patched, sizes = for_one_latent
+    run = open_run("euler", patched)
+    with pytest.raises(budget_spent, match="8 of 8 evaluations are made"):
+        run(schedule(model, 2), [1, 2, 3], limit=8)
+    assert sum(sizes) == 8 == run.evaluations
+
+
+def test_what_fails_with_one_latent_is_an_error(open_run, model):
+    def fail(_arguments):
+        raise RuntimeError("no such size")
+
+    patched = model.clone()
+    patched.set_model_sampler_post_cfg_function(fail)
+    with pytest.raises(RuntimeError, match="no such size"):
+        open_run("euler", patched)(schedule(model, 2), [1, 2, 3])
