@@ -108,7 +108,7 @@ class CalibrateSchedule(io.ComfyNode):
             candidates = selectable_schedules(model, steps, run.sampler, denoise)
             drawn_from = (run.latent, run.mask, run.batch_index, seed)
             key = fingerprint(run.guider, run.sampler, *drawn_from, steps, budget, denoise, ALGORITHM)
-            result = calibration_store.recall(key)
+            result = calibration_store.recall(key, noise)
             if result is None or remembered == ANEW:
                 if result is not None:
                     candidates = {EARLIER: result.sigmas, **candidates}  # the first is always tried, and tried first

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from ..hso_core.sigmas import check_sigmas
+from ..hso_core import NoiseSchedule
+from ..hso_core.sigmas import check_range, check_sigmas
 from .shelf import Shelf
 
 SHELF = Shelf("calibration", file_bytes=1 << 20, total_bytes=8 << 20)
@@ -41,16 +42,16 @@ def store(key: str, result: StoredCalibration) -> None:
     SHELF.store(key, {SIGMAS: result.sigmas}, metadata)
 
 
-def recall(key: str) -> StoredCalibration | None:
-    """The result that was stored under that key."""
-    return SHELF.recall(key, _read)
+def recall(key: str, noise: NoiseSchedule) -> StoredCalibration | None:
+    """The result that was stored under that key, if it is a schedule for `noise`."""
 
+    def read(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> StoredCalibration:
+        return StoredCalibration(
+            sigmas=check_range(check_sigmas(tensors[SIGMAS].float()), noise),
+            winner=metadata["winner"],
+            report=metadata["report"],
+            evaluations=int(metadata["evaluations"]),
+            complete=json.loads(metadata["complete"]) is True,
+        )
 
-def _read(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> StoredCalibration:
-    return StoredCalibration(
-        sigmas=check_sigmas(tensors[SIGMAS].float()),
-        winner=metadata["winner"],
-        report=metadata["report"],
-        evaluations=int(metadata["evaluations"]),
-        complete=json.loads(metadata["complete"]) is True,
-    )
+    return SHELF.recall(key, read)

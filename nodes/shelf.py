@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,10 +12,12 @@ from typing import TypeVar
 
 from torch import Tensor
 
-from ..hso_core.safe_file import FileError, read_tensors, write_tensors
+from ..hso_core.safe_file import VERSION_KEY, FileError, read_tensors, write_tensors
 from . import host
 
 logger = logging.getLogger(__name__)
+
+CHECKSUM = "checksum"
 
 T = TypeVar("T")
 
@@ -41,7 +45,8 @@ class Shelf:
         """Write a file; what cannot be written is announced, and lost."""
         try:
             self.folder().mkdir(parents=True, exist_ok=True)
-            write_tensors(self.file_of(key), tensors, {**metadata, "kind": self.kind})
+            known = {**metadata, "kind": self.kind}
+            write_tensors(self.file_of(key), tensors, {**known, CHECKSUM: _checksum(tensors, known)})
             self._remove_oldest()
         except (OSError, FileError) as error:
             logger.warning("HSO: a %s could not be kept: %s", self.kind, error)
@@ -58,6 +63,8 @@ class Shelf:
             tensors, metadata = read_tensors(self.file_of(key), self.file_bytes)
             if metadata.get("kind") != self.kind:
                 raise FileError(f"the file holds no {self.kind}")
+            if metadata.get(CHECKSUM) != _checksum(tensors, metadata):
+                raise FileError("the file is damaged: its checksum is another")
             return read(tensors, metadata)
         except (OSError, KeyError, ValueError) as error:
             logger.warning("HSO: a remembered %s cannot be used and is made anew: %s", self.kind, error)
@@ -71,3 +78,13 @@ class Shelf:
             left -= file.stat().st_size
             if left < 0:
                 file.unlink(missing_ok=True)
+
+
+def _checksum(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:
+    """A flipped bit would not be seen otherwise: it gives another number, and another schedule."""
+    texts = {key: text for key, text in metadata.items() if key not in (CHECKSUM, VERSION_KEY)}
+    forms = {name: [str(tensor.dtype), list(tensor.shape)] for name, tensor in tensors.items()}
+    checksum = zlib.crc32(json.dumps([texts, forms], sort_keys=True).encode())
+    for name in sorted(tensors):
+        checksum = zlib.crc32(tensors[name].detach().cpu().contiguous().numpy().tobytes(), checksum)
+    return f"{checksum:08x}"

@@ -182,15 +182,15 @@ def test_another_process_finds_the_remembered_result(first, user_folder):
 
 
 @pytest.mark.parametrize("damage", [lambda whole: b"", lambda whole: whole[:-9], lambda whole: b"nonsense" * 99])
-def test_a_damaged_file_is_announced_and_counts_as_none(nodes, user_folder, caplog, damage):
-    store = nodes("calibration_store")
+def test_a_damaged_file_is_announced_and_counts_as_none(nodes, model, user_folder, caplog, damage):
+    store, noise = nodes("calibration_store"), nodes("host").noise_schedule(model)
     result = store.StoredCalibration(torch.tensor([9.0, 1.0, 0.0]), "searched", "A table.", 300, True)
     store.store("f" * 32, result)
-    kept = store.recall("f" * 32)
+    kept = store.recall("f" * 32, noise)
     assert torch.equal(kept.sigmas, result.sigmas) and (kept.report, kept.complete) == (result.report, True)
     file = store.SHELF.file_of("f" * 32)
     file.write_bytes(damage(file.read_bytes()))
-    assert store.recall("f" * 32) is None
+    assert store.recall("f" * 32, noise) is None
     assert "a remembered calibration cannot be used and is made anew" in caplog.text
     file.unlink()
 
