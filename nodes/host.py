@@ -298,8 +298,11 @@ def _conditioning_tensors(thing: Any) -> Iterator[Tensor]:
 def batch_that_fits(model: Any, shape: tuple[int, ...], most: int) -> int:
     """How many latents of `shape` (1, ...) can be sampled together, beside the whole model: 1 to `most`."""
     device = model.load_device
+    getattr(comfy.model_management, "cleanup_models_gc", lambda: None)()
     loaded = sum(
-        entry.model_loaded_memory() for entry in comfy.model_management.current_loaded_models if entry.device == device
+        entry.model_loaded_memory()
+        for entry in comfy.model_management.current_loaded_models
+        if entry.device == device and entry.model is not None  # the MODEL is gone, and its network is in use elsewhere
     )
     room = comfy.model_management.get_free_memory(device) + loaded - model.model_size()
     # twice: the conditional and the unconditional half of each, as comfy.sampler_helpers.estimate_memory counts

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from dataclasses import dataclass
 
@@ -148,6 +149,29 @@ def test_a_batch_that_does_not_fit_is_halved(open_run, nodes, model):
     assert result.evaluations == 10 and result.latents.shape == (5, 1, 32, 32) and max(sizes[-4:]) <= 2
     plain = galaxies.galaxy_model()
     torch.testing.assert_close(result.latents, open_run("euler", plain)(schedule(model, 2), seeds).latents)
+
+
+def test_a_patched_model_that_is_gone_is_no_hindrance(nodes):
+    """Its network is still loaded for another MODEL, and ComfyUI's list of loaded ones has an entry without a MODEL."""
+    host, prompt, model = nodes("host"), tiny_models.conditioning(), tiny_models.tiny_model("eps")
+
+    def sample(patched):
+        guider, latent = host.guider(patched, prompt, prompt, 1.0), tiny_models.empty_latent(patched)
+        return nodes("sampling_run").SamplingRun(guider, host.sampler("euler"), latent)(schedule(model, 2), [1, 2])
+
+    def wrapped_patch(parent):
+        patched = parent.clone()
+
+        def wrapper(apply, arguments, _itself=patched):  # a circle, as packs make them
+            return apply(arguments["input"], arguments["timestep"], **arguments["c"])
+
+        patched.set_model_unet_function_wrapper(wrapper)
+        return patched
+
+    sample(wrapped_patch(model.clone()))
+    gc.collect()
+    assert any(entry.model is None for entry in comfy.model_management.current_loaded_models)
+    assert sample(model.clone()).evaluations == 4
 
 
 def test_a_cancellation_ends_the_run_and_is_still_comfyuis_to_see(open_run, nodes, model):
