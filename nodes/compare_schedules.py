@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -36,6 +37,8 @@ from .plot_schedules import Schedules
 from .sampler_traits import check_sampler, name_of, reference_for
 from .sampling_run import SamplingRun, cancelled_as_comfyui_does
 from .schedule_origin import short_name
+
+logger = logging.getLogger(__name__)
 
 NAME = "Compare Schedules (HSO)"
 SOCKETS = tuple(f"schedule_{k}" for k in range(1, 5))
@@ -120,10 +123,12 @@ class CompareSchedules(io.ComfyNode):
                 raise ValueError(f"there is nothing to compare; {unfit}, or connect schedules")
             found = _compare(run, schedules, start, [seed + k for k in range(pictures)])
         ranked, remarks = found.rows, [*([_unfit(left_out, steps)] if left_out else []), *found.remarks]
+        grid, failure = _grid(ranked, found, run, vae, theme)
+        remarks += [failure] if failure else []
         return io.NodeOutput(
             _table(ranked, found, run, remarks),
             _as_image(_ranking(ranked, found, run, theme)),
-            _as_image(_grid(ranked, found, run, vae, theme)),
+            _as_image(grid),
             host.sigmas_output(schedules[ranked[0].name]),
             ui=plot_ui(
                 [(row.name, schedules[row.name]) for row in ranked[:MOST_CURVES]],
@@ -213,15 +218,29 @@ def _ranking(ranked: Sequence[ComparedSchedule], found: Comparison, run: Samplin
     return draw_bars(bars, title="Distance to the converged picture", note=_note(found, run), theme=theme)
 
 
-def _grid(ranked: Sequence[ComparedSchedule], found: Comparison, run: SamplingRun, vae: Any, theme: str) -> Image.Image:
-    """The pictures of the first seeds: the converged ones, then a row for each of the best schedules."""
+def _grid(
+    ranked: Sequence[ComparedSchedule], found: Comparison, run: SamplingRun, vae: Any, theme: str
+) -> tuple[Image.Image, str]:
+    """The pictures of the first seeds: the converged ones, then a row for each of the best schedules.
+
+    And a sentence if the VAE fails, which is no reason to lose what was measured: previews take their place.
+    """
     columns = min(len(found.seeds), MOST_COLUMNS)
     shown = [("converged", f"{found.reference_steps} steps", found.reference)]
     shown += [(row.name, f"RMSE {row.mean:.4f}", row.latents) for row in ranked[:MOST_ROWS]]
-    model = run.guider.model_patcher
-    rows = [(name, line, pictures(model, latents, vae)) for name, line, latents in shown]
+    model, failure = run.guider.model_patcher, ""
+    try:
+        rows = [(name, line, pictures(model, latents, vae)) for name, line, latents in shown]
+    except host.CANCELLED:
+        raise
+    except Exception as error:
+        if vae is None:
+            raise
+        failure = f"The vae could not decode these latents, so the pictures are rough previews: {str(error)[:200]}"
+        logger.warning("%s: %s", NAME, failure)
+        rows = [(name, line, pictures(model, latents)) for name, line, latents in shown]
     seeds = "the same seed" if columns == 1 else f"the same {columns} seeds"
-    return draw_grid(rows, title=f"{name_of(run.sampler)}, {seeds} with each schedule", theme=theme)
+    return draw_grid(rows, title=f"{name_of(run.sampler)}, {seeds} with each schedule", theme=theme), failure
 
 
 def _as_image(picture: Image.Image) -> Tensor:

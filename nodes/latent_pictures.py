@@ -15,7 +15,8 @@ from . import host
 def pictures(model: Any, latents: Tensor, vae: Any = None) -> list[Image.Image]:
     """A picture of each of `latents` (n, channels, ...); of a video the first frame.
 
-    model: the MODEL that they come from; they are in its own space. vae: a VAE.
+    model: the MODEL that they come from; they are in its own space. vae: a VAE. Raises whatever that raises, and
+    ValueError where it is one of sound.
     """
     return [_as_picture(colours) for colours in (_decoded(model, latents, vae) if vae else _preview(model, latents))]
 
@@ -31,7 +32,9 @@ def _decoded(model: Any, latents: Tensor, vae: Any) -> Tensor:
         if host.batch_is_frames(model):
             first = host.frames_of_video(first)
         image = vae.decode(first)
-        images.append(image.reshape(-1, *image.shape[-3:])[0].float().cpu())
+        if image.ndim < 3 or image.shape[-1] not in (3, 4):
+            raise ValueError(f"it gives no colours, but values of the shape {tuple(image.shape)}")
+        images.append(image.reshape(-1, *image.shape[-3:])[0, ..., :3].float().cpu())
     return torch.stack(images)
 
 

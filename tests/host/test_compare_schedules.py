@@ -9,6 +9,7 @@ import host_import
 
 host_import.import_host()
 
+import comfy.model_management  # noqa: E402
 import comfy.samplers  # noqa: E402
 
 import galaxies  # noqa: E402
@@ -92,6 +93,47 @@ class Decoder:
 
 def test_a_vae_decodes_the_pictures(compare):
     assert compare(pictures=2, vae=Decoder())[2].shape == (1, 40 + 8 + 4 * (256 + 8), 230 + 8 + 2 * (256 + 8), 3)
+
+
+class OfOtherLatents:
+    def decode(self, latents: torch.Tensor) -> torch.Tensor:
+        raise RuntimeError("expected input[1, 1, 32, 32] to have 16 channels")
+
+
+class OfSound:
+    def decode(self, latents: torch.Tensor) -> torch.Tensor:
+        return torch.zeros(1, 2048, 2)
+
+
+@pytest.mark.parametrize(
+    ("vae", "reason"),
+    [(OfOtherLatents(), "expected input[1, 1, 32, 32] to have 16 channels"), (OfSound(), "of the shape (1, 2048, 2)")],
+)
+def test_a_vae_that_fails_costs_only_its_pictures(compare, vae, reason):
+    table, _, pictures, _ = compare(pictures=2, vae=vae)
+    assert "The vae could not decode these latents, so the pictures are rough previews: " in table
+    assert table.endswith(reason) and len(rows_of(table)) == 3
+    assert torch.equal(pictures, compare(pictures=2)[2])
+
+
+class WithAlpha(Decoder):
+    def decode(self, latents: torch.Tensor) -> torch.Tensor:
+        colours = super().decode(latents)
+        return torch.cat([colours, torch.zeros_like(colours[..., :1])], dim=-1)
+
+
+def test_of_a_vae_with_transparency_the_colours_are_shown(compare):
+    assert torch.equal(compare(pictures=1, vae=WithAlpha())[2], compare(pictures=1, vae=Decoder())[2])
+
+
+class Cancelling:
+    def decode(self, latents: torch.Tensor) -> torch.Tensor:
+        raise comfy.model_management.InterruptProcessingException
+
+
+def test_a_cancellation_while_a_vae_decodes_is_no_failure(compare):
+    with pytest.raises(comfy.model_management.InterruptProcessingException):
+        compare(pictures=1, vae=Cancelling())
 
 
 def test_of_a_video_only_the_first_frame_is_decoded(compare):
