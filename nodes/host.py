@@ -409,7 +409,8 @@ def output_type(class_type: str, output: int) -> str | None:
 def add_scheduler(name: str, handler: Callable[[Any, int], Tensor]) -> None:
     """Offer `handler`(model_sampling, steps) as a scheduler in KSampler and BasicScheduler, now and after start-up.
 
-    The lists are only appended to: rebinding or reordering them breaks other packs. A pack that loads after this one
+    The lists are only appended to: rebinding or reordering them breaks other packs (where one of these has left a
+    tuple, that is replaced). A pack that loads after this one
     may have rebound them, so the entry is made once more when every pack has been loaded.
     """
     _append_scheduler(name, handler)
@@ -417,7 +418,10 @@ def add_scheduler(name: str, handler: Callable[[Any, int], Tensor]) -> None:
     if server is not None:
 
         async def again(_app: object) -> None:
-            _append_scheduler(name, handler)
+            try:  # the server does not start if this fails
+                _append_scheduler(name, handler)
+            except Exception:
+                logger.exception("HSO: could not add the scheduler %r to ComfyUI's lists once more.", name)
 
         server.app.on_startup.append(again)
 
@@ -428,8 +432,13 @@ def _append_scheduler(name: str, handler: Callable[[Any, int], Tensor]) -> None:
     if entry.handler is not handler:
         logger.warning("HSO: another pack has a scheduler named %r; it stays, and HSO adds none.", name)
         return
-    for names in (samplers.SCHEDULER_NAMES, samplers.KSampler.SCHEDULERS):
-        if name not in names:
+    for owner, attribute in ((samplers, "SCHEDULER_NAMES"), (samplers.KSampler, "SCHEDULERS")):
+        names = getattr(owner, attribute)
+        if name in names:
+            continue
+        if isinstance(names, tuple):
+            setattr(owner, attribute, (*names, name))
+        else:
             names.append(name)
 
 

@@ -59,16 +59,37 @@ def test_registering_twice_changes_nothing(entry, scheduler_lists):
     assert before == samplers.SCHEDULER_NAMES
 
 
-def test_a_pack_that_rebinds_the_lists_loses_the_entry_only_until_start_up(entry, scheduler_lists, monkeypatch):
-    on_startup = []
-    server = type("Server", (), {"app": type("App", (), {"on_startup": on_startup})()})
+@pytest.fixture
+def on_startup(entry, scheduler_lists, monkeypatch):
+    """What ComfyUI's server calls when it starts, with the entry registered."""
+    calls = []
+    server = type("Server", (), {"app": type("App", (), {"on_startup": calls})()})
     monkeypatch.setattr(sys.modules["server"].PromptServer, "instance", server, raising=False)
     entry.register()
+    return calls
+
+
+def test_a_pack_that_rebinds_the_lists_loses_the_entry_only_until_start_up(on_startup):
     samplers.SCHEDULER_NAMES = ["simple", "theirs"]
     samplers.KSampler.SCHEDULERS = ["simple", "karras"]
     asyncio.run(on_startup[-1](None))
     assert samplers.SCHEDULER_NAMES == ["simple", "theirs", "hso"]
     assert samplers.KSampler.SCHEDULERS == ["simple", "karras", "hso"]
+
+
+def test_a_pack_that_leaves_tuples_for_lists_gets_tuples(on_startup):
+    samplers.SCHEDULER_NAMES = ("simple", "theirs")
+    samplers.KSampler.SCHEDULERS = ("simple", "karras")
+    asyncio.run(on_startup[-1](None))
+    assert samplers.SCHEDULER_NAMES == ("simple", "theirs", "hso")
+    assert samplers.KSampler.SCHEDULERS == ("simple", "karras", "hso")
+
+
+@pytest.mark.parametrize("names", [frozenset(["simple"]), None])
+def test_a_list_that_cannot_be_added_to_does_not_stop_comfyui(on_startup, caplog, names):
+    samplers.KSampler.SCHEDULERS = names
+    asyncio.run(on_startup[-1](None))
+    assert "HSO: could not add the scheduler 'hso' to ComfyUI's lists once more." in caplog.text
 
 
 def test_another_packs_scheduler_of_this_name_stays(entry, scheduler_lists):
