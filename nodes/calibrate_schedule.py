@@ -17,6 +17,7 @@ from ..hso_core.sigmas import print_sigmas
 from . import calibration_store, host, reference_store
 from .calibration_store import StoredCalibration
 from .measured_sampling import (
+    check_ranges,
     denoise_widget,
     distilled_warning,
     open_run,
@@ -101,6 +102,7 @@ class CalibrateSchedule(io.ComfyNode):
         with host.named_errors(NAME), cancelled_as_comfyui_does():
             host.check_choice("budget", budget, BUDGETS)
             host.check_choice("remembered", remembered, (REUSE, ANEW))
+            check_ranges(steps=steps, denoise=denoise)
             run = open_run(latent_image, cfg, sampler_name, **sockets)
             model = run.guider.model_patcher
             noise = host.noise_schedule(model)

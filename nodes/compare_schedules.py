@@ -21,9 +21,11 @@ from . import host
 from .comparison_image import Bar, draw_bars, draw_grid
 from .latent_pictures import pictures
 from .measured_sampling import (
+    check_ranges,
     denoise_widget,
     distilled_warning,
     ksampler_form,
+    limits,
     open_run,
     picture_start,
     sampling_sockets,
@@ -67,7 +69,10 @@ class CompareSchedules(io.ComfyNode):
                     f"{ALL}: every one that fits the model. May be empty if schedules are connected.",
                 ),
                 io.Int.Input(
-                    "pictures", default=4, min=1, max=128, tooltip="How many seeds. From 16 on the ranking is steady."
+                    "pictures",
+                    default=4,
+                    **limits("pictures"),
+                    tooltip="How many seeds. From 16 on the ranking is steady.",
                 ),
                 seed_widget("The first seed; the others follow it."),
                 io.Combo.Input("theme", options=list(THEMES), default="dark", tooltip="Colours of the two images."),
@@ -109,6 +114,7 @@ class CompareSchedules(io.ComfyNode):
     ) -> io.NodeOutput:
         with host.named_errors(NAME), cancelled_as_comfyui_does():
             host.check_choice("theme", theme, THEMES)
+            check_ranges(steps=steps, pictures=pictures, denoise=denoise)
             connected = {socket: sockets.pop(socket) for socket in SOCKETS if sockets.get(socket) is not None}
             run = open_run(latent_image, cfg, sampler_name, **{k: v for k, v in sockets.items() if k not in SOCKETS})
             model = run.guider.model_patcher

@@ -21,16 +21,28 @@ from .scheduler_entry import NAME as HSO
 
 logger = logging.getLogger(__name__)
 
-MOST_STEPS = 100
+RANGES: dict[str, tuple[float, float]] = {"steps": (2, 100), "pictures": (1, 128), "denoise": (0.01, 1.0)}
 LCM_TABLE = 50  # levels of the table that core's ModelSamplingDiscrete node makes for LCM
+
+
+def limits(name: str) -> dict[str, Any]:
+    """The arguments min and max of a widget."""
+    least, most = RANGES[name]
+    return {"min": least, "max": most}
+
+
+def check_ranges(**values: float) -> None:
+    """Raises ValueError for a value that its widget would not take: over a link ComfyUI lets every number pass."""
+    for name, value in values.items():
+        least, most = RANGES[name]
+        if not least <= value <= most:
+            raise ValueError(f"{name} is {value:g}; it must be from {least:g} to {most:g}")
 
 
 def sampling_widgets(steps: int) -> list[io.Input]:
     """The widgets that every node of this kind begins with."""
     return [
-        io.Int.Input(
-            "steps", default=steps, min=2, max=MOST_STEPS, tooltip="Number of steps. Few is where it matters."
-        ),
+        io.Int.Input("steps", default=steps, **limits("steps"), tooltip="Number of steps. Few is where it matters."),
         io.Float.Input(
             "cfg",
             default=8.0,
@@ -60,8 +72,7 @@ def denoise_widget() -> io.Input:
     return io.Float.Input(
         "denoise",
         default=1.0,
-        min=0.01,
-        max=1.0,
+        **limits("denoise"),
         step=0.01,
         optional=True,
         tooltip="Below 1 for image to image: all schedules start at the noise level of this denoise, and change the "

@@ -393,6 +393,9 @@ def test_a_budget_that_measures_nothing_is_refused(calibrate, nodes, monkeypatch
     [
         ({"sampler_name": "dpmpp_2m_sde"}, "the sampler dpmpp_2m_sde adds random noise in its steps"),
         ({"sampler_name": "dpm_fast"}, "the sampler dpm_fast chooses its own steps"),
+        ({"steps": 500}, "steps is 500; it must be from 2 to 100"),
+        ({"steps": -1}, "steps is -1; it must be from 2 to 100"),
+        ({"denoise": 0.0}, "denoise is 0; it must be from 0.01 to 1"),
         ({"model": None}, "model must be connected, or a guider in place of all three"),
         ({"positive": None, "negative": None}, "positive and negative must be connected"),
     ],

@@ -177,6 +177,9 @@ def test_a_scheduler_that_makes_no_schedule_here_is_left_out_and_named(compare, 
         ({"schedule_1": torch.tensor([3.0, 4.0, 0.0])}, "schedule_1: value 2 .4. is not below value 1"),
         ({"schedule_1": torch.tensor([700.0, 4.0, 0.0])}, "schedule_1: the schedule starts at sigma 700"),
         ({"sampler_name": "euler_ancestral"}, "the sampler euler_ancestral adds random noise"),
+        ({"pictures": 0}, "pictures is 0; it must be from 1 to 128"),
+        ({"steps": 1}, "steps is 1; it must be from 2 to 100"),
+        ({"denoise": float("nan")}, "denoise is nan; it must be from 0.01 to 1"),
     ],
 )
 def test_what_cannot_be_compared_is_refused(compare, values, message):
