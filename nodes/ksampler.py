@@ -83,8 +83,9 @@ class KSampler(io.ComfyNode):
         sigmas: Tensor,
         add_noise: bool = True,
     ) -> io.NodeOutput:
-        if sigmas.ndim == 1 and len(sigmas) == 0:
-            return io.NodeOutput(latent_image)  # as in core: what BasicScheduler gives for denoise 0
+        if sigmas.ndim == 1 and (len(sigmas) == 0 or sigmas.tolist() == [0]):
+            # As in core: what BasicScheduler gives for denoise 0, and SplitSigmas at the last step.
+            return io.NodeOutput(latent_image)
         with host.named_errors(NAME):
             sampler = host.sampler(sampler_name)
             odd = host.check_schedule(check_sigmas(sigmas), model)

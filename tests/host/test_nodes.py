@@ -404,8 +404,9 @@ def test_newer_hosts_are_told_the_size_of_an_empty_latent(host, monkeypatch):
     assert host._downscale_ratios(latent) == {"downscale_ratio_spacial": 8, "downscale_ratio_temporal": None}
 
 
-def test_ksampler_leaves_the_latent_alone_without_a_step(node_classes):
-    """What BasicScheduler gives for denoise 0."""
+@pytest.mark.parametrize("sigmas", [[], [0.0]])
+def test_ksampler_leaves_the_latent_alone_without_a_step(node_classes, sigmas):
+    """What BasicScheduler gives for denoise 0, and SplitSigmas behind the last step."""
     latent = {"samples": torch.ones(1, 4, 8, 8)}
-    result = node_classes["HSOKSampler"].execute(SD15, 0, 1.0, "euler", [], [], latent, torch.FloatTensor([]))
+    result = node_classes["HSOKSampler"].execute(SD15, 0, 1.0, "euler", [], [], latent, torch.FloatTensor(sigmas))
     assert result.args[0] is latent
