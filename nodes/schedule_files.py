@@ -178,10 +178,10 @@ class LoadSchedule(io.ComfyNode):
 
     @classmethod
     def fingerprint_inputs(cls, file: str | None = None, **_: Any) -> str:
-        try:
-            return hashlib.sha256(read_bytes(_files().get(file or "", ""), MAX_BYTES)).hexdigest()
-        except FileError as error:
-            return str(error)
+        files = _files()
+        if file is None:  # it comes over a link: any of them may be meant
+            return " ".join(f"{name}: {_content(path)}" for name, path in files.items())
+        return _content(files.get(file, ""))
 
     @classmethod
     def execute(cls, file: str | None = None, model: Any = None) -> io.NodeOutput:
@@ -200,6 +200,14 @@ class LoadSchedule(io.ComfyNode):
         facts = [(key, metadata[key][:60]) for key in ("sampler", "note") if metadata.get(key)]
         ui = plot_ui([(path.stem, sigmas)], noise=noise, facts=facts, note=odd or "")
         return io.NodeOutput(host.sigmas_output(sigmas), report, ui=ui)
+
+
+def _content(path: Path | str) -> str:
+    """Another text for every content of that file."""
+    try:
+        return hashlib.sha256(read_bytes(path, MAX_BYTES)).hexdigest()
+    except FileError as error:
+        return str(error)
 
 
 def _files() -> dict[str, Path]:

@@ -144,11 +144,13 @@ def test_a_file_that_changes_is_read_again(run, node_classes, folders):
     cls = node_classes["HSOLoadSchedule"]
     file = run("HSOSaveSchedule", sigmas=EIGHT, name="x").ui["text"][0]
     path = folders["output"] / "x_00001_.safetensors"
-    before, stamp = cls.fingerprint_inputs(file=file), path.stat()
+    before, linked, stamp = cls.fingerprint_inputs(file=file), cls.fingerprint_inputs(file=None), path.stat()
     assert cls.fingerprint_inputs(file=file, model=None) == before
+    assert cls.fingerprint_inputs(file=None) == linked
     hso_core.schedule_file.write_schedule(path, EIGHT / 2, {})
     os.utime(path, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))  # not even the time tells
     assert cls.fingerprint_inputs(file=file) != before
+    assert cls.fingerprint_inputs(file=None) != linked, "None: the name comes over a link"
     path.unlink()
     assert "cannot be read" in cls.fingerprint_inputs(file=file)
 
