@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import zlib
@@ -72,10 +73,15 @@ class Shelf:
 
     def _remove_oldest(self) -> None:
         """Also what a process that was killed while it wrote has left."""
-        files = [file for file in self.folder().iterdir() if file.suffix in (".safetensors", ".tmp")]
+        files = []
+        for file in self.folder().iterdir():
+            if file.suffix in (".safetensors", ".tmp"):
+                with contextlib.suppress(FileNotFoundError):  # another server has just removed it
+                    state = file.stat()
+                    files.append((state.st_mtime, state.st_size, file))
         left = self.total_bytes
-        for file in sorted(files, key=lambda file: file.stat().st_mtime, reverse=True):
-            left -= file.stat().st_size
+        for _, size, file in sorted(files, reverse=True):
+            left -= size
             if left < 0:
                 file.unlink(missing_ok=True)
 

@@ -136,3 +136,10 @@ def test_the_oldest_go(store, kept, monkeypatch):
     shelf_of(store, monkeypatch, total_bytes=3 * kept.stat().st_size)
     store.store("e", runs())
     assert set(kept.parent.iterdir()) == {store.SHELF.file_of("e"), kept, files[0], other}
+
+
+def test_a_file_that_another_server_removes_meanwhile_is_no_failure(store, kept, monkeypatch, caplog):
+    gone, listed = kept.with_name("gone.safetensors"), Path.iterdir
+    monkeypatch.setattr(Path, "iterdir", lambda folder: iter([gone, *listed(folder)]))
+    store.store("e", runs())
+    assert not caplog.text and same(store.recall("e", RUN), runs())
