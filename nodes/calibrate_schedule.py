@@ -87,6 +87,11 @@ class CalibrateSchedule(io.ComfyNode):
         )
 
     @classmethod
+    def fingerprint_inputs(cls, remembered: str | None = None, **_: Any) -> float:
+        """Another value at each call for a search anew, or ComfyUI's cache would put out the last one's result."""
+        return float("nan") if remembered == ANEW else 0.0
+
+    @classmethod
     def execute(
         cls,
         steps: int,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import json
 import os
@@ -22,7 +23,10 @@ host_import.import_host()
 import comfy.model_management  # noqa: E402
 import comfy.samplers  # noqa: E402
 import comfy.utils  # noqa: E402
+from comfy_execution.caching import CacheKeySetInputSignature  # noqa: E402
+from comfy_execution.graph import DynamicPrompt  # noqa: E402
 from comfy_extras import nodes_custom_sampler  # noqa: E402
+from execution import IsChangedCache  # noqa: E402
 
 import galaxies  # noqa: E402
 from hso_core.calibration import BUDGETS  # noqa: E402
@@ -227,6 +231,27 @@ def test_an_earlier_result_takes_part_in_a_new_search_however_bad_it_looks(first
     )
     calibrate(remembered="search again")
     assert next(iter(tried)) == "earlier result" and torch.equal(tried["earlier result"], first[0].args[0])
+
+
+def test_only_a_search_anew_is_never_served_from_comfyuis_cache(node_classes):
+    """Nor what hangs from it, because its schedule may be another."""
+
+    def keys(remembered):
+        linked = {name: ["source", 0] for name in ("model", "positive", "negative", "latent_image")}
+        values = {"steps": 5, "cfg": 1.0, "sampler_name": SAMPLER, "budget": "quick", "seed": 0}
+        calibrate = {"class_type": "HSOCalibrateSchedule", "inputs": {**linked, **values, "remembered": remembered}}
+        sampler = {"class_type": "HSOKSampler", "inputs": {**linked, "sigmas": ["calibrate", 0]}}
+        source = {"class_type": "EmptyLatentImage", "inputs": {"width": 64}}
+        prompt = DynamicPrompt({"source": source, "calibrate": calibrate, "sampler": sampler})
+        found = CacheKeySetInputSignature(prompt, [], IsChangedCache("prompt", prompt, None))
+        asyncio.run(found.add_keys(["source", "calibrate", "sampler"]))
+        return found.keys
+
+    assert keys("reuse") == keys("reuse")
+    first, second = keys("search again"), keys("search again")
+    assert [name for name in first if first[name] == second[name]] == ["source"]
+    over_a_link = ["source", 1]
+    assert keys(over_a_link) == keys(over_a_link)
 
 
 def test_a_cancellation_before_anything_is_measured_keeps_nothing(calibrate, model, user_folder):
