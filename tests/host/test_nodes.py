@@ -86,11 +86,12 @@ def test_ids_and_widgets_of_a_released_node_never_change(node_classes):
         ],
         "HSOCalibrateSchedule": [
             "steps", "cfg", "sampler_name", "budget", "seed", "remembered", "latent_image", "model", "positive",
-            "negative", "guider", "sampler",
+            "negative", "guider", "sampler", "denoise",
         ],
         "HSOCompareSchedules": [
             "steps", "cfg", "sampler_name", "schedulers", "pictures", "seed", "theme", "latent_image", "model",
             "positive", "negative", "guider", "sampler", "vae", *(f"schedule_{k}" for k in range(1, 5)), "more",
+            "denoise",
         ],
     }  # fmt: skip
 
