@@ -4,6 +4,7 @@ import { app } from "../../scripts/app.js";
 import { addElement, after, nodeIn, rootGraph } from "./dom_widget.js";
 import { PlotView, isPlot } from "./plot_view.js";
 import { endProgress } from "./progress_line.js";
+import { isOpen, workflowOf } from "./runs.js";
 
 /** @typedef {import("./dom_widget.js").ComfyNode} ComfyNode */
 /** @typedef {import("./plot_view.js").Plot} Plot */
@@ -53,8 +54,8 @@ export function replacePlot(node, plot) {
  * @param {any} output of a run
  */
 function receive(node, output) {
-  const plot = output?.[OUTPUT]?.[0];
-  if (!isPlot(plot)) return;
+  const { workflow, ...plot } = output?.[OUTPUT]?.[0] ?? {};
+  if (!isPlot(plot) || !isOpen(workflow)) return;
   endProgress(node); // first: the plot is laid out, and the size saved, without it
   const keeps = plot.schedules.every((curve) => curve.sigmas.length <= MAX_KEPT);
   keep(node.properties, keeps ? plot : null);
@@ -62,6 +63,15 @@ function receive(node, output) {
   const tell = () => tellHistory(node, keeps ? plot : null);
   tell(); // at once: ComfyUI may compare at any time
   setTimeout(tell); // again, because an undo of older frontends replaces that state after this
+}
+
+/**
+ * Note in a result which workflow it belongs to: ComfyUI keeps it, and may come back with it in another one.
+ * @param {CustomEvent<any>} event
+ */
+function sign({ detail }) {
+  const plot = detail?.output?.[OUTPUT]?.[0];
+  if (plot) plot.workflow = workflowOf(detail.prompt_id);
 }
 
 /**
@@ -112,6 +122,8 @@ function addView(node) {
   addElement(node, WIDGET, view.element, { minHeight: 250, minWidth: 400 });
   return view;
 }
+
+/** @type {any} */ (app).api.addEventListener("executed", sign); // here: before ComfyUI listens and makes a copy
 
 app.registerExtension({
   name: "hso.plot",

@@ -4,6 +4,7 @@
 import { app } from "../../scripts/app.js";
 import { elementOn, lendElement, nodeIn, nodeKey, rootGraph } from "./dom_widget.js";
 import { html } from "./elements.js";
+import { isOpen, workflowOf } from "./runs.js";
 
 /** @typedef {import("./dom_widget.js").ComfyNode} ComfyNode */
 
@@ -122,7 +123,7 @@ function onProgress(progress) {
       return;
     }
   }
-  const node = nodeAt(progress.node);
+  const node = isOpen(workflowOf(progress.prompt_id)) && nodeAt(progress.node);
   if (!node || !(node.comfyClass in UNITS)) return;
   end();
   current = new Run(progress, node);

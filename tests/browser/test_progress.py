@@ -154,6 +154,48 @@ def test_a_comparison_shows_its_share(comfy: ComfyPage) -> None:
     assert comfy.part("hso-progress").count() == 0
 
 
+def open_tab(comfy: ComfyPage, name: str) -> None:
+    """Go to another workflow that is open."""
+    comfy.page.get_by_text(name, exact=True).first.click()
+    script = "name => app.extensionManager.workflow.activeWorkflow.filename === name"
+    comfy.page.wait_for_function(script, arg=name)
+    comfy.settle()
+    comfy.look_at(CALIBRATE, scale=0.8, top=80)
+
+
+def test_a_run_shows_itself_in_its_own_workflow(comfy: ComfyPage) -> None:
+    """ComfyUI gives results to the nodes with the same ids in the workflow that is open by then."""
+    comfy.load()  # without what other tests have opened
+    name = "() => app.extensionManager.workflow.activeWorkflow.filename"
+    names = []
+    for count in (5, 9):
+        open_node(comfy, CALIBRATE, budget="normal", remembered="reuse")
+        comfy.of_node(CALIBRATE, "node.widgets.find(widget => widget.name === 'steps').value = argument", count)
+        names.append(comfy.page.evaluate(name))
+    first, second = names
+    open_tab(comfy, first)
+    node = str(comfy.of_node(CALIBRATE, "node.id"))
+    prompt_id = comfy.start()
+    wait_for_line(comfy, "evaluations")
+    open_tab(comfy, second)
+    assert str(comfy.of_node(CALIBRATE, "node.id")) == node
+    tell(comfy, node, 7, prompt=prompt_id)
+    tell(comfy, node, 8, prompt=prompt_id)
+    comfy.settle()
+    assert comfy.part("hso-progress").count() == 0
+    comfy.wait(prompt_id)
+    assert comfy.inputs(CALIBRATE)["steps"] == 9
+    assert comfy.part("hso-plot").count() == 0
+    assert comfy.of_node(CALIBRATE, "node.properties.hso_plot ?? null") is None
+    open_tab(comfy, first)
+    assert comfy.inputs(CALIBRATE)["steps"] == 5
+    expect(comfy.part("hso-plot").locator(".hso-dot")).to_have_count(6)
+    open_tab(comfy, second)
+    assert comfy.part("hso-plot").count() == 0
+    open_tab(comfy, first)
+    expect(comfy.part("hso-plot").locator(".hso-dot")).to_have_count(6)
+
+
 @pytest.mark.parametrize(("seconds", "left"), [(1, None), (20, "45 s"), (80, "3 min"), (4000, "2.5 h")])
 def test_times_are_said_as_in_the_log(comfy: ComfyPage, seconds: int, left: str | None) -> None:
     open_node(comfy, CALIBRATE, budget="normal")
