@@ -76,7 +76,8 @@ export class EditorView {
     this.selected = 0;
     /** @type {string[]} */
     this.history = [];
-    this.origin = "";
+    this.origin = ""; // what Reset comes back to: the schedule as it was opened, or before the first edit
+    this.isTyping = false; // in the node's text box: all of it is one step of Undo
     this.complaint = "";
     /** @type {Drag | null} */
     this.drag = null;
@@ -119,7 +120,8 @@ export class EditorView {
     if (shown.text !== this.shown.text) {
       this.complaint = "";
       this.forgetDrag();
-      if (this.editable) this.remember(this.shown.text);
+      if (this.editable && !this.isTyping) this.remember(this.shown.text);
+      this.isTyping = true;
     }
     this.shown = shown;
     this.read();
@@ -132,6 +134,7 @@ export class EditorView {
    */
   open(text) {
     this.history = [];
+    this.isTyping = false;
     this.origin = text;
     this.shown = { ...this.shown, text };
   }
@@ -157,7 +160,6 @@ export class EditorView {
       this.parts.banner.classList.add("hso-wrong");
       return;
     }
-    this.origin ||= text;
     this.editable = this.values.length <= MAX_HANDLES + 1;
     this.say("");
   }
@@ -285,7 +287,9 @@ export class EditorView {
     const text = typeof wanted === "string" ? wanted : printSchedule(wanted);
     if (text === this.shown.text) return;
     this.forgetDrag();
+    if (this.editable) this.origin ||= this.shown.text;
     if (keep) this.remember(this.shown.text);
+    this.isTyping = false;
     this.complaint = "";
     this.shown = { ...this.shown, text, source: text.trim() ? "text" : this.shown.source };
     this.read();
@@ -301,10 +305,13 @@ export class EditorView {
   }
 
   undo() {
-    const text = this.history.at(-1);
-    if (text === undefined) return;
-    this.history = this.history.slice(0, -1);
-    this.edit(text, false);
+    const present = valuesIn(this.shown.text);
+    const history = [...this.history];
+    while (history.length && valuesIn(history[history.length - 1]) === present) history.pop(); // only typed otherwise
+    const text = history.pop();
+    this.history = history;
+    this.edit(text ?? null, false);
+    this.updateTools();
   }
 
   /**
@@ -549,5 +556,14 @@ export class EditorView {
     const { y } = this.picture.points()[this.selected];
     const onAxis = chart.y(chart.valueAt(y), 1); // an infinite lambda is beside it
     this.edit(moveValue(this.values, this.selected, this.picture.sigmaAt(onAxis - share * chart.height), this.ends));
+  }
+}
+
+/** @param {string} text of which another one may write the same values */
+function valuesIn(text) {
+  try {
+    return printSchedule(parseSchedule(text));
+  } catch {
+    return text;
   }
 }

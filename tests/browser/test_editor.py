@@ -748,6 +748,29 @@ def test_undo_of_a_drag_comes_back_to_what_was_typed_before(comfy: ComfyPage) ->
     agree(comfy)
 
 
+def test_reset_and_undo_know_what_was_typed_as_a_whole(comfy: ComfyPage) -> None:
+    open_editor(comfy, "")
+    box = comfy.page.locator("textarea:visible").first
+    box.press_sequentially(START)
+    drag(comfy, 1, 10)
+    dragged = text(comfy)
+    assert dragged != START
+    comfy.part("hso-reset").click()
+    assert text(comfy) == START
+    box.press("End")
+    box.press_sequentially(" ")
+    comfy.part("hso-undo").click()
+    assert text(comfy) == dragged, "a blank is no change"
+    box.fill("9, 4, 2")
+    box.press("End")
+    box.press_sequentially(", 1, 0.5, 0")
+    comfy.part("hso-undo").click()
+    assert text(comfy) == dragged
+    comfy.part("hso-undo").click()
+    assert text(comfy) == START and comfy.part("hso-undo").is_disabled()
+    agree(comfy)
+
+
 def test_two_editors_and_a_copy(comfy: ComfyPage) -> None:
     open_editor(comfy)
     comfy.look_at(NODE, left=100)
