@@ -117,6 +117,13 @@ def test_denoise_keeps_the_steps_and_starts_at_its_noise_level(name, denoise):
         assert 0.96 * denoise - 1e-9 <= searched.t_max <= denoise
 
 
+def test_denoise_scales_the_bounds_of_t_and_the_least_distance():
+    """A part of the schedule is as fine as the whole one, and ends as near to its own end."""
+    whole, half = (Problem(named_schedule("sd15"), 6, Settings(denoise=d)) for d in (1.0, 0.5))
+    assert half.d_min == pytest.approx(0.5 * whole.d_min)
+    assert half.bounds[1:].tolist() == [pytest.approx(row) for row in (0.5 * whole.bounds[1:]).tolist()]
+
+
 @pytest.mark.parametrize("length", [2, 50, 1000, 10_000])
 def test_tables_of_any_length(length):
     noise = NoiseSchedule(torch.linspace(1 / length, 1, length), "flow")
@@ -152,6 +159,12 @@ def test_only_steps_that_are_made_must_keep_their_distance(backend):
         gaps = [(a - b) / 999 for a, b in zip(found.timesteps, found.timesteps[1:], strict=False)]
         assert found.spacing_met == all(gap >= found.d_min for gap in gaps) == (steps == 1)
         assert found.penalty == pytest.approx(sum(1e9 * (found.d_min - gap) ** 2 for gap in gaps), rel=0.05)
+
+
+def test_what_one_backend_found_is_not_taken_for_the_others():
+    settings = Settings(t_min=(0.5, 0.5), t_max=(0.7, 0.7))
+    found = [optimize_schedule(named_schedule("sd15"), 2, settings, backend) for backend in ("torch", "scipy", "torch")]
+    assert [one.backend for one in found] == ["torch", "scipy", "torch"] and found[2] is found[0]
 
 
 @pytest.mark.parametrize("name", ["flow:3", "flow:1"])
@@ -261,6 +274,18 @@ def test_results_are_remembered_and_cannot_be_spoiled():
     tensor = first.to_tensor()
     tensor[-1] = 0.001  # as core's uni_pc does
     assert float(optimize_schedule(noise, 7).to_tensor()[-1]) == 0
+
+
+def test_of_the_results_the_longest_unused_is_forgotten(monkeypatch):
+    monkeypatch.setattr(optimizer, "REMEMBERED", 2)
+    optimizer._memory.clear()
+    noise = named_schedule("sd15")
+    first, second = (optimize_schedule(noise, steps) for steps in (3, 4))
+    optimize_schedule(noise, 3)
+    third = optimize_schedule(noise, 5)
+    assert len(optimizer._memory) == 2
+    assert optimize_schedule(noise, 5) is third and optimize_schedule(noise, 3) is first
+    assert optimize_schedule(noise, 4) is not second
 
 
 @pytest.mark.slow

@@ -14,6 +14,7 @@ from hso_core.safe_file import FORMAT_VERSION, FileError, read_tensors, write_te
 from hso_core.schedule_file import (
     MAX_BYTES,
     MAX_TEXT,
+    describe_file,
     describe_other_model,
     model_metadata,
     read_schedule,
@@ -213,3 +214,13 @@ def test_another_model_is_described():
     assert "made for another noise schedule (vp, largest sigma 14.6146) than the connected model's (flow, 1)" in (
         describe_other_model(model_metadata(sd), flow)
     )
+    of_its_family = describe_other_model(model_metadata(sd), named_schedule("ddpm"))
+    assert (
+        "made for another noise schedule (vp, largest sigma 14.6146) than the connected model's (vp, " in of_its_family
+    )
+
+
+def test_what_was_written_of_a_schedule_is_all_told():
+    told = describe_file(SIGMAS, {"note": "for portraits", "report": "A table."}, "mine")
+    assert "\n\nNote that was saved with it:\n\nfor portraits" in told
+    assert told.endswith("\n\nReport that was saved with it:\n\nA table.")

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from hso_core import NoiseSchedule, named_schedule, optimize_schedule
 from hso_core.schedule_tools import as_schedule, blend, pin_sigma, split_at_sigma, split_at_step, start_at_denoise
-from hso_core.sigmas import SigmasError
+from hso_core.sigmas import SigmasError, resample_sigmas
 
 EIGHT = torch.tensor([8.0, 4.0, 2.0, 1.0, 0.0])
 WAN = torch.tensor([1, 0.9722224, 0.9375001, 0.8928571, 0.8333333, 0.7500001, 0.625, 0.4166667, 0.0])
@@ -44,7 +44,23 @@ def test_a_blend_lies_between_in_the_logarithm():
 def test_a_blend_of_different_lengths_resamples_the_shorter_one_and_says_so():
     mixed, note = blend(EIGHT, WAN, 1)
     assert torch.equal(mixed, WAN) and note.endswith("The first one has 4 steps and was resampled to 8.")
-    assert len(blend(WAN, EIGHT, 0.3)[0]) == 9
+    mixed, note = blend(WAN, EIGHT, 0.3)
+    assert len(mixed) == 9 and note.endswith("The second one has 4 steps and was resampled to 8.")
+
+
+def test_a_blend_resamples_by_the_method_that_was_asked_for():
+    longer = resample_sigmas(WAN, 12)
+    straight, monotone = (blend(WAN, longer, 0, method)[0] for method in ("log-linear", "monotone"))
+    assert torch.equal(straight, resample_sigmas(WAN, 12)) and torch.equal(
+        monotone, resample_sigmas(WAN, 12, "monotone")
+    )
+    assert not torch.equal(straight, monotone)
+
+
+def test_a_blend_with_a_schedule_that_leaves_noise_says_how_much():
+    for first, second in ((EIGHT, EIGHT[:2]), (EIGHT[:2], EIGHT)):
+        with pytest.raises(SigmasError, match="one schedule ends at 0 and the other at 4"):
+            blend(first, second, 0.5)
 
 
 @given(first=schedules(), second=schedules(), weight=st.floats(0, 1))
@@ -80,9 +96,10 @@ def test_splitting_at_a_boundary_sends_each_step_to_its_model(boundary):
     assert len(high) + len(low) == len(WAN) + 2
 
 
-def test_a_boundary_that_is_there_already_is_not_inserted_again():
+@pytest.mark.parametrize("boundary", [0.8333333, 0.833335], ids=["exact", "rounded"])
+def test_a_boundary_that_is_there_already_is_not_inserted_again(boundary):
     for insert in (True, False):
-        high, low = split_at_sigma(WAN, 0.8333333, insert)
+        high, low = split_at_sigma(WAN, boundary, insert)
         assert torch.equal(high, WAN[:5]) and torch.equal(low, WAN[4:])
 
 
@@ -114,6 +131,7 @@ def test_pinning_moves_the_nearest_inner_value_only():
     assert place == 3 and float(pinned[3]) == 0.875 and torch.equal(pinned[4:], WAN[4:])
     assert pin_sigma(EIGHT, 7.9)[0].tolist() == pytest.approx([8, 7.9, 2, 1, 0])  # never the start
     assert pin_sigma(EIGHT, 0.01)[0].tolist() == pytest.approx([8, 4, 2, 0.01, 0])  # never the end
+    assert pin_sigma(EIGHT, 2.9)[0].tolist() == pytest.approx([8, 2.9, 2, 1, 0])  # nearest in the logarithm
     with pytest.raises(SigmasError, match="has no inner value"):
         pin_sigma(torch.tensor([1.0, 0.0]), 0.5)
 
@@ -178,8 +196,9 @@ def test_below_the_first_level_of_a_short_table_there_is_room_too(denoise):
 
 
 def test_bad_requests_are_refused():
-    with pytest.raises(SigmasError, match="weight is 2; it must be 0"):
-        blend(EIGHT, EIGHT, 2)
+    for weight in (2, -0.1):
+        with pytest.raises(SigmasError, match=f"weight is {weight}; it must be 0"):
+            blend(EIGHT, EIGHT / 2, weight)
     for denoise in (0.0, -1.0, 2.0, float("nan")):
         with pytest.raises(SigmasError, match="it must be above 0, and at most 1"):
             start_at_denoise(EIGHT, SD, denoise)

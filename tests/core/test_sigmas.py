@@ -5,6 +5,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.interpolate import pchip_interpolate
 
 from hso_core import named_schedule
 from hso_core.sigmas import (
@@ -61,7 +62,14 @@ def test_texts_that_people_write(text, values):
         ("3, 2, 2, 0", "value 3 \\(2\\) is not below value 2 \\(2\\); sigmas must fall at every step"),
         ("14.614640, 14.614641, 0", "value 2 \\(14.614641\\) is not below value 1 \\(14.61464\\)"),
         ("1, 2, 0", "value 2 \\(2\\) is not below value 1 \\(1\\)"),
-        ("14,6 4,7 0", "write decimals with a point"),
+        (
+            "14,6 3,2 0",
+            "commas inside of the values are ambiguous; write decimals with a point",
+        ),  # 14, 6, 3, 2, 0 falls
+        (
+            "14,6,4,7,0",
+            "value 4 \\(7\\) is not below value 3 \\(4\\).* \\(write decimals with a point: 14.6, not 14,6\\)",
+        ),
         ("0x10, 1", "'0x10', value 1"),
         ("1_000, 1", "'1_000', value 1"),
         ("__import__('os') 1", "value 1, is not a number"),
@@ -118,6 +126,14 @@ def test_a_start_above_the_model_is_refused():
         check_range(torch.tensor([700.0, 1.0, 0.0]), sd)
 
 
+@pytest.mark.parametrize(("name", "largest"), [("sd15", 14.6146), ("flow:3", 1.0)])
+def test_a_start_may_be_one_percent_above_the_model(name, largest):
+    noise = named_schedule(name)
+    check_range(torch.tensor([1.009 * largest, 0.1, 0.0]), noise)
+    with pytest.raises(SigmasError, match=f"but the largest of this .*model is {largest:g}"):
+        check_range(torch.tensor([1.011 * largest, 0.1, 0.0]), noise)
+
+
 def test_a_start_far_below_the_models_noise_is_described():
     sd, flow = named_schedule("sd15"), named_schedule("flow:3")
     ours = torch.tensor([1.0, 0.8, 0.0])
@@ -163,6 +179,14 @@ def test_monotone_resampling_goes_through_the_values():
     sigmas = torch.tensor(TURBO)
     fine = resample_sigmas(sigmas, 15, "monotone")  # 15 values above 0 where there were 8: every second one is old
     np.testing.assert_allclose(fine[:-1:2].numpy(), sigmas[:-1].numpy(), rtol=1e-5)
+
+
+def test_monotone_resampling_is_pchip_in_the_logarithm():
+    fine = resample_sigmas(torch.tensor(TURBO), 15, "monotone")[:-1].numpy()
+    expected = np.exp(pchip_interpolate(np.arange(8), np.log(TURBO[:-1]), np.arange(15) / 2))
+    np.testing.assert_allclose(fine, expected, rtol=1e-5)
+    straight = resample_sigmas(torch.tensor(TURBO), 15)[:-1].numpy()
+    assert np.abs(straight / expected - 1).max() > 0.05
 
 
 @pytest.mark.parametrize(

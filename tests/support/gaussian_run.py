@@ -32,8 +32,7 @@ class GaussianRun:
         self.calls.append((sigmas.clone(), list(seeds)))
         start = self.evaluations
         s = sigmas.double() / (1 - sigmas.double()) if self.flow else sigmas.double()  # sigma / alpha
-        noise = self.noise(seeds)
-        y = noise if self.flow or s[0].isinf() else noise  # y = x / sigma starts as the noise
+        y = self.noise(seeds)  # y = x / sigma starts as the noise
         before = None
         denoised = torch.zeros_like(y)
         for i in range(len(s) - 1):
