@@ -54,6 +54,24 @@ def test_the_result_beats_every_candidate_on_seeds_that_it_has_not_seen(solver, 
     check_sigmas(found.sigmas)
 
 
+def test_the_gain_is_that_of_the_table():
+    found = calibrate(GaussianRun(SCALES), GaussianRun(SCALES, "dpmpp_2m"), candidates(SD15, 4), 4, SD15, 2000)
+
+    winner, rival = found.rows[0], next(row for row in found.rows if row.name == found.best_candidate)
+    assert winner.name == found.name and winner.sigmas.equal(found.sigmas)
+    assert found.gain == pytest.approx(winner.mean / rival.mean) != pytest.approx(found.typical_gain, rel=1e-4)
+    assert all(0 < row.median < row.worst and row.seeds == found.seeds for row in found.rows)
+
+
+def test_the_best_candidate_is_the_one_that_ends_nearest():
+    at_hand = {"evenly": compact_schedule(SD15, 4, 1.0, 1.0, SD15.sigma_min).float(), **candidates(SD15, 4)}
+
+    found = calibrate(GaussianRun(SCALES), GaussianRun(SCALES, "dpmpp_2m"), at_hand, 4, SD15, 2000)
+
+    errors = {name: float(distances(GaussianRun(SCALES), s, SD15.sigma_max).mean()) for name, s in at_hand.items()}
+    assert found.best_candidate == min(errors, key=errors.get) != next(iter(at_hand))
+
+
 @pytest.mark.parametrize("steps", [1, 2, 6])
 @pytest.mark.parametrize("denoise", [0.3, 0.8])
 @pytest.mark.parametrize("full, flow", [(SD15, False), (FLOW, True)], ids=["vp", "flow"])
@@ -82,6 +100,24 @@ def test_candidates_that_all_start_elsewhere_are_refused():
         calibrate(GaussianRun(SCALES), GaussianRun(SCALES), candidates(SD15, 4), 4, noise, 900, change=True)
 
 
+@pytest.mark.parametrize("unusable", [[20.0, 5, 1, 0.3, 0], [14.0, 5, 2, 1, 0.5]], ids=["too high", "leaves noise"])
+def test_candidates_outside_of_the_models_range_are_never_run(unusable):
+    run, sigmas = GaussianRun(SCALES), torch.tensor(unusable)
+
+    calibrate(run, GaussianRun(SCALES, "dpmpp_2m"), {"unusable": sigmas, **candidates(SD15, 4)}, 4, SD15, 300)
+
+    assert run.calls and not [1 for tried, _ in run.calls if tried.equal(sigmas)]
+
+
+def test_the_first_candidate_is_run_first_however_bad_it_looks():
+    """A search that goes on from an earlier result gives that one as the first."""
+    bad, run = torch.tensor([14.0, 13.9, 13.8, 13.7, 0.0]), GaussianRun(SCALES)
+
+    calibrate(run, GaussianRun(SCALES, "dpmpp_2m"), {"earlier": bad, **candidates(SD15, 4)}, 4, SD15, 300)
+
+    assert run.calls[0][0].equal(bad)
+
+
 @pytest.mark.parametrize("solver", ["euler", "twice"])
 @pytest.mark.parametrize("steps", [1, 2, 5, 20])
 @pytest.mark.parametrize("budget", [20, 100, 300, 777, 2000])
@@ -92,6 +128,21 @@ def test_the_budget_is_never_exceeded(budget, steps, solver):
 
     assert run.evaluations + reference.evaluations == found.evaluations <= budget
     assert len(found.sigmas) == steps + 1
+
+
+def test_what_a_run_has_made_before_it_is_cut_off_is_counted_too():
+    class CutOff(GaussianRun):
+        """Its fourth call ends after two steps."""
+
+        def __call__(self, sigmas, seeds, *, limit=None, observe=None):
+            limit = 2 * len(seeds) if len(self.calls) == 3 else limit
+            return super().__call__(sigmas, seeds, limit=limit, observe=observe)
+
+    run, reference = CutOff(SCALES), GaussianRun(SCALES, "dpmpp_2m")
+
+    found = calibrate(run, reference, candidates(SD15, 4), 4, SD15, 900)
+
+    assert len(run.calls) == 4 and found.evaluations == run.evaluations + reference.evaluations
 
 
 @pytest.mark.parametrize("budget", [5, 100, 900])
@@ -146,6 +197,17 @@ def test_a_schedule_that_cannot_be_improved_stays():
     assert f"Nothing that was tried promises to be better than {found.name} on other seeds" in found.report()
 
 
+def assert_best_so_far(found, at_hand):
+    """The first of the table, which here is the best by its mean, too; before any measurement the first candidate."""
+    check_sigmas(found.sigmas)
+    if found.rows:
+        first = found.rows[0]
+        assert first.name == found.name and first.sigmas.equal(found.sigmas)
+        assert first.mean == min(row.mean for row in found.rows)
+    else:
+        assert found.name == next(iter(at_hand)) and found.sigmas.equal(at_hand[found.name])
+
+
 @pytest.mark.parametrize("calls", [0, 1, 3, 10, 40])
 def test_stopping_keeps_the_best_so_far(calls):
     asked = iter(range(1000))
@@ -161,10 +223,10 @@ def test_stopping_keeps_the_best_so_far(calls):
         should_stop=lambda: next(asked) >= calls,
     )
 
-    assert found.evaluations < 2000
-    if calls == 0:
-        assert found.sigmas.equal(at_hand["hso"])
-    check_sigmas(found.sigmas)
+    assert found.evaluations < 2000 and bool(found.rows) == (calls > 1)
+    assert_best_so_far(found, at_hand)
+    if calls == 40:
+        assert found.name == "searched" and found.gain < 0.5
 
 
 class Cancelled(GaussianRun):
@@ -180,12 +242,13 @@ class Cancelled(GaussianRun):
 
 @pytest.mark.parametrize("allowed", [0, 1, 5, 30])
 def test_a_run_that_ends_itself_keeps_the_best_so_far(allowed):
-    run = Cancelled(SCALES)
+    run, at_hand = Cancelled(SCALES), candidates(SD15, 5)
     run.allowed = allowed
 
-    found = calibrate(run, GaussianRun(SCALES, "dpmpp_2m"), candidates(SD15, 5), 5, SD15, 2000)
+    found = calibrate(run, GaussianRun(SCALES, "dpmpp_2m"), at_hand, 5, SD15, 2000)
 
-    check_sigmas(found.sigmas)
+    assert len(run.calls) == allowed and bool(found.rows) == (allowed > 0)
+    assert_best_so_far(found, at_hand)
 
 
 @pytest.mark.parametrize("solver, steps, budget, gain", [("dpmpp_2m", 5, 2000, 0.2), ("euler", 6, 1200, 0.99)])
@@ -224,14 +287,16 @@ class InBatches(GaussianRun):
         return SamplerResult(torch.cat(parts), count)
 
 
-@pytest.mark.parametrize("allowed", [0, 40, 230, 260, 300, 330, 360, 400])
+@pytest.mark.parametrize("allowed", [0, 40, 181, 182, 200, 223])
 def test_a_reference_that_ends_half_way_keeps_the_best_so_far(allowed):
-    reference = InBatches(SCALES, "dpmpp_2m")
+    """Of 13 seeds to begin with, or of the further 3 that the best schedules are compared on."""
+    reference, at_hand = InBatches(SCALES, "dpmpp_2m"), candidates(SD15, 5)
     reference.allowed = allowed
 
-    found = calibrate(InBatches(SCALES, "dpmpp_2m"), reference, candidates(SD15, 5), 5, SD15, 2000)
+    found = calibrate(InBatches(SCALES, "dpmpp_2m"), reference, at_hand, 5, SD15, 2000)
 
-    check_sigmas(found.sigmas)
+    assert bool(found.rows) == (allowed >= Plan.of(2000, 5, "vp").seeds * reference_steps(5, "vp"))
+    assert_best_so_far(found, at_hand)
     if found.references:
         assert len(found.references.by_place) <= allowed / reference_steps(5, "vp")
 

@@ -391,6 +391,22 @@ def test_the_interval_covers_the_truth_about_as_often_as_it_says():
     assert hits >= 46
 
 
+def test_the_interval_is_of_pairs_and_leaves_a_twentieth_out_at_each_side():
+    """By themselves these distances differ by much more than their ratios do; resampling the pairs tells the truth."""
+    rng = np.random.default_rng(3)
+    other = rng.lognormal(0, 1, 200)
+    own = 0.8 * other * rng.lognormal(0, 0.1, 200)
+    places = rng.integers(200, size=(4000, 200))
+    expected = np.quantile(own[places].mean(1) / other[places].mean(1), [0.05, 0.95])
+
+    ratio = paired_ratio(dict(enumerate(own)), dict(enumerate(other)))
+
+    low, high = ratio.interval
+    assert (low, high) == pytest.approx(tuple(expected), rel=0.005)
+    assert high - low == pytest.approx(expected[1] - expected[0], rel=0.1)
+    assert ratio.geometric == pytest.approx(np.exp(np.log(own / other).mean()))
+
+
 @pytest.mark.parametrize("seeds", [3, 4, 7])
 def test_the_interval_covers_the_truth_also_with_few_seeds(seeds):
     """A percentile bootstrap covers it in 60 (3 seeds) to 84 (7) of a hundred cases."""
