@@ -158,6 +158,44 @@ def test_the_result_is_remembered(first, calibrate, model, user_folder):
     assert list((user_folder / "hso" / "calibrations").iterdir())
 
 
+MASK = torch.ones(1, 1, 32, 32)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"steps": 4},
+        {"cfg": 2.0},
+        {"sampler_name": "euler"},
+        {"budget": "normal"},
+        {"seed": 1},
+        {"latent_image": {"samples": torch.ones(1, 1, 32, 32)}},
+        {"latent_image": {"samples": torch.zeros(1, 1, 32, 32), "noise_mask": MASK}},
+        {"positive": [[torch.ones(1, 1, 8), {"pooled_output": torch.zeros(1, 8)}]]},
+    ],
+    ids=["steps", "cfg", "sampler", "budget", "seed", "picture", "mask", "prompt"],
+)
+def test_with_any_other_input_the_search_begins(first, calibrate, nodes, monkeypatch, other):
+    class Searched(Exception):
+        pass
+
+    def search(*_):
+        raise Searched
+
+    monkeypatch.setattr(nodes("calibrate_schedule"), "_search", search)
+    calibrate()
+    with pytest.raises(Searched):
+        calibrate(**other)
+
+
+def test_the_seed_is_the_first_of_the_seeds_that_are_sampled(calibrate, nodes, monkeypatch):
+    host, seeds = nodes("host"), []
+    noise_of_seed = host.noise_of_seed
+    monkeypatch.setattr(host, "noise_of_seed", lambda latent, seed: seeds.append(seed) or noise_of_seed(latent, seed))
+    calibrate(seed=1234)
+    assert len(seeds) > 10 and set(seeds) == set(range(1234, 1234 + len(set(seeds))))
+
+
 def test_another_process_finds_the_remembered_result(first, user_folder):
     program = f"""
         import asyncio, sys
@@ -220,6 +258,22 @@ def test_cancel_keeps_the_best_so_far_and_the_search_can_go_on_from_it(calibrate
     remembered = int(re.search(r", (\d+) of them remembered from an earlier search", report)[1])  # its reference
     assert remembered > 0 and sum(evaluations) + remembered > 200
     assert "cancelled" not in report and len(continued) == len(sigmas)
+
+
+def test_a_new_search_that_is_cancelled_does_not_replace_a_complete_result(first, calibrate):
+    whole = calibrate()
+
+    def cancel(value, total):
+        if value >= 0.6 * total:
+            comfy.model_management.interrupt_current_processing()
+
+    try:
+        with progress(cancel), pytest.raises(comfy.model_management.InterruptProcessingException):
+            calibrate(remembered="search again")
+    finally:
+        comfy.model_management.interrupt_current_processing(False)
+    again = calibrate()
+    assert torch.equal(again.args[0], whole.args[0]) and again.args[1] == whole.args[1]
 
 
 def test_an_earlier_result_takes_part_in_a_new_search_however_bad_it_looks(first, calibrate, nodes, monkeypatch):
@@ -350,18 +404,37 @@ def test_a_damaged_reference_is_announced_and_made_anew(calibrate, new_user, tmp
     assert "remembered from an earlier search" in report
 
 
-def test_a_guider_and_a_sampler_with_options_take_the_place_of_the_widgets(calibrate, model):
+def test_prompts_and_cfg_reach_the_guider(nodes, model):
+    positive, negative = (
+        [[torch.full((1, 1, 8), value), {"pooled_output": torch.zeros(1, 8)}]] for value in (1.0, 2.0)
+    )
+    run = nodes("measured_sampling").open_run(galaxies.galaxy_latent(), 3.0, "euler", model, positive, negative)
+    found = {name: float(conds[0]["cross_attn"].mean()) for name, conds in run.guider.original_conds.items()}
+    assert found == {"positive": 1.0, "negative": 2.0} and run.guider.cfg == 3.0
+
+
+def test_a_guider_and_a_sampler_with_options_take_the_place_of_the_widgets(calibrate, nodes, model, monkeypatch):
+    """Such a sampler is tried out first, in three runs of 4 steps, which the budget pays for and the report counts."""
+    budgets, search = [], nodes("calibrate_schedule").calibration.calibrate
+
+    def watched(*given, **named):
+        budgets.append(given[5])
+        return search(*given, **named)
+
+    monkeypatch.setattr(nodes("calibrate_schedule").calibration, "calibrate", watched)
     guider = nodes_custom_sampler.BasicGuider.execute(model, galaxies.conditioning()).args[0]
     sampler = comfy.samplers.ksampler("lms", {"order": 2})
     widgets = {"model": None, "positive": None, "negative": None, "sampler_name": "euler_ancestral"}
     with evaluations_of(model) as evaluations:
         sigmas, report = calibrate(guider=guider, sampler=sampler, **widgets).args
     assert len(sigmas) == STEPS + 1 and "lms, 5 steps" in report and sum(evaluations) <= 300
+    assert budgets == [300 - 3 * 4] and f"; {sum(evaluations)} evaluations in all" in report
 
 
-def test_the_guidance_that_is_calibrated_is_the_users(first, calibrate, model):
-    guided, _ = calibrate(model=galaxies.guided(model), cfg=3.0).args
-    assert not torch.equal(first[0].args[0], guided)
+def test_the_guidance_that_is_calibrated_is_the_users(calibrate, model):
+    guided = galaxies.guided(model)
+    weak, strong = (calibrate(model=guided, cfg=cfg).args[0] for cfg in (1.0, 3.0))
+    assert not torch.equal(weak, strong)
 
 
 def test_with_denoise_the_picture_in_latent_image_is_changed(calibrate, nodes, model, picture):
@@ -423,6 +496,8 @@ def test_a_budget_that_measures_nothing_is_refused(calibrate, nodes, monkeypatch
         ({"denoise": 0.0}, "denoise is 0; it must be from 0.01 to 1"),
         ({"model": None}, "model must be connected, or a guider in place of all three"),
         ({"positive": None, "negative": None}, "positive and negative must be connected"),
+        ({"budget": "huge"}, "budget is 'huge'; it must be one of quick, normal, thorough"),
+        ({"remembered": "maybe"}, "remembered is 'maybe'; it must be one of reuse, search again"),
     ],
 )
 def test_what_cannot_be_calibrated_is_refused_in_one_sentence(calibrate, model, values, message):
@@ -432,13 +507,17 @@ def test_what_cannot_be_calibrated_is_refused_in_one_sentence(calibrate, model, 
     assert not evaluations
 
 
-def test_a_distilled_model_is_announced(nodes, model):
+def test_a_distilled_model_is_announced(first, calibrate, nodes, model):
     from comfy_extras import nodes_model_advanced
 
-    patched = model.clone()
-    patched.add_object_patch("model_sampling", nodes_model_advanced.ModelSamplingDiscreteDistilled())
     warning = nodes("measured_sampling").distilled_warning
-    assert "distilled" in warning(patched) and warning(model) == ""
+    few_levels = model.clone()
+    few_levels.add_object_patch("model_sampling", nodes_model_advanced.ModelSamplingDiscreteDistilled())
+    assert "distilled" in warning(few_levels) and warning(model) == ""
+    (lcm,) = nodes_model_advanced.ModelSamplingDiscrete().patch(model, "lcm", False)
+    announced, usual = calibrate(model=lcm, steps=4), first[0]
+    assert announced.args[1].startswith("**This model was distilled (LCM)") and "distilled" not in usual.args[1]
+    assert "distilled" in announced.ui["hso_plot"][0]["note"] and not usual.ui["hso_plot"][0].get("note")
 
 
 @pytest.mark.parametrize("sampler", ["dpmpp_2m", "uni_pc"])
@@ -466,6 +545,13 @@ def test_a_scheduler_of_another_pack_that_fails_is_left_out(nodes, model, monkey
     host = nodes("host")
     found = nodes("measured_sampling").selectable_schedules(model, 6, host.sampler("uni_pc"))
     assert "karras" in found and not [name for name in found if name.startswith("theirs")]
+
+
+def test_a_scheduler_that_starts_above_the_model_is_left_out(nodes, model, monkeypatch):
+    far = comfy.samplers.SchedulerHandler(lambda sampling, steps: torch.linspace(700, 0, steps + 1))
+    monkeypatch.setitem(comfy.samplers.SCHEDULER_HANDLERS, "beta", far)
+    found = nodes("measured_sampling").selectable_schedules(model, 6, nodes("host").sampler("euler"))
+    assert "karras" in found and "beta" not in found
 
 
 def test_a_cancellation_among_the_schedulers_is_no_failure(nodes, model, monkeypatch):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+
 import pytest
 import torch
 
@@ -11,6 +13,7 @@ host_import.import_host()
 
 import comfy.model_management  # noqa: E402
 import comfy.samplers  # noqa: E402
+from comfy_extras import nodes_model_advanced  # noqa: E402
 
 import galaxies  # noqa: E402
 import tiny_models  # noqa: E402
@@ -22,8 +25,8 @@ def model():
 
 
 @pytest.fixture
-def compare(node_classes, model):
-    """A function that executes the node with the values given and otherwise usual ones; its outputs."""
+def execute(node_classes, model):
+    """A function that executes the node with the values given and otherwise usual ones."""
 
     def run(**values):
         prompt = galaxies.conditioning()
@@ -33,9 +36,15 @@ def compare(node_classes, model):
             "negative": prompt,
         }  # fmt: skip
         with torch.inference_mode():
-            return node_classes["HSOCompareSchedules"].execute(**{**usual, **values}).args
+            return node_classes["HSOCompareSchedules"].execute(**{**usual, **values})
 
     return run
+
+
+@pytest.fixture
+def compare(execute):
+    """The same; its outputs."""
+    return lambda **values: execute(**values).args
 
 
 def rows_of(table: str) -> dict[str, list[float]]:
@@ -56,6 +65,48 @@ def test_the_table_ranks_by_the_distance_to_the_converged_picture(compare, model
     for image in (ranking, pictures):
         assert image.ndim == 4 and image.shape[0] == 1 and image.shape[-1] == 3 and 0 <= image.min() < image.max() <= 1
     assert pictures.shape[1] > 5 * 128, "a row for the converged pictures and one for each schedule"
+
+
+def test_the_seed_is_the_first_of_the_seeds_that_are_sampled(compare):
+    both, first, second = (
+        rows_of(compare(schedulers="karras", seed=seed, pictures=count)[0])["karras"][0]
+        for seed, count in ((5, 2), (5, 1), (6, 1))
+    )
+    assert first != second and both == pytest.approx((first + second) / 2, abs=1.1e-4)
+
+
+def test_each_row_of_pictures_is_that_schedules(pack, compare, monkeypatch):
+    """The first row is the converged one."""
+    module, shown = importlib.import_module(f"{pack.__name__}.nodes.compare_schedules"), []
+    draw = module.pictures
+    monkeypatch.setattr(
+        module, "pictures", lambda model, latents, vae: shown.append(latents) or draw(model, latents, vae)
+    )
+    rows = rows_of(compare(pictures=2)[0])
+    converged, *others = shown
+    means = [float((latents - converged).square().flatten(1).mean(1).sqrt().mean()) for latents in others]
+    assert means == pytest.approx([values[0] for values in rows.values()], abs=1e-4) and min(means) > 0
+
+
+def test_equal_names_are_numbered(compare):
+    other = torch.tensor([100.0, 9, 1, 0])
+    more = [("hso", other), ("schedule_2", other)]
+    rows = rows_of(compare(schedulers="hso", schedule_2=other, more=more, pictures=1)[0])
+    assert set(rows) == {"hso", "hso (2)", "schedule_2", "schedule_2 (2)"}
+    assert rows["hso"][4] == 5 and rows["hso (2)"][4] == 3
+
+
+def test_what_is_to_be_said_of_a_schedule_is_in_the_table_and_on_the_node(execute):
+    output = execute(schedule_1=torch.tensor([2.0, 1, 0.3]), schedulers="karras", pictures=1)
+    for said in (output.args[0], output.ui["hso_plot"][0]["note"]):
+        assert "schedule_1 starts at sigma 2 and not at 148.4" in said and "schedule_1 ends at sigma 0.3" in said
+
+
+def test_a_distilled_model_is_announced(execute, model):
+    (lcm,) = nodes_model_advanced.ModelSamplingDiscrete().patch(model, "lcm", False)
+    announced, usual = (execute(model=patched, schedulers="karras", pictures=1) for patched in (lcm, model))
+    assert announced.args[0].startswith("**This model was distilled (LCM)") and "distilled" not in usual.args[0]
+    assert "distilled" in announced.ui["hso_plot"][0]["note"] and not usual.ui["hso_plot"][0].get("note")
 
 
 def test_all_are_compared_on_request_and_names_may_be_connected_too(compare):
@@ -180,6 +231,7 @@ def test_a_scheduler_that_makes_no_schedule_here_is_left_out_and_named(compare, 
         ({"pictures": 0}, "pictures is 0; it must be from 1 to 128"),
         ({"steps": 1}, "steps is 1; it must be from 2 to 100"),
         ({"denoise": float("nan")}, "denoise is nan; it must be from 0.01 to 1"),
+        ({"theme": "pink"}, "theme is 'pink'; it must be one of dark, "),
     ],
 )
 def test_what_cannot_be_compared_is_refused(compare, values, message):
