@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import enum
+import functools
 import importlib
 from types import SimpleNamespace
 
@@ -17,6 +19,7 @@ import comfy.hooks  # noqa: E402
 import comfy.ops  # noqa: E402
 import comfy.sd  # noqa: E402
 import nodes as core_nodes  # noqa: E402
+from comfy.patcher_extension import WrappersMP  # noqa: E402
 from comfy_extras import nodes_apg, nodes_easycache, nodes_hypertile, nodes_sag, nodes_tomesd  # noqa: E402
 
 import tiny_checkpoints  # noqa: E402
@@ -95,6 +98,70 @@ def test_what_a_module_holds_beside_its_weights_counts_and_what_a_run_notes_does
     others = [AddsLoras(), AddsLoras(("style.safetensors", 1.0)), AddsLoras(("face.safetensors", 0.5))]
     names = {name, *(fingerprint(model_of(network)) for network in others)}
     assert len(names) == 4
+
+
+def with_wrapper(strength):
+    model = tiny_models.tiny_model("eps")
+    model.add_wrapper_with_key(WrappersMP.OUTER_SAMPLE, "k", lambda executor, *a, **k: executor(*a, **k) * strength)
+    return model
+
+
+def with_object(gain):
+    model = tiny_models.tiny_model("eps")
+    model.add_object_patch("latent_format.scale_factor", gain)
+    return model
+
+
+def function_of_attribute(name):
+    return {"sin": lambda x: x.sin(), "cos": lambda x: x.cos()}[name]
+
+
+def function_of_default(value):
+    def function(sigma, factor=value):
+        return sigma * factor
+
+    return function
+
+
+class Mode(enum.Enum):
+    FIRST = 1
+    SECOND = 2
+
+
+class OtherForward(tiny_models.Network):
+    """With the same weights."""
+
+    def forward(self, x, timesteps, **_):
+        return -x
+
+
+@pytest.mark.parametrize(
+    ("make", "first", "second"),
+    [
+        (with_wrapper, 1.0, 2.0),
+        (with_object, 1.0, 2.0),
+        (lambda network: model_of(network()), tiny_models.Network, OtherForward),
+        (tiny_models.tiny_model, "eps", "edm"),
+        (torch.zeros, (2, 3), (3, 2)),
+        (function_of_attribute, "sin", "cos"),
+        (function_of_default, 1, 2),
+        (Mode, 1, 2),
+        (functools.partial(functools.partial, function_of_default), 1, 2),
+        (set, "ab", "ac"),
+        (dict, {"a": 1, "b": 2}, {"aint:1b": 2}),
+    ],
+    ids=["wrapper", "object", "network", "sampling", "shape", "attribute", "default", "enum", "partial", "set", "ends"],
+)
+def test_what_differs_in_one_thing_has_another_name(fingerprint, make, first, second):
+    assert fingerprint(make(first)) == fingerprint(make(first)) != fingerprint(make(second))
+
+
+def test_a_patched_model_is_read_sparingly_and_what_follows_is_not(pack, fingerprint):
+    module = importlib.import_module(f"{pack.__name__}.nodes.model_fingerprint")
+    model, large = tiny_models.tiny_model("eps"), torch.zeros(4 * module.SAMPLED)
+    changed = large.clone()
+    changed[1] = 1
+    assert fingerprint(model, large) != fingerprint(model, changed)
 
 
 def meta_weight():

@@ -354,6 +354,61 @@ def test_ksampler_refuses_wrong_schedules(node_classes, sigmas, message):
         )
 
 
+def test_ksampler_names_the_sampler_that_this_comfyui_does_not_have(node_classes):
+    latent, sigmas = {"samples": torch.zeros(1, 4, 8, 8)}, torch.tensor([9.0, 0.0])
+    with pytest.raises(
+        ValueError, match="^KSampler .HSO.: this ComfyUI has no sampler 'res_2s'; install the pack that"
+    ):
+        node_classes["HSOKSampler"].execute(SD15, 0, 1.0, "res_2s", [], [], latent, sigmas)
+
+
+@pytest.mark.parametrize(("cfg", "sampler"), [(1.0, "euler_ancestral"), (3.0, "euler")])
+def test_ksampler_gives_what_comfyuis_gives_with_the_same_schedule(node_classes, cfg, sampler):
+    """Also to latents of a batch that stood elsewhere in a larger one, and with a sampler that draws noise."""
+    import comfy.samplers
+    import nodes as core_nodes
+
+    model, prompt = galaxies.guided(galaxies.galaxy_model()), galaxies.conditioning()
+    latent = {**galaxies.galaxy_latent(2), "batch_index": [3, 5], "downscale_ratio_spacial": 8}
+    sigmas = comfy.samplers.calculate_sigmas(model.get_model_object("model_sampling"), "karras", 4)
+    ours = run(
+        node_classes["HSOKSampler"], model=model, seed=7, cfg=cfg, sampler_name=sampler, positive=prompt,
+        negative=prompt, latent_image=latent, sigmas=sigmas,
+    )[0]  # fmt: skip
+    (theirs,) = core_nodes.common_ksampler(model, 7, 4, cfg, sampler, "karras", prompt, prompt, latent)
+    torch.testing.assert_close(ours["samples"], theirs["samples"])
+    assert ours["batch_index"] == [3, 5] and "downscale_ratio_spacial" not in ours  # which was that of the empty one
+
+
+def test_ksampler_moves_the_progress_bar(node_classes):
+    import comfy.utils
+
+    shown, prompt = [], galaxies.conditioning()
+    comfy.utils.set_progress_bar_global_hook(lambda value, total, _preview, **_: shown.append((value, total)))
+    try:
+        run(
+            node_classes["HSOKSampler"], model=galaxies.galaxy_model(), cfg=1.0, sampler_name="euler", positive=prompt,
+            negative=prompt, latent_image=galaxies.galaxy_latent(), sigmas=torch.tensor([9.0, 3, 1, 0]),
+        )  # fmt: skip
+    finally:
+        comfy.utils.set_progress_bar_global_hook(None)
+    assert shown[-1] == (3, 3)
+
+
+def test_ksamplers_prompts_are_not_exchanged(host, monkeypatch):
+    given, positive, negative = [], galaxies.conditioning(), galaxies.conditioning()
+    sample = host.comfy.sample.sample_custom
+
+    def watched(model, noise, cfg, sampler, sigmas, *prompts, **options):
+        given.extend(prompts)
+        return sample(model, noise, cfg, sampler, sigmas, *prompts, **options)
+
+    monkeypatch.setattr(host.comfy.sample, "sample_custom", watched)
+    model, latent, sigmas = galaxies.galaxy_model(), galaxies.galaxy_latent(), torch.tensor([9.0, 1.0, 0.0])
+    host.sample_with_sigmas(model, 1, 1.0, host.sampler("euler"), sigmas, positive, negative, latent)
+    assert given[0] is positive and given[1] is negative
+
+
 def test_two_ksamplers_in_a_row_are_one_if_the_second_adds_no_noise(node_classes):
     """Euler remembers nothing of earlier steps."""
     model, prompt, sigmas = galaxies.galaxy_model(), galaxies.conditioning(), torch.tensor([100.0, 20, 5, 1, 0.3, 0])

@@ -5,13 +5,13 @@ from __future__ import annotations
 import gc
 import sys
 from dataclasses import dataclass
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
 import host_import
-from hso_core.calibration.run import BudgetSpent
 
 host_import.import_host()
 
@@ -105,12 +105,19 @@ def test_evaluations_are_counted_and_never_exceed_the_limit(open_run, model, bud
         assert sum(passed) == 2 * 3 * 7, "a positive and a negative half count as one"
         passed.clear()
         run = open_run("heun")
-        with pytest.raises(budget_spent, match="18 of 20 evaluations are made, and the next batch needs 3"):
+        with pytest.raises(budget_spent, match="18 of 20 evaluations are made, and the next batch needs 3") as spent:
             run(schedule(model, 4), [1, 2, 3], limit=20)
-        assert sum(passed) == 2 * 18 and run.evaluations == 18
+        assert sum(passed) == 2 * 18 and run.evaluations == spent.value.evaluations == 18
+        run.with_other_randomness(schedule(model, 4), 1)
+        assert sum(passed) == 2 * (18 + 7) and run.evaluations == 18 + 7
     finally:
         hook.remove()
-    assert issubclass(BudgetSpent, Exception)
+
+
+def test_a_seed_beyond_the_largest_begins_anew(open_run, model):
+    sigmas = schedule(model, 3)
+    found = open_run("euler")(sigmas, [2**64 - 1, 2**64, 2**64 + 1]).latents
+    assert torch.equal(found, open_run("euler")(sigmas, [2**64 - 1, 0, 1]).latents)
 
 
 def test_the_observer_sees_every_evaluation(open_run, model):
@@ -130,6 +137,20 @@ def test_the_model_is_loaded_once_for_many_runs(open_run):
     for _ in range(5):
         run(schedule(model, 2), [1, 2])
     assert len(loads) == 1
+
+
+def test_as_many_latents_are_sampled_together_as_fit_beside_the_whole_model(nodes, monkeypatch):
+    """Each in two halves of 10. Of the model's 100, 60 are loaded already, so 40 of the free memory are to be its."""
+    cpu, host, free = torch.device("cpu"), nodes("host"), {}
+    model = SimpleNamespace(load_device=cpu, model_size=lambda: 100, memory_required=lambda shape: 10 * shape[0])
+    entries = [
+        SimpleNamespace(device=device, model_loaded_memory=lambda memory=memory: memory)
+        for device, memory in ((cpu, 60), (torch.device("meta"), 1000))
+    ]
+    monkeypatch.setattr(comfy.model_management, "current_loaded_models", entries)
+    monkeypatch.setattr(comfy.model_management, "get_free_memory", free.get)
+    for free[cpu], fits in ((125, 4), (120, 4), (119, 3), (10, 1), (1000, 8)):
+        assert host.batch_that_fits(model, (1, 4, 8, 8), 8) == fits
 
 
 def test_a_batch_that_does_not_fit_is_halved(open_run, nodes, model):
@@ -199,6 +220,22 @@ def test_a_mask_is_kept(open_run, model):
     result = open_run("euler", latent=latent)(schedule(model, 4), [1, 2]).latents
     torch.testing.assert_close(result[..., :8], torch.full((2, 1, 32, 8), 2.0), rtol=0, atol=0.2)
     assert result[..., 20:].std() > 0.1
+
+
+def test_what_lies_under_a_mask_does_not_depend_on_the_other_seeds_of_a_call(open_run, model):
+    """ddim draws it from the first seed of a batch."""
+    latent = {"samples": torch.zeros(1, 1, 32, 32), "noise_mask": torch.zeros(1, 1, 32, 32)}
+    latent["noise_mask"][..., 16:] = 1
+    run, sigmas = open_run("ddim", latent=latent), schedule(model, 5)
+    torch.testing.assert_close(run(sigmas, [1, 2]).latents[1:], run(sigmas, [2]).latents, rtol=1e-4, atol=1e-4)
+
+
+def test_picture_and_sound_together_are_refused(nodes, model):
+    from comfy.nested_tensor import NestedTensor
+
+    both = {"samples": NestedTensor([torch.ones(1, 1, 32, 32), torch.ones(1, 1, 8)])}
+    with pytest.raises(ValueError, match="the latent holds picture and sound together, which cannot be compared"):
+        nodes("host").first_latent(model, both)
 
 
 @pytest.mark.parametrize("kind", ["eps", "video"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import re
 
@@ -13,10 +14,11 @@ import host_import
 import hso_core
 import workbench
 from hso_core import named_schedule, optimize_schedule
-from hso_core.schedule_file import read_schedule
+from hso_core.schedule_file import read_schedule, write_schedule
 
 host_import.import_host()
 
+import comfy.cli_args  # noqa: E402
 import comfy.model_sampling as model_sampling  # noqa: E402
 import folder_paths  # noqa: E402
 
@@ -72,6 +74,8 @@ def test_a_saved_schedule_is_loaded_with_where_it_comes_from(run, folders, sd15)
     for words in ("5 steps, from soft/light_00001_", "Sampler it was made for: dpmpp_2m", "for portraits"):
         assert words in report
     assert named_schedule("sd15").fingerprint in report and "Warning" not in report
+    facts = dict(tuple(fact) for fact in run("HSOLoadSchedule", file=saved.ui["text"][0]).ui["hso_plot"][0]["facts"])
+    assert facts == {"sampler": "dpmpp_2m", "note": "for portraits"}
 
 
 def test_files_are_numbered_and_never_overwritten(run, folders):
@@ -117,6 +121,33 @@ def test_dangerous_names_are_refused_before_anything_runs(run, node_classes, fol
     with pytest.raises(ValueError, match="^Save Schedule .HSO.: the name '/etc/x' must not be an absolute path"):
         run("HSOSaveSchedule", sigmas=EIGHT, name="/etc/x")
     assert not folders["output"].exists()
+
+
+def test_a_folder_that_is_not_in_the_list_is_refused(run, folders):
+    with pytest.raises(ValueError, match="^Save Schedule .HSO.: folder is 'desk'; it must be one of output, user"):
+        run("HSOSaveSchedule", sigmas=EIGHT, name="x", folder="desk")
+
+
+def test_what_starts_above_the_connected_model_is_not_saved(run, folders, sd15):
+    with pytest.raises(ValueError, match="^Save Schedule .HSO.: the schedule starts at sigma 700"):
+        run("HSOSaveSchedule", sigmas=torch.tensor([700.0, 1.0, 0.0]), name="x", model=sd15)
+    assert not folders["output"].exists()
+
+
+def test_a_loaded_schedule_that_starts_low_is_announced(run, folders, sd15, caplog):
+    folders["output"].mkdir(parents=True)
+    write_schedule(folders["output"] / "low.safetensors", torch.tensor([1.0, 0.5, 0.0]), {})
+    report = run("HSOLoadSchedule", file="low.safetensors [output]", model=sd15).args[1]
+    assert report.startswith("Warning: the schedule starts at sigma 1, which is 35%") and "35%" in caplog.text
+
+
+@pytest.mark.parametrize("disabled", [False, True])
+def test_disable_metadata_keeps_the_workflow_out_of_the_file(pack, run, folders, monkeypatch, disabled):
+    module = importlib.import_module(f"{pack.__name__}.nodes.schedule_files")
+    monkeypatch.setattr(module, "origin", lambda *_: {"node": "KarrasScheduler"})
+    monkeypatch.setattr(comfy.cli_args.args, "disable_metadata", disabled)
+    run("HSOSaveSchedule", sigmas=EIGHT, name="x")
+    assert ("made_by" in read_schedule(folders["output"] / "x_00001_.safetensors")[1]) is not disabled
 
 
 def test_a_folder_that_cannot_be_made_is_said(run, folders):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import types
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ from hso_core import named_schedule, optimize_schedule
 
 host_import.import_host()
 
+import comfy.model_management  # noqa: E402
 import comfy.model_sampling as model_sampling  # noqa: E402
 import comfy.samplers as samplers  # noqa: E402
 
@@ -51,6 +53,34 @@ def test_every_call_gives_a_tensor_of_its_own(pack):
     first = samplers.calculate_sigmas(sd15(), "hso", 5)
     first[-1] = 0.001  # as core's uni_pc does
     assert float(samplers.calculate_sigmas(sd15(), "hso", 5)[-1]) == 0
+
+
+def test_a_cancellation_ends_the_search(pack):
+    sys.modules[f"{pack.__name__}.hso_core.optimizer"]._memory.clear()  # what is known already is not searched
+    comfy.model_management.interrupt_current_processing()
+    try:
+        with pytest.raises(comfy.model_management.InterruptProcessingException):
+            samplers.calculate_sigmas(sd15(), "hso", 7)
+    finally:
+        comfy.model_management.interrupt_current_processing(False)
+
+
+def test_workflows_are_looked_through_and_a_defect_there_stops_none(entry, scheduler_lists, monkeypatch, caplog):
+    handlers, looked_at = [], []
+
+    def look(prompt, name):
+        looked_at.append((prompt, name))
+        raise RuntimeError
+
+    server = types.SimpleNamespace(add_on_prompt_handler=handlers.append)
+    monkeypatch.setattr(sys.modules["server"].PromptServer, "instance", server, raising=False)
+    monkeypatch.setattr(entry.host, "add_scheduler", lambda *_: None)
+    monkeypatch.setattr(entry, "tell_of_samplers", look)
+    entry.register()
+    request = {"prompt": {"1": {}}}
+    assert [handler(request) for handler in handlers] == [request] and handlers[0](request) is request
+    assert looked_at == 2 * [({"1": {}}, "hso")]
+    assert "could not look through the workflow; it runs all the same" in caplog.text
 
 
 def test_registering_twice_changes_nothing(entry, scheduler_lists):
