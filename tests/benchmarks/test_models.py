@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
+from collections.abc import Sequence
 
 import pytest
 import torch
@@ -104,6 +106,32 @@ def test_an_euler_step_is_the_formula() -> None:
     denoised = model.denoise(x, 5.0)
     halfway = denoised + (x - denoised) * 2.0 / 5.0
     torch.testing.assert_close(run(torch.tensor([5.0, 2.0, 0.0]), [1]).latents, model.denoise(halfway, 2.0))
+
+
+def noise_on_the_way(seeds: Sequence[int]) -> tuple[Tensor, Tensor]:
+    """What euler_ancestral starts from, and what it adds in its first step, both (seeds, values) of unit variance."""
+    model = dataclasses.replace(load_model("mixture"), denoise=lambda x, sigma: torch.zeros_like(x))
+    seen: list[Tensor] = []
+    run = SolverRun(model, "euler_ancestral", batch=len(seeds))
+    run(torch.tensor([2.0, 1.0, 0.0]), seeds, observe=lambda sigma, x, denoised: seen.append(x.flatten(1)))
+    start, then = seen
+    up = math.sqrt(1 - 1 / 4)  # of sigma 2 to 1: sqrt(1^2 (2^2 - 1^2) / 2^2); down to sqrt(1^2 - up^2) = 1 / 2
+    return start / 2, (then - start / 4) / up
+
+
+def test_the_noise_on_the_way_is_not_the_noise_at_the_start() -> None:
+    start, drawn = noise_on_the_way([60_000, 60_001, 200_000, 10_000])
+
+    assert drawn.std() == pytest.approx(1.0, abs=0.1)
+    unrelated = torch.corrcoef(torch.cat([start, drawn])) - torch.eye(8)
+    assert unrelated.abs().max() < 0.4  # of 128 values: 0.09 on the average
+
+
+def test_the_noise_on_the_way_is_the_seeds_own() -> None:
+    _, together = noise_on_the_way([60_000, 60_001])
+    _, apart = noise_on_the_way([60_001])
+
+    torch.testing.assert_close(together[1:], apart)
 
 
 def test_fine_schedules_fall_evenly_in_lambda() -> None:
