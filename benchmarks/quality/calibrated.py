@@ -34,10 +34,11 @@ def calibrated_rivals(model: TestModel, solver: str, steps: int) -> Iterator[tup
 def calibrated_schedule(model: TestModel, solver: str, steps: int, budget: str, first_seed: int) -> Tensor:
     """The schedule (steps + 1,) that a calibration finds.
 
-    Remembered on disk for one source of the calibration and one list of schedules that it chooses from.
+    Remembered on disk for one content of the model, one source of the calibration and one list of schedules that it
+    chooses from.
     """
     candidates = dict(model_free_rivals(model, solver, steps))
-    name = f"{model.name}-{solver}-{steps}-{budget}-{first_seed}-{_version()}-{_content(candidates)}"
+    name = f"{model.name}-{solver}-{steps}-{budget}-{first_seed}-{_version()}-{_content(model, candidates)}"
     file = FOLDER / f"{name}.json"
     if not file.is_file():
         run, reference_run = SolverRun(model, solver), SolverRun(model, REFERENCE_SOLVER)
@@ -47,10 +48,10 @@ def calibrated_schedule(model: TestModel, solver: str, steps: int, budget: str, 
     return torch.tensor(json.loads(file.read_text("utf-8")))
 
 
-def _content(candidates: dict[str, Tensor]) -> str:
-    """8 hex digits of the schedules and their order."""
-    text = json.dumps([(name, [f"{s:.6g}" for s in sigmas.tolist()]) for name, sigmas in candidates.items()])
-    return hashlib.sha256(text.encode()).hexdigest()[:8]
+def _content(model: TestModel, candidates: dict[str, Tensor]) -> str:
+    """8 hex digits of what the model is made of, and of the schedules and their order."""
+    schedules = [(name, [f"{s:.6g}" for s in sigmas.tolist()]) for name, sigmas in candidates.items()]
+    return hashlib.sha256(json.dumps([model.content, schedules]).encode()).hexdigest()[:8]
 
 
 @functools.cache

@@ -120,7 +120,7 @@ class Bench:
 
 
 def _key(model: TestModel, seeds: range, sigmas: Tensor) -> str:
-    values = repr((model.about, seeds, [f"{s:.7g}" for s in sigmas.tolist()]))
+    values = repr((model.about, model.content, seeds, [f"{s:.7g}" for s in sigmas.tolist()]))
     return hashlib.sha256(values.encode()).hexdigest()[:16]
 
 

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import functools
 import gzip
+import hashlib
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -52,6 +53,7 @@ class TestModel:
     noise    the table of sigmas that schedules are made from
     tier     0 exact answer, 1 exact score, 2 pretrained network
     exact    start x (batch, *shape) at a sigma -> where the exact solution ends at sigma 0, or None
+    content  changes with what the model is made of; what is remembered of it goes by this (see content_of)
     """
 
     __test__ = False  # not a class of tests
@@ -64,6 +66,7 @@ class TestModel:
     make_sampling: Callable[[], Any]
     about: str
     exact: Callable[[Tensor, float], Tensor] | None = None
+    content: str = ""
 
     def sampling(self) -> Any:
         """The host's model_sampling object with this model's table."""
@@ -76,6 +79,14 @@ class TestModel:
         import comfy.samplers
 
         return comfy.samplers.calculate_sigmas(sampling, scheduler, steps)
+
+
+def content_of(*files: Path) -> str:
+    """16 hex digits that change with this file and with the files (weights, pictures, code) that a model is made of."""
+    digest = hashlib.sha256()
+    for file in (Path(__file__), *files):
+        digest.update(hashlib.sha256(file.read_bytes()).digest())
+    return digest.hexdigest()[:16]
 
 
 # -- mixtures: Gaussians, optimal denoisers, guided fields -------------------------------------------------------------
@@ -187,9 +198,12 @@ def digits_mixture(scale: float, digit: int | None = None, every: int = 3) -> Mi
 # -- pretrained networks -----------------------------------------------------------------------------------------------
 
 
+GALAXY_NETWORK = workbench.REPOSITORY / "demo" / "galaxy_network.py"
+
+
 def _network_denoiser(weights: Path) -> Denoiser:
     """D(x, sigma) of a score network of the galaxies' family, whose time is t = ln(1 + sigma^2)."""
-    network = import_path(workbench.REPOSITORY / "demo" / "galaxy_network.py", "galaxy_network").load_network(weights)
+    network = import_path(GALAXY_NETWORK, "galaxy_network").load_network(weights)
 
     def denoise(x: Tensor, sigma: float) -> Tensor:
         time = torch.full((len(x),), math.log1p(sigma**2))
@@ -201,8 +215,12 @@ def _network_denoiser(weights: Path) -> Denoiser:
 def _network(name: str, weights: Callable[[], Path], about: str) -> TestModel:
     table = torch.linspace(0.02, 10, 1000, dtype=torch.float64).expm1().sqrt().float()
     shape = (1, 32, 32)
-    noise = NoiseSchedule(table, "vp")
-    return TestModel(name, 2, shape, noise, _network_denoiser(weights()), lambda: _galaxy_sampling(), about)
+    noise, file = NoiseSchedule(table, "vp"), weights()
+    content = content_of(file, GALAXY_NETWORK)
+    return TestModel(name, 2, shape, noise, _network_denoiser(file), _galaxy_sampling, about, content=content)
+
+
+FLOW_NETWORK = Path(flow_network.__file__)
 
 
 def _flow_network(name: str, label: int, guidance: float, about: str) -> TestModel:
@@ -219,7 +237,8 @@ def _flow_network(name: str, label: int, guidance: float, about: str) -> TestMod
     anything = drawn(flow_network.ANY)
     denoise = anything if label == flow_network.ANY else guided_denoiser(drawn(label), anything, guidance)
     noise = named_schedule(f"flow:{FLOW_SHIFT:g}")
-    return TestModel(name, 2, (1, flow_network.SIDE, flow_network.SIDE), noise, denoise, flow_sampling, about)
+    shape, content = (1, flow_network.SIDE, flow_network.SIDE), content_of(flow_network.WEIGHTS, FLOW_NETWORK)
+    return TestModel(name, 2, shape, noise, denoise, flow_sampling, about, content=content)
 
 
 # -- the host's model_sampling objects ---------------------------------------------------------------------------------
@@ -267,33 +286,41 @@ def _gaussian(name: str, scale: float) -> TestModel:
     mixture = power_law_gaussian(scale)
     about = f"Gaussian in 256 dimensions, spectrum 1/f^2, standard deviation {scale:g}"
     noise, denoise = named_schedule("sd15"), vp_denoiser(mixture)
-    return TestModel(name, 0, (1, 16, 16), noise, denoise, _sd15_sampling, about, _exact_gaussian(mixture))
+    exact = _exact_gaussian(mixture)
+    return TestModel(name, 0, (1, 16, 16), noise, denoise, _sd15_sampling, about, exact, content_of())
 
 
 def _mixture(name: str) -> TestModel:
     denoise = vp_denoiser(anisotropic_mixture())
     about = "10 anisotropic Gaussians in 128 dimensions"
-    return TestModel(name, 1, (2, 8, 8), named_schedule("sd15"), denoise, _sd15_sampling, about)
+    noise = named_schedule("sd15")
+    return TestModel(name, 1, (2, 8, 8), noise, denoise, _sd15_sampling, about, content=content_of())
 
 
 def _digits(name: str, scale: float) -> TestModel:
     denoise = vp_denoiser(digits_mixture(scale), torch.float32)
     about = f"optimal denoiser of 1667 handwritten digits, standard deviation {scale:g}, bandwidth {BANDWIDTH:g} of it"
-    return TestModel(name, 1, (1, 14, 14), named_schedule("sd15"), denoise, _sd15_sampling, about)
+    return _of_digits(name, denoise, named_schedule("sd15"), _sd15_sampling, about)
 
 
 def _guided_digits(name: str) -> TestModel:
     everything, threes = (vp_denoiser(digits_mixture(1.0, digit), torch.float32) for digit in (None, 3))
     about = f"exact guidance of {GUIDANCE:g} towards the digit 3"
     denoise = guided_denoiser(threes, everything, GUIDANCE)
-    return TestModel(name, 1, (1, 14, 14), named_schedule("sd15"), denoise, _sd15_sampling, about)
+    return _of_digits(name, denoise, named_schedule("sd15"), _sd15_sampling, about)
 
 
 def _flow_digits(name: str) -> TestModel:
     denoise = flow_denoiser(digits_mixture(1.0), torch.float32)
     about = f"the digits at scale 1 as a flow model, shift {FLOW_SHIFT:g}"
-    noise = named_schedule(f"flow:{FLOW_SHIFT:g}")
-    return TestModel(name, 1, (1, 14, 14), noise, denoise, flow_sampling, about)
+    return _of_digits(name, denoise, named_schedule(f"flow:{FLOW_SHIFT:g}"), flow_sampling, about)
+
+
+def _of_digits(
+    name: str, denoise: Denoiser, noise: NoiseSchedule, make_sampling: Callable[[], Any], about: str
+) -> TestModel:
+    content = content_of(downloads.fetched(downloads.DIGITS))
+    return TestModel(name, 1, (1, 14, 14), noise, denoise, make_sampling, about, content=content)
 
 
 MODELS: dict[str, Callable[[], TestModel]] = {

@@ -49,7 +49,7 @@ def convergence(model: TestModel, seeds: Sequence[int]) -> dict[str, float]:
 def _kept(model: TestModel, solver: str, steps: int, seeds: Sequence[int]) -> Tensor:
     """Latents of a fine schedule, computed once and kept on disk."""
     sigmas = fine_sigmas(model.noise, steps)
-    what = (model.name, model.about, sigmas.tolist(), list(seeds), *([] if solver == SOLVER else [solver]))
+    what = (model.name, model.about, model.content, sigmas.tolist(), list(seeds), solver)
     key = hashlib.sha256(repr(what).encode()).hexdigest()[:16]
     file = FOLDER / f"{model.name}-{key}.safetensors"
     if not file.is_file():

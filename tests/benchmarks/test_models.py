@@ -5,10 +5,11 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 import torch
-from benchmarks.quality import models
+from benchmarks.quality import models, reference
 from benchmarks.quality.models import Mixture, load_model
 from benchmarks.quality.reference import fine_sigmas
 from benchmarks.quality.solvers import SolverRun
@@ -132,6 +133,23 @@ def test_the_noise_on_the_way_is_the_seeds_own() -> None:
     _, apart = noise_on_the_way([60_001])
 
     torch.testing.assert_close(together[1:], apart)
+
+
+def test_what_is_remembered_of_a_model_goes_by_its_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    weights = tmp_path / "weights"
+    weights.write_bytes(b"one")
+    first = models.content_of(weights)
+    weights.write_bytes(b"another")
+    assert len({first, models.content_of(weights), models.content_of()}) == 3
+    assert len({load_model(name).content for name in ("hsc32", "flow-unet", "gaussian", "digits-1")}) == 4
+
+    monkeypatch.setattr(reference, "FOLDER", tmp_path)
+    monkeypatch.setattr(reference, "STEPS", {0: 4})
+    model = load_model("gaussian")
+    kept = reference.converged(model, range(2))
+    doubled = dataclasses.replace(model, denoise=lambda x, sigma: 2 * model.denoise(x, sigma), content="other weights")
+    assert not torch.equal(reference.converged(doubled, range(2)), kept)
+    assert torch.equal(reference.converged(model, range(2)), kept)
 
 
 def test_fine_schedules_fall_evenly_in_lambda() -> None:
