@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 from benchmarks.quality import flow_network, train_flow
@@ -72,3 +74,14 @@ def test_training_lowers_the_loss(digits: tuple[Tensor, Tensor]) -> None:
     torch.manual_seed(train_flow.SEED)  # as train() begins
     untrained = loss(flow_network.FlowNetwork())
     assert loss(train_flow.train(100, CPU)) < 0.9 * untrained  # the running mean of the weights goes slowly
+
+
+def test_training_leaves_the_committed_weights_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    committed = flow_network.WEIGHTS.read_bytes()
+    assert train_flow.parse([]).output != flow_network.WEIGHTS
+    monkeypatch.setattr(train_flow, "train", lambda steps, device: flow_network.FlowNetwork().eval())
+
+    train_flow.main(train_flow.parse(["--output", str(tmp_path / "new" / "weights.safetensors")]))
+
+    assert {file.name for file in (tmp_path / "new").iterdir()} == {"weights.safetensors", "weights.png"}
+    assert flow_network.WEIGHTS.read_bytes() == committed
