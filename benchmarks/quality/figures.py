@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
 from collections.abc import Callable, Iterable, Sequence
 from statistics import geometric_mean
 from typing import Any
@@ -13,6 +15,7 @@ Summary = dict[str, Any]
 BEST = "best built-in"
 GOAL_STEPS = (4, 5, 6, 8)
 WORST_ALLOWED = 1.03
+BUDGETS = {"normal": "calibrated", "quick": "calibrated_quick"}
 
 
 class Table:
@@ -52,10 +55,20 @@ class Table:
         return min(built_in, key=lambda cell: cell[by], default=None)
 
     def ratio(
-        self, model: str, solver: str, steps: int, method: str, to: str = BEST, by: str = "rmse_mean"
+        self,
+        model: str,
+        solver: str,
+        steps: int,
+        method: str,
+        to: str = BEST,
+        by: str = "rmse_mean",
+        best_by: str | None = None,
     ) -> float | None:
-        """Error of `method` divided by that of `to`; None where one of them was not measured."""
-        cell, other = (self.summary(model, solver, steps, name, by) for name in (method, to))
+        """Measure `by` of `method` divided by that of `to`; None where one of them was not measured.
+
+        best_by: the measure that BEST is the best by, if it is another one.
+        """
+        cell, other = (self.summary(model, solver, steps, name, best_by or by) for name in (method, to))
         return cell[by] / other[by] if cell and other else None
 
     def mean_ratio(
@@ -67,16 +80,27 @@ class Table:
         solvers: Sequence[str] | None = None,
         steps: Sequence[int] = GOAL_STEPS,
         by: str = "rmse_mean",
+        best_by: str | None = None,
     ) -> float | None:
         """Geometric mean of the ratio over the cells where both were measured."""
-        ratios = [
-            self.ratio(model, solver, n, method, to, by)
-            for model in (self.models if models is None else models)
-            for solver in (self.solvers if solvers is None else solvers)
-            for n in steps
-        ]
-        found = [ratio for ratio in ratios if ratio is not None]
-        return geometric_mean(found) if found else None
+        ratios = self.ratios(method, to, models=models, solvers=solvers, steps=steps, by=by, best_by=best_by)
+        return geometric_mean(ratios.values()) if ratios else None
+
+    def ratios(
+        self,
+        method: str,
+        to: str = BEST,
+        *,
+        models: Sequence[str] | None = None,
+        solvers: Sequence[str] | None = None,
+        steps: Sequence[int] = GOAL_STEPS,
+        by: str = "rmse_mean",
+        best_by: str | None = None,
+    ) -> dict[tuple[str, str, int], float]:
+        """The ratio of each cell where both were measured."""
+        places = itertools.product(models or self.models, solvers or self.solvers, steps)
+        found = {place: self.ratio(*place, method, to, by, best_by) for place in places}
+        return {place: ratio for place, ratio in found.items() if ratio is not None}
 
 
 # -- the goals ---------------------------------------------------------------------------------------------------------
@@ -103,30 +127,27 @@ def goals() -> list[Goal]:
         what = f"quick budget / best built-in, {solver}, mean RMSE, N = 4..8"
         found.append(Goal(what, 0.90, _mean("calibrated_quick", BEST, solver)))
     found.append(Goal("calibrated / oracle, euler, mean RMSE", 1.10, _mean("calibrated", "oracle", "euler")))
-    what = "worst cell (mean of its calibrations): lower end of the interval of calibrated / best built-in"
-    found.append(Goal(what, WORST_ALLOWED, worst_low))
-    what = f"single calibrations above {WORST_ALLOWED:g} beyond their own interval"
-    found.append(Goal(what, 0, surely_worse))
+    for budget, method in BUDGETS.items():
+        what = "worst cell (mean of its calibrations): lower end of the interval of calibrated / best built-in"
+        found.append(Goal(f"{what}, budget {budget}", WORST_ALLOWED, functools.partial(worst_low, method=method)))
+        what = f"single calibrations above {WORST_ALLOWED:g} beyond their own interval, budget {budget}"
+        found.append(Goal(what, 0, functools.partial(surely_worse, method=method)))
     return found
 
 
-def surely_worse(table: Table, models: Sequence[str]) -> int:
+def surely_worse(table: Table, models: Sequence[str], method: str = "calibrated") -> int:
     """How many calibrations, each counted by itself, have a mean error surely above the best built-in's."""
-    places = [place for place in table.places if place[0] in models]
-    cells = [table.summary(*place, "calibrated") for place in places]
-    return sum(cell["surely_worse"] for cell in cells if cell)
+    return sum(cell["surely_worse"] for cell in _cells(table, models, method))
 
 
-def worst_low(table: Table, models: Sequence[str]) -> float | None:
+def worst_low(table: Table, models: Sequence[str], method: str = "calibrated") -> float | None:
     """The highest lower end of a bootstrap interval of calibrated / best built-in."""
-    lows = [
-        cell["ratio_low"]
-        for model in models
-        for solver in table.solvers
-        for n in table.steps
-        if (cell := table.summary(model, solver, n, "calibrated"))
-    ]
-    return max(lows, default=None)
+    return max((cell["ratio_low"] for cell in _cells(table, models, method)), default=None)
+
+
+def _cells(table: Table, models: Sequence[str], method: str) -> list[Summary]:
+    places = [place for place in table.places if place[0] in models]
+    return [cell for place in places if (cell := table.summary(*place, method))]
 
 
 def scale_ratios(table: Table, models: Sequence[str]) -> list[tuple[str, str, float]]:

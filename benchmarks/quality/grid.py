@@ -17,17 +17,19 @@ from typing import Any
 import torch
 
 from .calibrated import calibrated_rivals
-from .cells import FIRST_SEED, Bench, Cell
+from .cells import FIRST_SEED, Bench, Cell, test_seeds
 from .figures import WORST_ALLOWED
-from .measures import ratio_interval
-from .models import load_model
+from .measures import frechet_distance, principal_features, ratio_interval, sliced_wasserstein
+from .models import TestModel, load_model
 from .oracle import oracle_sigmas
 from .overhead import calibrate_node, overhead
-from .reference import convergence
+from .reference import converged, convergence, to_exact_answer
 from .rivals import all_rivals, is_built_in
 from .solvers import SOLVERS
 
 CHECKED_SEEDS = range(FIRST_SEED, FIRST_SEED + 16)
+OTHER_SEEDS = 100_000
+"""From the test seeds to those of a second converged set."""
 
 
 def measure_cell(bench: Bench, steps: int) -> list[dict[str, Any]]:
@@ -91,7 +93,6 @@ def about_run(cells: Sequence[dict[str, Any]], models: Sequence[str]) -> dict[st
     return {
         "date": str(datetime.date.today()),
         "machine": f"{os.cpu_count()} {platform.machine()} CPU cores, torch {torch.__version__}, no GPU used",
-        "command": "python -m benchmarks.quality",
         "overhead": statistics.median(overhead(calibrate).share for _ in range(3)),
         "models": {name: _about_model(name, cells) for name in models},
     }
@@ -100,12 +101,26 @@ def about_run(cells: Sequence[dict[str, Any]], models: Sequence[str]) -> dict[st
 def _about_model(name: str, cells: Sequence[dict[str, Any]]) -> dict[str, Any]:
     model = load_model(name)
     check = convergence(model, CHECKED_SEEDS)
+    exact = to_exact_answer(model, CHECKED_SEEDS)
     return {
         "tier": model.tier,
         "about": model.about,
         "half": check["half the steps"],
         "heun": check["heun"],
+        **({} if exact is None else {"exact": exact}),
+        "floor": floor(model),
         "smallest": min(cell["rmse_mean"] for cell in cells if cell["model"] == name),
+    }
+
+
+def floor(model: TestModel) -> dict[str, float]:
+    """The distances of two converged sets, of the test seeds and of as many others."""
+    seeds = test_seeds(model)
+    first, second = converged(model, seeds), converged(model, [seed + OTHER_SEEDS for seed in seeds])
+    features = principal_features(first)
+    return {
+        "swd": sliced_wasserstein(second, first),
+        "fd": frechet_distance(features(second), features(first)),
     }
 
 

@@ -46,6 +46,15 @@ def convergence(model: TestModel, seeds: Sequence[int]) -> dict[str, float]:
     return {"half the steps": mean_distance(half, latents), "heun": mean_distance(other, latents)}
 
 
+def to_exact_answer(model: TestModel, seeds: Sequence[int]) -> float | None:
+    """Mean RMSE between `converged` and the exact solution from the same starts; None where there is none."""
+    if model.exact is None:
+        return None
+    highest = fine_sigmas(model.noise, STEPS[model.tier])[0]
+    start = highest * SolverRun(model, SOLVER).start_noise(seeds)
+    return mean_distance(converged(model, seeds), model.exact(start, float(highest)))
+
+
 def _kept(model: TestModel, solver: str, steps: int, seeds: Sequence[int]) -> Tensor:
     """Latents of a fine schedule, computed once and kept on disk."""
     sigmas = fine_sigmas(model.noise, steps)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from benchmarks.quality import models, reference
+from benchmarks.quality import grid, models, reference
 from benchmarks.quality.models import Mixture, load_model
 from benchmarks.quality.reference import fine_sigmas
 from benchmarks.quality.solvers import SolverRun
@@ -150,6 +150,17 @@ def test_what_is_remembered_of_a_model_goes_by_its_content(tmp_path: Path, monke
     doubled = dataclasses.replace(model, denoise=lambda x, sigma: 2 * model.denoise(x, sigma), content="other weights")
     assert not torch.equal(reference.converged(doubled, range(2)), kept)
     assert torch.equal(reference.converged(model, range(2)), kept)
+
+
+def test_two_converged_sets_are_of_other_seeds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reference, "FOLDER", tmp_path)
+    monkeypatch.setattr(reference, "STEPS", {0: 8})
+    monkeypatch.setattr(grid, "test_seeds", lambda _: range(32))
+
+    found = grid.floor(load_model("gaussian"))
+
+    assert 0.05 < found["swd"] < 0.5  # 32 samples of unit variance
+    assert found["fd"] > 0
 
 
 def test_fine_schedules_fall_evenly_in_lambda() -> None:

@@ -6,10 +6,10 @@ import json
 import math
 
 import pytest
-from benchmarks.quality import oracle
-from benchmarks.quality.figures import BEST, WORST_ALLOWED, Table, goals
+from benchmarks.quality import jumps, oracle
+from benchmarks.quality.figures import BEST, BUDGETS, WORST_ALLOWED, Table, goals
 from benchmarks.quality.models import MODELS, load_model
-from benchmarks.quality.report import NETWORKS, page
+from benchmarks.quality.report import EASY, MEASURES, NETWORKS, all_methods_table, convergence_text, page
 from benchmarks.quality.rivals import is_built_in, is_schedule
 from benchmarks.quality.solvers import SOLVERS
 
@@ -58,19 +58,49 @@ def test_the_readme_has_the_figures_of_the_results(cells: list[dict], readme: st
         return f"| {' | '.join((name, *values))} |"
 
     solvers = ("euler", "dpmpp_2m", "uni_pc")
-    both = [" / ".join(ratio("calibrated", solver, by, NETWORKS) for by in ("mean", "median")) for solver in solvers]
-    calibrated = [cell for cell in cells if cell["method"] == "calibrated"]
-    worse, runs = (sum(cell[key] for cell in calibrated) for key in ("surely_worse", "calibrations"))
+    without = tuple(name for name in table.models if name != EASY)
+
+    def both(models: tuple[str, ...] | None, method: str = "calibrated") -> list[str]:
+        return [" / ".join(ratio(method, solver, by, models) for by in ("mean", "median")) for solver in solvers]
+
     assert f"(`.venv/bin/python -m benchmarks.quality`, {about['date']}, " in readme
     assert f"on {len(table.models)} test models" in readme
-    assert row("by the mean RMSE", *(ratio("calibrated", solver) for solver in solvers)) in readme
-    assert row("by the median RMSE", *(ratio("calibrated", solver, "median") for solver in solvers)) in readme
-    assert row("the networks alone, mean / median", *both) in readme
-    assert not any(cell["ratio_low"] > WORST_ALLOWED for cell in calibrated)
-    assert f"in none of the {len(table.places)} cases" in readme
-    assert f"{worse} of the {runs} single calibrations" in readme
-    dpmpp_2m, uni_pc = (ratio("calibrated_quick", solver) for solver in ("dpmpp_2m", "uni_pc"))
-    assert f"reaches {dpmpp_2m} with dpmpp_2m and {uni_pc} with uni_pc" in readme
+    assert row("all models", *both(None)) in readme
+    assert row("all but the Gaussian", *both(without)) in readme
+    assert row("the networks alone", *both(NETWORKS)) in readme
+    assert row("*quick*, all but the Gaussian", *both(without, "calibrated_quick")) in readme
+    assert row("*quick*, the networks alone", *both(NETWORKS, "calibrated_quick")) in readme
+    for budget, losses in (
+        ("normal", "{} of the {} cases (each a mean of four) and {} of the {} single calibrations"),
+        ("quick", "with *quick* {} of the {} cases and {} of {} calibrations"),
+    ):
+        measured = [cell for cell in cells if cell["method"] == BUDGETS[budget]]
+        worse, runs = (sum(cell[key] for cell in measured) for key in ("surely_worse", "calibrations"))
+        sure = sum(cell["ratio_low"] > WORST_ALLOWED for cell in measured)
+        assert losses.format(sure or "none", len(table.places), worse, runs) in readme
+
+
+def test_the_pages_say_how_many_calibrations_are_a_loss(cells: list[dict]) -> None:
+    page = " ".join(PAGE.with_name("calibration.md").read_text("utf-8").split())
+    quick = [cell for cell in cells if cell["method"] == BUDGETS["quick"] and cell["model"] in jumps.MODELS]
+    worse, runs = (sum(cell[key] for cell in quick) for key in ("surely_worse", "calibrations"))
+    assert f"with *quick* it was {worse} of {runs}" in page
+
+
+def test_on_networks_sets_and_tails_are_about_as_near_as_with_the_best_built_in(cells: list[dict]) -> None:
+    """What the page says beside the table of the other measures."""
+    table = Table(cells)
+
+    def ratio(by: str, solver: str, best_by: str) -> float:
+        found = table.mean_ratio("calibrated", models=NETWORKS, solvers=[solver], by=by, best_by=best_by)
+        assert found is not None
+        return found
+
+    of_measure = {by: [ratio(by, solver, "rmse_mean") for solver in table.solvers] for by in MEASURES}
+    assert all(0.85 < value < 1.05 for by in ("rmse_p95", "swd", "fd") for value in of_measure[by])
+    assert max(of_measure["rmse_median"]) < 0.85
+    own = [ratio(by, solver, by) for by in ("rmse_p95", "swd", "fd") for solver in table.solvers]
+    assert sum(value < 1 for value in own) <= 2
 
 
 def test_the_readme_says_how_hso_does_against_the_best_built_in(cells: list[dict], readme: str) -> None:
@@ -118,6 +148,35 @@ def test_every_reference_is_converged(cells: list[dict]) -> None:
         assert max(model["half"], model["heun"]) < 0.2 * smallest, name
 
 
+def test_the_page_says_where_the_reference_is_farther_from_the_truth_than_a_schedule_is_from_it() -> None:
+    about = json.loads(ABOUT.read_text("utf-8"))
+    assert [name for name, model in about["models"].items() if "exact" in model] == [
+        name for name, model in about["models"].items() if model["tier"] == 0
+    ]
+    model = about["models"][EASY]
+    assert model["smallest"] < model["exact"] < 1e-3
+    assert f"{model['exact']:.1e} from it, more than the smallest error" in convergence_text(about)
+
+
+def test_an_incomplete_row_says_of_how_many_cells_it_is() -> None:
+    cells = [
+        _cell(method, error, steps) for steps in (4, 6) for method, error in (("karras", 0.2), ("calibrated", 0.1))
+    ]
+    table = Table([*cells, _cell("simple", 0.4), _cell("hso", 0.3), _cell("hso", 0.3, 6)])
+
+    rows = {row.split(" | ")[0].removeprefix("| "): row for row in all_methods_table(table).splitlines()}
+    assert "| 2.000 (1: 0.500) |" in rows["simple"]
+    assert "| 1.500 |" in rows["hso"]
+
+
+def test_another_measure_is_against_the_best_by_the_mean_or_by_itself() -> None:
+    cells = [_cell("karras", 0.2, swd=0.5), _cell("simple", 0.4, swd=0.1), _cell("calibrated", 0.1, swd=0.2)]
+    found = [
+        Table(cells).mean_ratio("calibrated", steps=(4,), by="swd", best_by=best_by) for best_by in ("rmse_mean", None)
+    ]
+    assert found == pytest.approx([0.4, 2.0])
+
+
 def test_every_cell_has_an_oracle_that_falls_from_noise_to_zero() -> None:
     for model in MODELS:
         for solver in SOLVERS:
@@ -141,6 +200,7 @@ def test_ratios_are_geometric_means_against_the_best_built_in() -> None:
     ]
     cells.append(_cell("calibrated", 0.1, ratio_low=0.4, surely_worse=1))
     cells.append(_cell("calibrated", 0.08, 6, ratio_low=1.1, surely_worse=2))
+    cells.append(_cell("calibrated_quick", 0.3, ratio_low=1.2, surely_worse=5))
     table = Table(cells)
 
     assert table.summary("hsc32", "euler", 4, BEST)["method"] == "simple"
@@ -148,8 +208,8 @@ def test_ratios_are_geometric_means_against_the_best_built_in() -> None:
     assert table.mean_ratio("oracle") is None
     by_name = {goal.what: goal.measure(table, ["hsc32"]) for goal in goals()}
     assert by_name["calibrated / best built-in, euler, mean RMSE, N = 4..8"] == pytest.approx(math.sqrt(0.5 * 0.8))
-    assert (
-        by_name["worst cell (mean of its calibrations): lower end of the interval of calibrated / best built-in"] == 1.1
-    )
-    assert by_name["single calibrations above 1.03 beyond their own interval"] == 3
+    worst = "worst cell (mean of its calibrations): lower end of the interval of calibrated / best built-in, budget {}"
+    assert (by_name[worst.format("normal")], by_name[worst.format("quick")]) == (1.1, 1.2)
+    assert by_name["single calibrations above 1.03 beyond their own interval, budget normal"] == 3
+    assert by_name["single calibrations above 1.03 beyond their own interval, budget quick"] == 5
     assert by_name["calibrated / oracle, euler, mean RMSE"] is None
