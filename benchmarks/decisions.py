@@ -7,6 +7,7 @@ Needs the demonstration network and ComfyUI, which `python3 dev.py setup` downlo
 
 from __future__ import annotations
 
+import argparse
 import math
 import sys
 from collections.abc import Callable
@@ -121,6 +122,7 @@ def runs(numbers: list[int]) -> list[tuple[int, int]]:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     two_steps()
     density_first()
     spacing_kept()

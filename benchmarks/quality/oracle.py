@@ -21,7 +21,7 @@ import torch
 from scipy.optimize import minimize
 from torch import Tensor
 
-from .calibrated import calibrated_schedule
+from .calibrated import FIRST_SEEDS, calibrated_schedule
 from .family import family_sigmas, free_values, sigmas_of_free_values
 from .models import MODELS, TestModel, load_model
 from .reference import converged, distances
@@ -46,7 +46,7 @@ def oracle_sigmas(model: str, solver: str, steps: int) -> Tensor | None:
 def search(model: TestModel, solver: str, steps: int) -> tuple[Tensor, float]:
     """The best schedule found, and its mean RMSE on the seeds of the search."""
     objective = Objective(model, solver)
-    objective(calibrated_schedule(model, solver, steps, "normal"))
+    objective(calibrated_schedule(model, solver, steps, "normal", FIRST_SEEDS[0]))
     for _, sigmas in all_rivals(model, solver, steps):
         objective(sigmas)
     for start in FAMILY_STARTS:

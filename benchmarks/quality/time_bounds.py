@@ -8,6 +8,7 @@ prints the table of docs/method.md: the HSO schedule with the paper's bounds, wi
 
 from __future__ import annotations
 
+import argparse
 import functools
 import multiprocessing
 import os
@@ -104,6 +105,7 @@ def ratios(kind: str, solver: str) -> dict[str, list[float]]:
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     places = [(kind, solver) for kind in KINDS for solver in SOLVERS]
     with ProcessPoolExecutor(os.cpu_count(), multiprocessing.get_context("spawn")) as processes:
         found = dict(zip(places, processes.map(ratios, *zip(*places, strict=True)), strict=True))
