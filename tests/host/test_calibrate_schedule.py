@@ -191,7 +191,9 @@ def test_with_any_other_input_the_search_begins(first, calibrate, nodes, monkeyp
 def test_the_seed_is_the_first_of_the_seeds_that_are_sampled(calibrate, nodes, monkeypatch):
     host, seeds = nodes("host"), []
     noise_of_seed = host.noise_of_seed
-    monkeypatch.setattr(host, "noise_of_seed", lambda latent, seed: seeds.append(seed) or noise_of_seed(latent, seed))
+    monkeypatch.setattr(
+        host, "noise_of_seed", lambda latent, seed, *index: seeds.append(seed) or noise_of_seed(latent, seed, *index)
+    )
     calibrate(seed=1234)
     assert len(seeds) > 10 and set(seeds) == set(range(1234, 1234 + len(set(seeds))))
 
