@@ -140,12 +140,17 @@ def test_the_model_is_loaded_once_for_many_runs(open_run):
 
 
 def test_as_many_latents_are_sampled_together_as_fit_beside_the_whole_model(nodes, monkeypatch):
-    """Each in two halves of 10. Of the model's 100, 60 are loaded already, so 40 of the free memory are to be its."""
+    """Each in two halves of 10. Of the model's 100, 60 are loaded already, so 40 of the free memory are to be its.
+
+    What is loaded elsewhere, or of a model that is gone, makes no room.
+    """
     cpu, host, free = torch.device("cpu"), nodes("host"), {}
     model = SimpleNamespace(load_device=cpu, model_size=lambda: 100, memory_required=lambda shape: 10 * shape[0])
     entries = [
-        SimpleNamespace(device=device, model_loaded_memory=lambda memory=memory: memory)
-        for device, memory in ((cpu, 60), (torch.device("meta"), 1000))
+        SimpleNamespace(
+            device=device, model=loaded, model_loaded_memory=lambda memory=memory: memory, is_dead=lambda: False
+        )
+        for device, loaded, memory in ((cpu, model, 60), (cpu, None, 1000), (torch.device("meta"), model, 1000))
     ]
     monkeypatch.setattr(comfy.model_management, "current_loaded_models", entries)
     monkeypatch.setattr(comfy.model_management, "get_free_memory", free.get)
