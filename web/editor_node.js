@@ -60,7 +60,8 @@ function addEditor(node) {
 
   for (const widget of [widgets.text, widgets.steps, widgets.resampling]) after(widget, "callback", show);
   after(node, "onConnectionsChange", (/** @type {number} */ side, /** @type {number} */ slot) => {
-    if (side === INPUT && !(/** @type {any} */ (app).configuringGraph)) {
+    const isLoaded = node.graph && !(/** @type {any} */ (app).configuringGraph); // a copy is in no graph at first
+    if (side === INPUT && isLoaded) {
       mode = undefined;
       forget(node.inputs?.[slot]?.name);
     }
@@ -120,12 +121,12 @@ function without(plot, input) {
 }
 
 /**
- * The node that is connected to `sigmas`; none where it is outside of the subgraph.
+ * The node that is connected to `sigmas`; none where it is outside of the subgraph, or this one in no graph.
  * @param {ComfyNode} node
  * @returns {ComfyNode | null | undefined}
  */
 function sourceNode(node) {
-  return node.getInputNode?.(slotOf(node, "sigmas"));
+  return node.graph ? node.getInputNode(slotOf(node, "sigmas")) : null;
 }
 
 /**
