@@ -59,9 +59,12 @@ class SolverRun:
         return torch.stack([self._noise_of(seed) for seed in seeds])
 
     def _run(self, denoiser: _CountingDenoiser, sigmas: Tensor, seeds: Sequence[int]) -> Tensor:
-        x = sigmas[0] * self.start_noise(seeds)
+        x = self._start(sigmas[0], seeds)
         # uni_pc writes into the sigmas that it is given
         return self._sample(denoiser, x, sigmas.clone(), extra_args={}, disable=True, **self._extra(seeds))
+
+    def _start(self, sigma: Tensor, seeds: Sequence[int]) -> Tensor:
+        return sigma * self.start_noise(seeds)
 
     def _extra(self, seeds: Sequence[int]) -> dict[str, Any]:
         """Keyword arguments of the sampler's function; the noise of a stochastic one is each seed's own."""
