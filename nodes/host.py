@@ -315,16 +315,16 @@ def free_memory() -> None:
     comfy.model_management.soft_empty_cache()
 
 
-_LEFT_BY_A_RUN = {
-    comfy.samplers.CFGGuider: {"conds", "inner_model", "loaded_models"},
-    comfy.controlnet.ControlBase: {"cond_hint", "extra_concat", "timestep_range"},
-    comfy.controlnet.ControlNet: {"model_sampling_current"},
-    comfy.controlnet.ControlLora: {"control_model", "manual_cast_dtype"},
-    comfy.controlnet.T2IAdapter: {"control_input"},
-    comfy.hooks.Hook: {"hook_ref"},
-    comfy.hooks.TransformerOptionsHook: {"_skip_adding"},
-    comfy.hooks.HookKeyframe: {"start_t"},
-    comfy.hooks.HookKeyframeGroup: {
+_LEFT_BY_A_RUN: dict[tuple[Any, str], set[str]] = {  # by module and class, which another ComfyUI may not have
+    (comfy.samplers, "CFGGuider"): {"conds", "inner_model", "loaded_models"},
+    (comfy.controlnet, "ControlBase"): {"cond_hint", "extra_concat", "timestep_range"},
+    (comfy.controlnet, "ControlNet"): {"model_sampling_current"},
+    (comfy.controlnet, "ControlLora"): {"control_model", "manual_cast_dtype"},
+    (comfy.controlnet, "T2IAdapter"): {"control_input"},
+    (comfy.hooks, "Hook"): {"hook_ref"},
+    (comfy.hooks, "TransformerOptionsHook"): {"_skip_adding"},
+    (comfy.hooks, "HookKeyframe"): {"start_t"},
+    (comfy.hooks, "HookKeyframeGroup"): {
         "_current_keyframe", "_current_used_steps", "_current_index", "_current_strength", "_curr_t", "curr_t"
     },
 }  # fmt: skip
@@ -335,7 +335,8 @@ def left_by_a_run(thing: Any) -> frozenset[str]:
 
     Only of those classes: with another pack an attribute of the same name may be a setting.
     """
-    return frozenset().union(*(names for kind, names in _LEFT_BY_A_RUN.items() if isinstance(thing, kind)))
+    known = ((getattr(module, kind, ()), names) for (module, kind), names in _LEFT_BY_A_RUN.items())
+    return frozenset().union(*(names for kind, names in known if isinstance(thing, kind)))
 
 
 def is_cancelled() -> bool:

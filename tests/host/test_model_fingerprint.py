@@ -379,6 +379,14 @@ def controlled(strength):
     return [[context, {**extra, "control": control, "hooks": hooks}]]
 
 
+def test_this_comfyui_has_every_class_that_leaves_something_and_another_may_lack_one(pack, monkeypatch):
+    host = importlib.import_module(f"{pack.__name__}.nodes.host")
+    assert all(isinstance(getattr(module, kind), type) for module, kind in host._LEFT_BY_A_RUN)
+    monkeypatch.delattr(host.comfy.hooks, "TransformerOptionsHook")
+    keyframes = host.comfy.hooks.HookKeyframeGroup()
+    assert "_current_strength" in host.left_by_a_run(keyframes) and not host.left_by_a_run(object())
+
+
 def test_a_run_leaves_the_names_of_controlnets_and_hooks(fingerprint):
     model, latent = tiny_models.tiny_model("eps"), tiny_models.empty_latent(tiny_models.tiny_model("eps"))
     prompt, negative = controlled(0.5), tiny_models.conditioning()
