@@ -115,6 +115,14 @@ def start_at_denoise(sigmas: Tensor, noise: NoiseSchedule, denoise: float, keep_
     return resample_sigmas(tail, len(sigmas) - 1) if keep_steps else check_sigmas(tail)
 
 
+def end_at_denoise(sigmas: Tensor, noise: NoiseSchedule, denoise: float, steps: int) -> Tensor:
+    """The part of a longer schedule from the noise level of `denoise` on, brought to `steps` steps.
+
+    Raises SigmasError where nothing of it lies below that level but the final 0.
+    """
+    return resample_sigmas(start_at_denoise(sigmas, noise, denoise, keep_steps=False), steps)
+
+
 def _inner_value(sigmas: Tensor, sigma: float, action: str) -> float:
     """`sigma` as float32 if it lies between the ends of the schedule."""
     value = float(torch.tensor(sigma, dtype=torch.float32))

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from ..hso_core import NoiseSchedule, Settings, optimize_schedule
 from ..hso_core.baselines import table_sigmas, tables_for
-from ..hso_core.schedule_tools import as_schedule, start_at_denoise
-from ..hso_core.sigmas import SigmasError, check_range, check_sigmas, resample_sigmas
+from ..hso_core.schedule_tools import as_schedule, end_at_denoise
+from ..hso_core.sigmas import SigmasError, check_range, check_sigmas
 from . import host
 from .sampler_traits import name_of
 from .sampling_run import SEEDS, SamplingRun
@@ -150,7 +150,7 @@ def selectable_schedules(model: Any, steps: int, sampler: Any, denoise: float = 
         if denoise == 1 or noise is None:
             _keep(found, name, make, steps)
         else:
-            _keep(found, name, lambda: _from_denoise(make(), noise, denoise, steps), steps)
+            _keep(found, name, lambda: end_at_denoise(as_schedule(make()), noise, denoise, steps), steps)
 
     for name in host.scheduler_names():
         if name != HSO:
@@ -173,11 +173,6 @@ def ksampler_form(name: str) -> str:
 
 def _optimized(noise: NoiseSchedule, steps: int, settings: Settings) -> Tensor:
     return optimize_schedule(noise, steps, settings, on_progress=host.stop_if_cancelled).to_tensor()
-
-
-def _from_denoise(sigmas: Tensor, noise: NoiseSchedule, denoise: float, steps: int) -> Tensor:
-    """The part of a schedule (n + 1,) from the noise level of `denoise` on, in `steps` steps."""
-    return resample_sigmas(start_at_denoise(as_schedule(sigmas), noise, denoise, keep_steps=False), steps)
 
 
 def _table(name: str, steps: int) -> Tensor:

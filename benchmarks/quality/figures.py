@@ -71,19 +71,9 @@ class Table:
         cell, other = (self.summary(model, solver, steps, name, best_by or by) for name in (method, to))
         return cell[by] / other[by] if cell and other else None
 
-    def mean_ratio(
-        self,
-        method: str,
-        to: str = BEST,
-        *,
-        models: Sequence[str] | None = None,
-        solvers: Sequence[str] | None = None,
-        steps: Sequence[int] = GOAL_STEPS,
-        by: str = "rmse_mean",
-        best_by: str | None = None,
-    ) -> float | None:
-        """Geometric mean of the ratio over the cells where both were measured."""
-        ratios = self.ratios(method, to, models=models, solvers=solvers, steps=steps, by=by, best_by=best_by)
+    def mean_ratio(self, method: str, to: str = BEST, **which: Any) -> float | None:
+        """Geometric mean of `ratios`, which takes the same arguments; None where there is none."""
+        ratios = self.ratios(method, to, **which)
         return geometric_mean(ratios.values()) if ratios else None
 
     def ratios(

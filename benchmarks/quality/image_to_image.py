@@ -9,6 +9,7 @@ against the built-in schedulers from the same noise level on.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import itertools
 import multiprocessing
 import os
@@ -22,8 +23,8 @@ from torch import Tensor
 from hso_core import Settings, optimize_schedule
 from hso_core.calibration import BUDGETS, calibrate
 from hso_core.calibration.reference import reference_sigmas
-from hso_core.schedule_tools import start_at_denoise
-from hso_core.sigmas import resample_sigmas
+from hso_core.schedule_tools import end_at_denoise
+from hso_core.sigmas import SigmasError
 
 from .calibrated import REFERENCE_SOLVER
 from .models import TestModel, load_model
@@ -57,9 +58,8 @@ def at_hand(model: TestModel, solver: str, steps: int, denoise: float) -> dict[s
     """The host's schedulers and hso, (steps + 1,) each, from the noise level of `denoise` on, as Calibrate has them."""
     found = {"hso": optimize_schedule(model.noise, steps, Settings(denoise=denoise, start="sigma_max")).to_tensor()}
     for name, sigmas in built_in_rivals(model, solver, int(steps / denoise)):
-        rest = start_at_denoise(sigmas, model.noise, denoise, keep_steps=False)
-        if len(rest) > 2:  # else there is nothing to resample
-            found[name] = resample_sigmas(rest, steps)
+        with contextlib.suppress(SigmasError):  # it has too few values there, and is left out
+            found[name] = end_at_denoise(sigmas, model.noise, denoise, steps)
     return found
 
 

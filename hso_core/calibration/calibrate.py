@@ -25,8 +25,8 @@ SURE = 4  # suggestions that are looked at before the candidates
 LOOK_SHARE, SEARCH_SHARE = 0.35, 0.8  # of the budget that may be spent when the looks, then the search, are done
 SEED_SHARE, MOST_SEEDS = 0.25, 40  # of the budget, for the reference on the first seeds; and how many these are at most
 FINALISTS = (8, 4, 3)  # schedules that are compared on ever more seeds
-SAME_START = 1e-4  # relative
 OWN_FINALISTS = 3  # of them, at most so many that were at hand
+SAME_START = 1e-4  # relative: nearer first sigmas are one
 
 
 @dataclass(frozen=True)

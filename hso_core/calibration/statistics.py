@@ -31,8 +31,8 @@ class PairedRatio:
 def paired_ratio(distances: Mapping[int, float], others: Mapping[int, float]) -> PairedRatio:
     """Finite distances over others, by seed; seeds that only one has are left out.
 
-    The interval is Student's, of the ratio by the delta method (a / b deviates by (a_i - b_i a / b) / b): of a few
-    seeds a percentile bootstrap covers 60 to 80 % instead of the 90. Of no width for fewer than three seeds.
+    The interval is Student's, of the ratio by the delta method (a / b deviates by (a_i - b_i a / b) / b): a percentile
+    bootstrap is much too narrow for a few seeds. Of no width for fewer than three.
 
     Raises ValueError where no seed is shared.
     """

@@ -409,7 +409,6 @@ def test_the_interval_is_of_pairs_and_leaves_a_twentieth_out_at_each_side():
 
 @pytest.mark.parametrize("seeds", [3, 4, 7])
 def test_the_interval_covers_the_truth_also_with_few_seeds(seeds):
-    """A percentile bootstrap covers it in 60 (3 seeds) to 84 (7) of a hundred cases."""
     rng = np.random.default_rng(1)
     hits = 0
     for _ in range(400):

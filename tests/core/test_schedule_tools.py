@@ -6,7 +6,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hso_core import NoiseSchedule, named_schedule, optimize_schedule
-from hso_core.schedule_tools import as_schedule, blend, pin_sigma, split_at_sigma, split_at_step, start_at_denoise
+from hso_core.schedule_tools import (
+    as_schedule,
+    blend,
+    end_at_denoise,
+    pin_sigma,
+    split_at_sigma,
+    split_at_step,
+    start_at_denoise,
+)
 from hso_core.sigmas import SigmasError, resample_sigmas
 
 EIGHT = torch.tensor([8.0, 4.0, 2.0, 1.0, 0.0])
@@ -156,6 +164,22 @@ def test_starting_at_a_denoise_level_is_where_optimize_schedule_starts():
         assert len(kept) == 7 and float(kept[0]) == float(cut[0]) == pytest.approx(expected)
         assert set(cut[1:].tolist()) == {value for value in schedule.tolist() if value < expected}
         assert_schedule(kept), assert_schedule(cut)
+
+
+@pytest.mark.parametrize("noise", [SD, FLOW], ids=["vp", "flow"])
+@pytest.mark.parametrize("steps", [1, 3, 7])
+def test_the_end_of_a_longer_schedule_has_the_steps_that_are_asked_for(noise, steps):
+    longer = optimize_schedule(noise, 12).to_tensor()
+    end = end_at_denoise(longer, noise, 0.5, steps)
+    assert len(end) == steps + 1 and float(end[0]) == pytest.approx(noise.sigma_of_denoise(0.5)) and end[-1] == 0
+    if steps > 1:
+        assert end[-2] == longer[-2]
+
+
+def test_a_schedule_with_nothing_below_the_level_has_no_end_of_several_steps():
+    high = torch.tensor([14.0, 9.0, 5.0, 0.0])
+    with pytest.raises(SigmasError, match="a schedule of 1 step cannot be resampled to 4"):
+        end_at_denoise(high, SD, 0.3, 4)
 
 
 def test_full_denoise_changes_nothing():
