@@ -7,6 +7,7 @@ from comfy_api.v0_0_2 import ComfyExtension, io
 from .measuring.calibrate import CalibrateSchedule
 from .measuring.compare import CompareSchedules
 from .pictures.plot_node import PlotSchedules
+from .sampling.fitted_sampler import FittedSampler
 from .sampling.ksampler import KSampler
 from .schedules.custom import CustomSigmas
 from .schedules.files import LoadSchedule, SaveSchedule
@@ -32,4 +33,5 @@ class HSOExtension(ComfyExtension):
             PlotSchedules,
             CalibrateSchedule,
             CompareSchedules,
+            FittedSampler,
         ]

@@ -13,7 +13,7 @@ from .latents import batch_is_frames, first_latent, frames_of_video, is_empty, n
 from .memory import OUT_OF_MEMORY, batch_that_fits, free_memory
 from .model import check_schedule, noise_schedule, noise_schedule_of_sampling, readable_noise_schedule
 from .progress import CANCELLED, cancel, is_cancelled, progress_bar, stop_if_cancelled
-from .sampling import guider, sample_with_sigmas, sampler, sampler_names, samplers_that_lose_a_step
+from .sampling import guider, own_sampler, sample_with_sigmas, sampler, sampler_names, samplers_that_lose_a_step
 from .schedulers import add_scheduler, ksampler_sigmas, scheduler_names, scheduler_sigmas
 from .schema import advanced, schema
 from .workflow import on_prompt, origin, short_name
@@ -45,6 +45,7 @@ __all__ = [
     "numbered_file",
     "on_prompt",
     "origin",
+    "own_sampler",
     "progress_bar",
     "readable_noise_schedule",
     "sample_with_sigmas",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import comfy.sample
@@ -31,6 +32,11 @@ def sampler(name: str) -> Any:
         raise ValueError(
             f"this ComfyUI has no sampler {str(name)[:60]!r}; install the pack that brings it, or choose another"
         ) from None
+
+
+def own_sampler(function: Callable[..., Tensor], **options: Any) -> Any:
+    """The SAMPLER that runs `function`, which is called as core's are, with these options."""
+    return comfy.samplers.KSAMPLER(function, extra_options=options)
 
 
 def guider(model: Any, positive: list[Any], negative: list[Any], cfg: float) -> Any:
