@@ -16,7 +16,7 @@ from .progress import CANCELLED, cancel, is_cancelled, progress_bar, stop_if_can
 from .sampling import guider, own_sampler, sample_with_sigmas, sampler, sampler_names, samplers_that_lose_a_step
 from .schedulers import add_scheduler, ksampler_sigmas, scheduler_names, scheduler_sigmas
 from .schema import advanced, schema
-from .workflow import on_prompt, origin, short_name
+from .workflow import blocked, on_prompt, origin, short_name
 
 __all__ = [
     "CANCELLED",
@@ -25,6 +25,7 @@ __all__ = [
     "advanced",
     "batch_is_frames",
     "batch_that_fits",
+    "blocked",
     "cancel",
     "check_choice",
     "check_schedule",
