@@ -32,7 +32,7 @@ class CustomSigmas(io.ComfyNode):
         return host.schema(
             node_id="HSOCustomSigmas",
             display_name=NAME,
-            category="sampling/custom_sampling/sigmas",
+            category=host.category_of("SplitSigmas"),
             description="A schedule that you draw, type or paste. It is saved in the workflow, so everybody who opens "
             "the workflow samples with exactly these values.",
             search_aliases=["hso", "manual sigmas", "sigmas from text", "schedule"],
