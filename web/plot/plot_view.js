@@ -1,18 +1,18 @@
 // The picture of a node's result: its schedule, faint beside it the ones to compare with, and what is known of it.
 
 import { drawFrame, drawLine, layoutChart, placeTip, pointsOf } from "./chart.js";
-import { choiceButtons, html, svg } from "./elements.js";
-import { QUANTITIES } from "./quantities.js";
-import { LARGEST, plainDecimal, shortNumber } from "./schedule_text.js";
+import { choiceButtons, html, svg } from "../common/elements.js";
+import { QUANTITIES } from "../schedule/quantities.js";
+import { LARGEST, plainDecimal, shortNumber } from "../schedule/text.js";
 
-/** @typedef {import("./quantities.js").Curve} Curve */
+/** @typedef {import("../schedule/quantities.js").Curve} Curve */
 /** @typedef {import("./chart.js").Chart} Chart */
 
 /**
  * What nodes/plot_data.py sends.
  * @typedef {object} Plot
  * @property {number} version
- * @property {import("./quantities.js").Family} family
+ * @property {import("../schedule/quantities.js").Family} family
  * @property {number | null} sigma_min
  * @property {number | null} sigma_max
  * @property {Curve[]} schedules the first is the main one

@@ -1,7 +1,7 @@
 // Which workflow a run belongs to. ComfyUI gives a result to whatever node has its id in the workflow that is open when
 // it arrives; several open workflows have the same ids. ComfyUI itself keeps the results of the others for later.
 
-import { app } from "../../scripts/app.js";
+import { app } from "../../../scripts/app.js";
 import { rootGraph } from "./dom_widget.js";
 
 const MAX_KNOWN = 1000;

@@ -1,14 +1,14 @@
 // The picture of the editor: the schedule with a handle on every value, and beside it what the node will make of it.
 
-import { drawFrame, drawLine, layoutChart, placeTip, pointsOf } from "./chart.js";
-import { boundsOf, isFixed } from "./edits.js";
-import { svg } from "./elements.js";
-import { QUANTITIES, lambdaOf, sigmaOf } from "./quantities.js";
-import { plainDecimal } from "./schedule_text.js";
+import { drawFrame, drawLine, layoutChart, placeTip, pointsOf } from "../plot/chart.js";
+import { boundsOf, isFixed } from "../schedule/edits.js";
+import { svg } from "../common/elements.js";
+import { QUANTITIES, lambdaOf, sigmaOf } from "../schedule/quantities.js";
+import { plainDecimal } from "../schedule/text.js";
 
-/** @typedef {import("./chart.js").Chart} Chart */
-/** @typedef {import("./edits.js").Ends} Ends */
-/** @typedef {import("./quantities.js").Family} Family */
+/** @typedef {import("../plot/chart.js").Chart} Chart */
+/** @typedef {import("../schedule/edits.js").Ends} Ends */
+/** @typedef {import("../schedule/quantities.js").Family} Family */
 
 /**
  * @typedef {object} Drawn

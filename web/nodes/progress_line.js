@@ -1,12 +1,12 @@
 // The line on a node that takes minutes: how far it is and how much time is left. It comes from the messages that move
 // ComfyUI's own bar on the node, so it needs nothing from the server, and leaves nothing behind.
 
-import { app } from "../../scripts/app.js";
-import { elementOn, lendElement, nodeIn, nodeKey, rootGraph } from "./dom_widget.js";
-import { html } from "./elements.js";
-import { isOpen, workflowOf } from "./runs.js";
+import { app } from "../../../scripts/app.js";
+import { elementOn, lendElement, nodeIn, nodeKey, rootGraph } from "../common/dom_widget.js";
+import { html } from "../common/elements.js";
+import { isOpen, workflowOf } from "../common/runs.js";
 
-/** @typedef {import("./dom_widget.js").ComfyNode} ComfyNode */
+/** @typedef {import("../common/dom_widget.js").ComfyNode} ComfyNode */
 
 /** @type {Record<string, string>} what the bar of these nodes counts; "" where that is of no use to the user */
 const UNITS = { HSOCalibrateSchedule: "evaluations", HSOCompareSchedules: "" };

@@ -1,12 +1,12 @@
 // Shows the schedule on every HSO node that sends one.
 
-import { app } from "../../scripts/app.js";
-import { addElement, after, nodeIn, rootGraph } from "./dom_widget.js";
+import { app } from "../../../scripts/app.js";
+import { addElement, after, nodeIn, rootGraph } from "../common/dom_widget.js";
 import { PlotView, isPlot } from "./plot_view.js";
-import { endProgress } from "./progress_line.js";
-import { isOpen, workflowOf } from "./runs.js";
+import { endProgress } from "../nodes/progress_line.js";
+import { isOpen, workflowOf } from "../common/runs.js";
 
-/** @typedef {import("./dom_widget.js").ComfyNode} ComfyNode */
+/** @typedef {import("../common/dom_widget.js").ComfyNode} ComfyNode */
 /** @typedef {import("./plot_view.js").Plot} Plot */
 
 const OUTPUT = "hso_plot"; // nodes/plot_data.py sends it under this name

@@ -1,6 +1,6 @@
 // Our elements on nodes: as a widget that is never saved, at the right size, also after an undo in Nodes 2.0.
 
-import { app } from "../../scripts/app.js";
+import { app } from "../../../scripts/app.js";
 import { html } from "./elements.js";
 
 /**

@@ -3,9 +3,9 @@
 
 import { buildParts } from "./editor_parts.js";
 import { EditorPicture, MAX_HANDLES } from "./editor_picture.js";
-import { addStep, boundsOf, isFixed, moveValue, removeStep, setValue, stretchToEnds } from "./edits.js";
-import { QUANTITIES } from "./quantities.js";
-import { resample } from "./resample.js";
+import { addStep, boundsOf, isFixed, moveValue, removeStep, setValue, stretchToEnds } from "../schedule/edits.js";
+import { QUANTITIES } from "../schedule/quantities.js";
+import { resample } from "../schedule/resample.js";
 import { readScheduleFile } from "./schedule_file.js";
 import {
   LARGEST,
@@ -16,9 +16,9 @@ import {
   printSchedule,
   shortNumber,
   shortText,
-} from "./schedule_text.js";
+} from "../schedule/text.js";
 
-/** @typedef {import("./plot_view.js").Plot} Plot */
+/** @typedef {import("../plot/plot_view.js").Plot} Plot */
 
 /**
  * @typedef {object} Shown
@@ -27,7 +27,7 @@ import {
  *   sigmas, a text from another node, nothing
  * @property {Plot | null} plot the last result
  * @property {number} steps to resample to when it runs; 0: as it is
- * @property {import("./resample.js").Resampling} resampling
+ * @property {import("../schedule/resample.js").Resampling} resampling
  */
 
 /**
@@ -48,7 +48,7 @@ import {
  * @property {number} pointer
  * @property {number} offset pixels from the pointer down to the point
  * @property {number[]} before the values
- * @property {import("./edits.js").Ends} ends as they were; they may follow from the values
+ * @property {import("../schedule/edits.js").Ends} ends as they were; they may follow from the values
  * @property {AbortController} listening
  */
 
@@ -196,7 +196,7 @@ export class EditorView {
     return this.shown.plot?.family ?? null;
   }
 
-  /** @returns {import("./edits.js").Ends} */
+  /** @returns {import("../schedule/edits.js").Ends} */
   get ends() {
     const positive = this.values.filter((value) => value > 0);
     const { sigma_min: low, sigma_max: high } = this.shown.plot ?? {};

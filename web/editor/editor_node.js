@@ -1,12 +1,12 @@
 // The editor on Custom Sigmas: its picture shows and changes the node's text, which stays the one place of the value.
 
-import { app } from "../../scripts/app.js";
-import { addElement, after, rootGraph } from "./dom_widget.js";
+import { app } from "../../../scripts/app.js";
+import { addElement, after, rootGraph } from "../common/dom_widget.js";
 import { EditorView } from "./editor_view.js";
-import { keptPlot, onPlot, replacePlot, tellHistory } from "./plot_node.js";
+import { keptPlot, onPlot, replacePlot, tellHistory } from "../plot/plot_node.js";
 
-/** @typedef {import("./dom_widget.js").ComfyNode} ComfyNode */
-/** @typedef {import("./plot_view.js").Plot} Plot */
+/** @typedef {import("../common/dom_widget.js").ComfyNode} ComfyNode */
+/** @typedef {import("../plot/plot_view.js").Plot} Plot */
 
 const NODE = "HSOCustomSigmas";
 const PROPERTY = "hso_editor"; // axis and lock

@@ -1,11 +1,11 @@
 // The picture of schedules: step index to the right, noise upwards. Knows nothing of nodes and of editing.
 
 import { linearTicks, makeAxis } from "./axis.js";
-import { svg } from "./elements.js";
-import { shortNumber } from "./schedule_text.js";
+import { svg } from "../common/elements.js";
+import { shortNumber } from "../schedule/text.js";
 
-/** @typedef {import("./quantities.js").Curve} Curve */
-/** @typedef {import("./quantities.js").Quantity} Quantity */
+/** @typedef {import("../schedule/quantities.js").Curve} Curve */
+/** @typedef {import("../schedule/quantities.js").Quantity} Quantity */
 
 /**
  * @typedef {object} Chart

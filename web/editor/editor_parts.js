@@ -1,6 +1,6 @@
 // The elements of the editor: buttons, picture, fields. What they do is in editor_view.js.
 
-import { choiceButtons, html, icon, svg } from "./elements.js";
+import { choiceButtons, html, icon, svg } from "../common/elements.js";
 
 const ICONS = {
   undo: "M6 3 3 6l3 3M3 6h6.5a3.5 3.5 0 0 1 0 7H6",

@@ -1,6 +1,6 @@
 // Reading a schedule from a file that was dropped: a saved schedule (.safetensors) or a text.
 
-import { MAX_STEPS, ScheduleError, printSchedule } from "./schedule_text.js";
+import { MAX_STEPS, ScheduleError, printSchedule } from "../schedule/text.js";
 
 const MAX_BYTES = 2 ** 20;
 
