@@ -23,8 +23,8 @@ sys.path.insert(0, str(REPOSITORY))
 import torch  # noqa: E402
 
 from hso_core import Settings, named_schedule, optimize_schedule  # noqa: E402
-from hso_core.problem import Problem  # noqa: E402
-from hso_core.trust_region import minimise_midpoint_error  # noqa: E402
+from hso_core.method.problem import Problem  # noqa: E402
+from hso_core.method.trust_region import minimise_midpoint_error  # noqa: E402
 
 
 def milliseconds(work: Callable[[], object]) -> float:

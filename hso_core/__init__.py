@@ -1,9 +1,10 @@
 """Hierarchical Schedule Optimization: few-step schedules computed from a model's noise schedule. No ComfyUI in here."""
 
-from .noise_schedule import NoiseSchedule, NoiseScheduleError, named_schedule
-from .optimizer import optimize_schedule
-from .problem import MAX_STEPS, Settings, SettingsError
-from .schedule import Schedule
+from .method.optimizer import optimize_schedule
+from .method.problem import Settings, SettingsError
+from .method.result import Schedule
+from .schedule.noise_schedule import NoiseSchedule, NoiseScheduleError, named_schedule
+from .schedule.sigmas import MAX_STEPS
 
 __version__ = "0.1.0"
 

@@ -8,10 +8,10 @@ import json
 import sys
 from typing import Any
 
-from .noise_schedule import NoiseScheduleError, named_schedule
-from .optimizer import BACKENDS, DEVICES, optimize_schedule
-from .problem import MAPPINGS, STARTS, Settings, SettingsError
-from .schedule import Schedule
+from .method.optimizer import BACKENDS, DEVICES, optimize_schedule
+from .method.problem import MAPPINGS, STARTS, Settings, SettingsError
+from .method.result import Schedule
+from .schedule.noise_schedule import NoiseScheduleError, named_schedule
 
 
 class _Parser(argparse.ArgumentParser):

@@ -29,8 +29,8 @@ async def comfy_entrypoint() -> ComfyExtension | None:
     """What ComfyUI calls to get the nodes."""
     if _TOO_OLD:
         return None
-    from . import scheduler_entry
     from .extension import HSOExtension
+    from .sampling import scheduler_entry
 
     try:
         scheduler_entry.register()

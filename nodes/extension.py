@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from comfy_api.v0_0_2 import ComfyExtension, io
 
-from .calibrate_schedule import CalibrateSchedule
-from .compare_schedules import CompareSchedules
-from .custom_sigmas import CustomSigmas
-from .ksampler import KSampler
-from .optimize_schedule import OptimizeSchedule
-from .plot_schedules import PlotSchedules
-from .presets import PresetSchedule
-from .schedule_files import LoadSchedule, SaveSchedule
-from .schedule_tools import BlendSchedules, PinSigma, ResampleSchedule, SplitSchedule, StartAtDenoise
+from .measuring.calibrate import CalibrateSchedule
+from .measuring.compare import CompareSchedules
+from .pictures.plot_node import PlotSchedules
+from .sampling.ksampler import KSampler
+from .schedules.custom import CustomSigmas
+from .schedules.files import LoadSchedule, SaveSchedule
+from .schedules.optimize import OptimizeSchedule
+from .schedules.presets import PresetSchedule
+from .schedules.tools import BlendSchedules, PinSigma, ResampleSchedule, SplitSchedule, StartAtDenoise
 
 
 class HSOExtension(ComfyExtension):

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
-from ..noise_schedule import NoiseSchedule
-from ..sigmas import SigmasError, check_sigmas
+from ..schedule.noise_schedule import NoiseSchedule
+from ..schedule.sigmas import SigmasError, check_sigmas
 from .generators import Forecasts, suggest
 from .reference import Reference, reference_sigmas, reference_steps
 from .reference_runs import ReferenceRuns

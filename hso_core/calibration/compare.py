@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from ..noise_schedule import NoiseSchedule
-from ..sigmas import is_full_noise
+from ..schedule.noise_schedule import NoiseSchedule
+from ..schedule.sigmas import is_full_noise
 from .reference import check_finite, distances, reference_sigmas
 from .run import SamplerResult, SamplerRun
 

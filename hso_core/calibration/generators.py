@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.optimize import differential_evolution
 from torch import Tensor
 
-from ..noise_schedule import NoiseSchedule
+from ..schedule.noise_schedule import NoiseSchedule
 from .profile import Profile
 from .signed_defect import SOLVERS, SignedDefect
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ..noise_schedule import NoiseSchedule
+from ..schedule.noise_schedule import NoiseSchedule
 from .generators import FLOW_START, compact_schedule
 from .profile import Profile, ProfileRecorder
 from .reference_runs import ReferenceRun, ReferenceRuns

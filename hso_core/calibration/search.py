@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..noise_schedule import NoiseSchedule
+from ..schedule.noise_schedule import NoiseSchedule
 from .generators import END, FLOW_START, POWER, RHO, Forecasts, compact_lambdas
 from .loss import BOUNDS, Loss
 from .reference import Reference

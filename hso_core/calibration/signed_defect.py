@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ..noise_schedule import NoiseSchedule
+from ..schedule.noise_schedule import NoiseSchedule
 from .profile import Profile
 
 Array = NDArray[np.float64]

@@ -1,4 +1,4 @@
-"""Makes `import benchmarks.quality` work without the repository root on sys.path: its `nodes` would hide ComfyUI's."""
+"""Makes `import benchmarks` work without the repository root on sys.path: its `nodes` would hide ComfyUI's."""
 
 import workbench
 from by_path import import_path

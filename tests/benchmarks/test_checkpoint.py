@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from benchmarks.quality import __main__ as program
-from benchmarks.quality import checkpoint, downloads
-from benchmarks.quality.__main__ import parse
-from benchmarks.quality.features import pictures_in
-from benchmarks.quality.models import MODELS
-from benchmarks.quality.oracle import STEPS
+from benchmarks import __main__ as program
+from benchmarks.__main__ import parse
+from benchmarks.measures.features import pictures_in
+from benchmarks.models import downloads
+from benchmarks.models.catalogue import MODELS
+from benchmarks.rivals.oracle import STEPS
+from benchmarks.studies import checkpoint
 from PIL import Image
 
 import host_import
@@ -131,6 +132,6 @@ def test_the_page_of_a_part_says_what_it_is_of(monkeypatch: pytest.MonkeyPatch, 
     assert program.main(["--models", "gaussian"]) == 0
 
     page = (tmp_path / "benchmark.md").read_text("utf-8")
-    assert "by `python -m benchmarks.quality --models gaussian`" in page
+    assert "by `python -m benchmarks --models gaussian`" in page
     assert "Only a part was measured: N = 4, 5, 6, 8, 10 on gaussian" in page
     assert len(json.loads((tmp_path / "results.json").read_text("utf-8"))) == len(cells)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from benchmarks import decisions
+from benchmarks.studies import decisions
 
 import workbench
 from hso_core import optimize_schedule

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from benchmarks.quality import flow_network, train_flow
-from benchmarks.quality.models import digit_table, load_model, standardised
-from benchmarks.quality.reference import fine_sigmas
-from benchmarks.quality.solvers import SolverRun
+from benchmarks.models import flow_network, train_flow
+from benchmarks.models.catalogue import digit_table, load_model, standardised
+from benchmarks.models.reference import fine_sigmas
+from benchmarks.models.solvers import SolverRun
 from torch import Tensor
 
 CPU = torch.device("cpu")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
-from benchmarks.quality.models import Mixture, TestModel, flow_denoiser, load_model, vp_denoiser
-from benchmarks.quality.solvers import SOLVERS, SolverRun
+from benchmarks.models.catalogue import Mixture, TestModel, flow_denoiser, load_model, vp_denoiser
+from benchmarks.models.solvers import SOLVERS, SolverRun
 
 from hso_core.calibration.generators import compact_schedule
 from hso_core.calibration.reference import Reference, reference_sigmas

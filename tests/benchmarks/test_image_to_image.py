@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from benchmarks.quality.image_to_image import ChangeRun, at_hand
-from benchmarks.quality.models import load_model
-from benchmarks.quality.rivals import is_schedule
+from benchmarks.models.catalogue import load_model
+from benchmarks.rivals.schedules import is_schedule
+from benchmarks.studies.image_to_image import ChangeRun, at_hand
 
 
 @pytest.mark.parametrize("name", ["gaussian", "digits-flow"])

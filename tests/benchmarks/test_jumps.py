@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from benchmarks.quality import jumps
-from benchmarks.quality.models import load_model
-from benchmarks.quality.reference import converged, distances
-from benchmarks.quality.rivals import built_in_rivals
-from benchmarks.quality.solvers import SolverRun
+from benchmarks.models.catalogue import load_model
+from benchmarks.models.reference import converged, distances
+from benchmarks.models.solvers import SolverRun
+from benchmarks.rivals.schedules import built_in_rivals
+from benchmarks.studies import jumps
 
 
 def test_mean_and_median_are_each_against_the_built_in_that_is_best_by_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,8 +7,8 @@ import pytest
 import scipy.linalg
 import scipy.stats
 import torch
-from benchmarks.quality import measures
-from benchmarks.quality.cells import Cell
+from benchmarks.measures import distances as measures
+from benchmarks.measures.cells import Cell
 
 
 def sample(seed: int, shift: float = 0.0, count: int = 400) -> torch.Tensor:

@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from benchmarks.quality import grid, models, reference
-from benchmarks.quality.models import Mixture, load_model
-from benchmarks.quality.reference import fine_sigmas
-from benchmarks.quality.solvers import SolverRun
+from benchmarks import grid
+from benchmarks.models import catalogue as models
+from benchmarks.models import reference
+from benchmarks.models.catalogue import Mixture, load_model
+from benchmarks.models.reference import fine_sigmas
+from benchmarks.models.solvers import SolverRun
 from torch import Tensor
 
 from hso_core.calibration.run import BudgetSpent

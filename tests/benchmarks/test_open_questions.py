@@ -7,9 +7,10 @@ import subprocess
 import sys
 
 import pytest
-from benchmarks.quality import open_questions, oracle
-from benchmarks.quality.models import load_model
-from benchmarks.quality.open_questions import Forms, Stochastic
+from benchmarks.models.catalogue import load_model
+from benchmarks.rivals import oracle
+from benchmarks.studies import open_questions
+from benchmarks.studies.open_questions import Forms, Stochastic
 
 import workbench
 
@@ -58,9 +59,19 @@ def test_the_oracle_searches(monkeypatch: pytest.MonkeyPatch) -> None:
     assert 0 < error < 0.5
 
 
-@pytest.mark.parametrize("program", ["open_questions", "oracle", "time_bounds", "jumps", "overhead", "train_flow"])
+@pytest.mark.parametrize(
+    "program",
+    [
+        "studies.open_questions",
+        "rivals.oracle",
+        "studies.time_bounds",
+        "studies.jumps",
+        "measures.overhead",
+        "models.train_flow",
+    ],
+)
 def test_help_starts_no_work(program: str) -> None:
-    command = [sys.executable, "-m", f"benchmarks.quality.{program}", "--help"]
+    command = [sys.executable, "-m", f"benchmarks.{program}", "--help"]
     found = subprocess.run(command, cwd=workbench.REPOSITORY, capture_output=True, text=True, timeout=60)
 
     assert found.returncode == 0, found.stderr

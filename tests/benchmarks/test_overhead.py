@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from benchmarks.quality.overhead import Stopwatch, overhead
+from benchmarks.measures.overhead import Stopwatch, overhead
 
 
 def test_a_batch_takes_as_long_as_its_latents() -> None:

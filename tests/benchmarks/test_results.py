@@ -6,12 +6,13 @@ import json
 import math
 
 import pytest
-from benchmarks.quality import jumps, oracle
-from benchmarks.quality.figures import BEST, BUDGETS, WORST_ALLOWED, Table, goals
-from benchmarks.quality.models import MODELS, load_model
-from benchmarks.quality.report import EASY, MEASURES, NETWORKS, all_methods_table, convergence_text, page
-from benchmarks.quality.rivals import is_built_in, is_schedule
-from benchmarks.quality.solvers import SOLVERS
+from benchmarks.models.catalogue import MODELS, load_model
+from benchmarks.models.solvers import SOLVERS
+from benchmarks.report.figures import BEST, BUDGETS, WORST_ALLOWED, Table, goals
+from benchmarks.report.page import EASY, MEASURES, NETWORKS, all_methods_table, convergence_text, page
+from benchmarks.rivals import oracle
+from benchmarks.rivals.schedules import is_built_in, is_schedule
+from benchmarks.studies import jumps
 
 import workbench
 
@@ -63,7 +64,7 @@ def test_the_readme_has_the_figures_of_the_results(cells: list[dict], readme: st
     def both(models: tuple[str, ...] | None, method: str = "calibrated") -> list[str]:
         return [" / ".join(ratio(method, solver, by, models) for by in ("mean", "median")) for solver in solvers]
 
-    assert f"(`.venv/bin/python -m benchmarks.quality`, {about['date']}, " in readme
+    assert f"(`.venv/bin/python -m benchmarks`, {about['date']}, " in readme
     assert f"on {len(table.models)} test models" in readme
     assert row("all models", *both(None)) in readme
     assert row("all but the Gaussian", *both(without)) in readme

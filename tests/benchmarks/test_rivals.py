@@ -7,14 +7,14 @@ import math
 import numpy as np
 import pytest
 import torch
-from benchmarks.quality import family
-from benchmarks.quality.dm_nonuniform import dm_nonuniform_lambdas, error_bound, lagrange_weights
-from benchmarks.quality.models import load_model
-from benchmarks.quality.rivals import all_rivals, density_rule, is_schedule
+from benchmarks.models.catalogue import load_model
+from benchmarks.rivals import family
+from benchmarks.rivals.dm_nonuniform import dm_nonuniform_lambdas, error_bound, lagrange_weights
+from benchmarks.rivals.schedules import all_rivals, density_rule, is_schedule
 from scipy.integrate import quad
 
 from hso_core import named_schedule
-from hso_core.baselines import table_sigmas
+from hso_core.schedule.baselines import table_sigmas
 
 
 def test_lagrange_weights_are_the_integrals() -> None:
@@ -62,7 +62,7 @@ def test_density_rule_on_a_gaussian_is_the_known_optimum_for_euler() -> None:
 
 
 def _gaussian_variances() -> np.ndarray:
-    from benchmarks.quality.models import power_law_gaussian
+    from benchmarks.models.catalogue import power_law_gaussian
 
     return power_law_gaussian().variances[0].numpy()
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from benchmarks.quality import time_bounds
-from benchmarks.quality.models import TestModel, load_model
-from benchmarks.quality.reference import converged, mean_distance
-from benchmarks.quality.solvers import SolverRun
+from benchmarks.models.catalogue import TestModel, load_model
+from benchmarks.models.reference import converged, mean_distance
+from benchmarks.models.solvers import SolverRun
+from benchmarks.studies import time_bounds
 
 SEEDS = range(400_000, 400_016)
 

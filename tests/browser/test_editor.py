@@ -13,7 +13,7 @@ from playwright.sync_api import Locator, expect
 import demo_prompts
 import workbench
 from comfy_page import FIND, ComfyPage
-from hso_core.sigmas import RESAMPLINGS, SigmasError, parse_sigmas, print_sigmas, resample_sigmas
+from hso_core.schedule.sigmas import RESAMPLINGS, SigmasError, parse_sigmas, print_sigmas, resample_sigmas
 
 steps = itertools.count(7)  # of the connected schedule, so that it does not come from the server's cache
 NODE = "HSOCustomSigmas"

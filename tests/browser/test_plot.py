@@ -11,7 +11,7 @@ from playwright.sync_api import expect
 import demo_prompts
 from comfy_page import ComfyPage
 from hso_core import NoiseSchedule, Settings, optimize_schedule
-from hso_core.sigmas import plain_decimal
+from hso_core.schedule.sigmas import plain_decimal
 
 NODE = "HSOOptimizeSchedule"
 NETWORK = NoiseSchedule(torch.linspace(0.02, 10, 1000, dtype=torch.float64).expm1().sqrt().float())

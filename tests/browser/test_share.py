@@ -12,7 +12,7 @@ from playwright.sync_api import expect
 import demo_prompts
 import workbench
 from comfy_page import ComfyPage
-from hso_core.sigmas import parse_sigmas, print_sigmas
+from hso_core.schedule.sigmas import parse_sigmas, print_sigmas
 from saved_workflows import to_prompt
 
 DROP = """([name, bytes]) => {

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from hso_core import named_schedule
-from hso_core.baselines import TABLES, describe_mismatch, shift_of, table_sigmas, tables_for
-from hso_core.sigmas import SigmasError, check_range, check_sigmas
+from hso_core.schedule.baselines import TABLES, describe_mismatch, shift_of, table_sigmas, tables_for
+from hso_core.schedule.sigmas import SigmasError, check_range, check_sigmas
 
 SD, FLOW = named_schedule("sd15"), named_schedule("flow:3")
 

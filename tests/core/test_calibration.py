@@ -16,7 +16,7 @@ from hso_core.calibration.calibrate import Plan
 from hso_core.calibration.compare import compare
 from hso_core.calibration.generators import compact_schedule
 from hso_core.calibration.reference import reference_steps
-from hso_core.sigmas import SigmasError, check_sigmas
+from hso_core.schedule.sigmas import SigmasError, check_sigmas
 
 SD15 = named_schedule("sd15")
 FLOW = named_schedule("flow:3")

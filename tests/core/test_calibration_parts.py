@@ -19,7 +19,7 @@ from hso_core.calibration.search import Bench, Search
 from hso_core.calibration.signed_defect import LEAST_MIDWAY, SOLVERS, SignedDefect
 from hso_core.calibration.statistics import paired_ratio
 from hso_core.calibration.surrogate import Kernel, Surrogate
-from hso_core.sigmas import check_sigmas
+from hso_core.schedule.sigmas import check_sigmas
 
 SD15 = named_schedule("sd15")
 FLOW = named_schedule("flow:3")

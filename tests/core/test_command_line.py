@@ -27,7 +27,7 @@ def test_json_is_one_object_with_the_numbers_of_the_library():
 
 
 def test_the_table_is_readable_and_its_sigmas_can_be_pasted():
-    from hso_core.sigmas import parse_sigmas
+    from hso_core.schedule.sigmas import parse_sigmas
 
     done = run("optimize", "--schedule", "flow:3", "--steps", "6", "--denoise", "0.7", "--seed", "4")
     lines = done.stdout.splitlines()

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hso_core.file_names import check_file_name
-from hso_core.safe_file import FileError
+from hso_core.files.file_names import check_file_name
+from hso_core.files.safe_file import FileError
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ import torch
 
 from density import density_schedule
 from hso_core import named_schedule
-from hso_core.edm_start import edm_start
-from hso_core.midpoint_error import midpoint_error, midpoint_error_derivatives, step_density
+from hso_core.method.edm_start import edm_start
+from hso_core.method.midpoint_error import midpoint_error, midpoint_error_derivatives, step_density
 
 CASES = [(p, k) for p in (1.0, 1.5, 2.0, 3.0) for k in (1, 2)]
 

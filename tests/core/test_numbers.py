@@ -15,8 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import workbench
-from hso_core import NoiseSchedule, Settings, named_schedule, optimize_schedule, optimizer
-from hso_core.noise_schedule import shifted_flow
+from hso_core import NoiseSchedule, Settings, named_schedule, optimize_schedule
+from hso_core.method import optimizer
+from hso_core.schedule.noise_schedule import shifted_flow
 
 SCHEDULES = ("sd15", "flow:3", "edm:0.002:80")
 

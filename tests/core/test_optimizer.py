@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from hso_core import MAX_STEPS, NoiseSchedule, Settings, SettingsError, named_schedule, optimize_schedule, optimizer
-from hso_core.problem import Problem
+from hso_core import MAX_STEPS, NoiseSchedule, Settings, SettingsError, named_schedule, optimize_schedule
+from hso_core.method import optimizer
+from hso_core.method.problem import Problem
 
 NAMES = ("sd15", "ddpm", "flow:1", "flow:3", "edm:0.002:80")
 GOLDENS = json.loads((Path(__file__).parent / "reference_goldens.json").read_text())

@@ -13,7 +13,7 @@ from hso_core.calibration import BudgetSpent, ReferenceRuns, calibrate
 from hso_core.calibration.generators import compact_schedule
 from hso_core.calibration.profile import MOST_VALUES
 from hso_core.calibration.reference import PIECE, Reference, reference_sigmas, reference_steps
-from hso_core.safe_file import read_tensors, write_tensors
+from hso_core.files.safe_file import read_tensors, write_tensors
 
 SD15 = named_schedule("sd15")
 SCALES = torch.logspace(-1, 0.5, 48)

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hso_core import named_schedule
-from hso_core.safe_file import FORMAT_VERSION, FileError, read_tensors, write_tensors
-from hso_core.schedule_file import (
+from hso_core.files.safe_file import FORMAT_VERSION, FileError, read_tensors, write_tensors
+from hso_core.schedule.schedule_file import (
     MAX_BYTES,
     MAX_TEXT,
     describe_file,
@@ -20,7 +20,7 @@ from hso_core.schedule_file import (
     read_schedule,
     write_schedule,
 )
-from hso_core.sigmas import check_sigmas
+from hso_core.schedule.sigmas import check_sigmas
 
 SIGMAS = torch.tensor([14.6146, 2.5, 0.4, 0.0])
 

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hso_core import NoiseSchedule, named_schedule, optimize_schedule
-from hso_core.schedule_tools import (
+from hso_core.schedule.sigmas import SigmasError, resample_sigmas
+from hso_core.schedule.tools import (
     as_schedule,
     blend,
     end_at_denoise,
@@ -15,7 +16,6 @@ from hso_core.schedule_tools import (
     split_at_step,
     start_at_denoise,
 )
-from hso_core.sigmas import SigmasError, resample_sigmas
 
 EIGHT = torch.tensor([8.0, 4.0, 2.0, 1.0, 0.0])
 WAN = torch.tensor([1, 0.9722224, 0.9375001, 0.8928571, 0.8333333, 0.7500001, 0.625, 0.4166667, 0.0])

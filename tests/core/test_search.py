@@ -7,13 +7,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from density import density_schedule
-from hso_core import Settings, named_schedule, reference
-from hso_core.differential_evolution import differential_evolution
-from hso_core.edm_start import edm_start
-from hso_core.midpoint_error import midpoint_error, midpoint_error_derivatives
-from hso_core.polish import polish_ends
-from hso_core.problem import Problem
-from hso_core.trust_region import minimise_midpoint_error, solve_tridiagonal
+from hso_core import Settings, named_schedule
+from hso_core.method import reference
+from hso_core.method.differential_evolution import differential_evolution
+from hso_core.method.edm_start import edm_start
+from hso_core.method.midpoint_error import midpoint_error, midpoint_error_derivatives
+from hso_core.method.polish import polish_ends
+from hso_core.method.problem import Problem
+from hso_core.method.trust_region import minimise_midpoint_error, solve_tridiagonal
 
 NAMES = ("sd15", "ddpm", "flow:3", "edm:0.002:80")
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scipy.interpolate import pchip_interpolate
 
 from hso_core import named_schedule
-from hso_core.sigmas import (
+from hso_core.schedule.sigmas import (
     SigmasError,
     check_range,
     check_sigmas,

@@ -14,10 +14,11 @@ import pytest
 import torch
 
 import host_import
-from hso_core import NoiseSchedule, Schedule, Settings, optimize_schedule, optimizer
-from hso_core.edm_start import edm_start
-from hso_core.midpoint_error import midpoint_error
-from hso_core.problem import Problem
+from hso_core import NoiseSchedule, Schedule, Settings, optimize_schedule
+from hso_core.method import optimizer
+from hso_core.method.edm_start import edm_start
+from hso_core.method.midpoint_error import midpoint_error
+from hso_core.method.problem import Problem
 
 host_import.import_host()
 

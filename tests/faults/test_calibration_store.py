@@ -19,7 +19,7 @@ RESULT = (torch.tensor([14.6, 4.0, 1.0, 0.0]), "search", "A report: 14.6", 10, T
 
 @pytest.fixture
 def store(nodes_module: Any) -> Any:
-    return nodes_module("calibration_store")
+    return nodes_module("measuring.calibration_store")
 
 
 @pytest.fixture

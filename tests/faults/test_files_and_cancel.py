@@ -11,9 +11,10 @@ import torch
 from safetensors.torch import save_file
 
 import workbench
-from hso_core import Settings, named_schedule, optimize_schedule, optimizer
-from hso_core.safe_file import FileError, read_tensors, write_tensors
-from hso_core.schedule_file import read_schedule, write_schedule
+from hso_core import Settings, named_schedule, optimize_schedule
+from hso_core.files.safe_file import FileError, read_tensors, write_tensors
+from hso_core.method import optimizer
+from hso_core.schedule.schedule_file import read_schedule, write_schedule
 
 SIGMAS = torch.tensor([14.6, 4.0, 1.0, 0.0])
 posix = pytest.mark.skipif(os.name != "posix", reason="uses limits, users and signals that only POSIX systems have")
@@ -57,8 +58,8 @@ def in_a_child(program: str, *arguments: str) -> subprocess.Popen[str]:
         "import sys; sys.path.insert(0, sys.argv[1])\n"
         "import torch\n"
         "from pathlib import Path\n"
-        "from hso_core.safe_file import write_tensors\n"
-        "from hso_core.schedule_file import write_schedule\n"
+        "from hso_core.files.safe_file import write_tensors\n"
+        "from hso_core.schedule.schedule_file import write_schedule\n"
     )
     command = [sys.executable, "-P", "-c", start + program, str(workbench.REPOSITORY), *arguments]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -70,7 +71,7 @@ def test_a_process_killed_while_it_writes_leaves_the_old_file_or_the_new_one(tmp
     file, kills = tmp_path / "profile.safetensors", 40
     program = (
         "import os, random, signal, time\n"
-        "from hso_core.safe_file import read_tensors\n"
+        "from hso_core.files.safe_file import read_tensors\n"
         "file, generator = Path(sys.argv[2]), random.Random(0)\n"
         "write_tensors(file, {'a': torch.zeros(1_000_000)}, {'n': '0'})\n"
         "for kill in range(int(sys.argv[3])):\n"

@@ -32,7 +32,7 @@ def runs(count: int = 3, values: tuple[int, ...] = (4, 2, 2)) -> ReferenceRuns:
 
 @pytest.fixture
 def store(nodes_module: Any) -> Any:
-    return nodes_module("reference_store")
+    return nodes_module("measuring.reference_store")
 
 
 @pytest.fixture
@@ -96,7 +96,7 @@ def test_a_full_disk_costs_only_the_memory(store, kept, nodes_module, monkeypatc
     def full(_: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(nodes_module("shelf").read_tensors.__globals__["os"], "fsync", full)
+    monkeypatch.setattr(nodes_module("measuring.shelf").read_tensors.__globals__["os"], "fsync", full)
     store.store(KEY, runs(5))
     assert "a reference could not be kept" in caplog.text and "No space left on device" in caplog.text
     assert same(store.recall(KEY, RUN), runs()) and [file.name for file in kept.parent.iterdir()] == [kept.name]

@@ -18,10 +18,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hso_core import NoiseSchedule, NoiseScheduleError, Settings, SettingsError, named_schedule, optimize_schedule
-from hso_core.file_names import check_file_name
-from hso_core.safe_file import FileError
-from hso_core.schedule_file import read_schedule, write_schedule
-from hso_core.sigmas import SigmasError, check_sigmas, parse_sigmas, print_sigmas, resample_sigmas
+from hso_core.files.file_names import check_file_name
+from hso_core.files.safe_file import FileError
+from hso_core.schedule.schedule_file import read_schedule, write_schedule
+from hso_core.schedule.sigmas import SigmasError, check_sigmas, parse_sigmas, print_sigmas, resample_sigmas
 from watched import Stopwatch, watched
 
 SECONDS = 0.5

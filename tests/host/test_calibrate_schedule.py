@@ -45,7 +45,7 @@ def nodes(pack):
 @pytest.fixture(scope="module")
 def user_folder(nodes, tmp_path_factory):
     """ComfyUI's user folder of these tests."""
-    paths, folder = nodes("host").folder_paths, tmp_path_factory.mktemp("user")
+    paths, folder = nodes("host.files").folder_paths, tmp_path_factory.mktemp("user")
     usual = paths.get_user_directory()
     paths.set_user_directory(str(folder))
     yield folder
@@ -107,7 +107,7 @@ def first(calibrate, model):
 def picture(nodes, model):
     """The LATENT of a galaxy."""
     host, prompt = nodes("host"), galaxies.conditioning()
-    run = nodes("sampling_run").SamplingRun(
+    run = nodes("measuring.run").SamplingRun(
         host.guider(model, prompt, prompt, 1.0), host.sampler("dpmpp_2m"), galaxies.galaxy_latent()
     )
     return {
@@ -120,7 +120,7 @@ def picture(nodes, model):
 def errors(nodes, model, schedules, seeds):
     """Median RMSE of each schedule to the converged pictures of seeds that the search has not seen."""
     host, prompt = nodes("host"), galaxies.conditioning()
-    run = nodes("sampling_run").SamplingRun(
+    run = nodes("measuring.run").SamplingRun(
         host.guider(model, prompt, prompt, 1.0), host.sampler(SAMPLER), galaxies.galaxy_latent()
     )
     fine = comfy.samplers.calculate_sigmas(model.get_model_object("model_sampling"), "exponential", 60)
@@ -136,8 +136,8 @@ def test_the_quick_budget_already_beats_every_scheduler_of_the_list(first, nodes
     assert evaluations <= 300
     assert sigmas.shape == (STEPS + 1,) and sigmas.dtype == torch.float32 and sigmas[-1] == 0
     assert (sigmas.diff() < 0).all()
-    assert nodes("calibrate_schedule").print_sigmas(sigmas) in report
-    schedules = nodes("measured_sampling").selectable_schedules(model, STEPS, nodes("host").sampler(SAMPLER))
+    assert nodes("measuring.calibrate").print_sigmas(sigmas) in report
+    schedules = nodes("measuring.inputs").selectable_schedules(model, STEPS, nodes("host").sampler(SAMPLER))
     calibrated, *others = errors(nodes, model, [sigmas, *schedules.values()], range(1000, 1024))
     assert calibrated < min(others)
     (plot,) = output.ui["hso_plot"]
@@ -182,7 +182,7 @@ def test_with_any_other_input_the_search_begins(first, calibrate, nodes, monkeyp
     def search(*_):
         raise Searched
 
-    monkeypatch.setattr(nodes("calibrate_schedule"), "_search", search)
+    monkeypatch.setattr(nodes("measuring.calibrate"), "_search", search)
     calibrate()
     with pytest.raises(Searched):
         calibrate(**other)
@@ -227,7 +227,7 @@ def test_another_process_finds_the_remembered_result(first, user_folder):
 
 @pytest.mark.parametrize("damage", [lambda whole: b"", lambda whole: whole[:-9], lambda whole: b"nonsense" * 99])
 def test_a_damaged_file_is_announced_and_counts_as_none(nodes, model, user_folder, caplog, damage):
-    store, noise = nodes("calibration_store"), nodes("host").noise_schedule(model)
+    store, noise = nodes("measuring.calibration_store"), nodes("host").noise_schedule(model)
     result = store.StoredCalibration(torch.tensor([9.0, 1.0, 0.0]), "searched", "A table.", 300, True)
     store.store("f" * 32, result)
     kept = store.recall("f" * 32, noise)
@@ -280,7 +280,7 @@ def test_a_new_search_that_is_cancelled_does_not_replace_a_complete_result(first
 
 def test_an_earlier_result_takes_part_in_a_new_search_however_bad_it_looks(first, calibrate, nodes, monkeypatch):
     tried = {}
-    module = nodes("calibrate_schedule")
+    module = nodes("measuring.calibrate")
     search = module.calibration.calibrate
     monkeypatch.setattr(
         module.calibration, "calibrate", lambda *given, **named: tried.update(given[2]) or search(*given, **named)
@@ -410,20 +410,20 @@ def test_prompts_and_cfg_reach_the_guider(nodes, model):
     positive, negative = (
         [[torch.full((1, 1, 8), value), {"pooled_output": torch.zeros(1, 8)}]] for value in (1.0, 2.0)
     )
-    run = nodes("measured_sampling").open_run(galaxies.galaxy_latent(), 3.0, "euler", model, positive, negative)
+    run = nodes("measuring.inputs").open_run(galaxies.galaxy_latent(), 3.0, "euler", model, positive, negative)
     found = {name: float(conds[0]["cross_attn"].mean()) for name, conds in run.guider.original_conds.items()}
     assert found == {"positive": 1.0, "negative": 2.0} and run.guider.cfg == 3.0
 
 
 def test_a_guider_and_a_sampler_with_options_take_the_place_of_the_widgets(calibrate, nodes, model, monkeypatch):
     """Such a sampler is tried out first, in three runs of 4 steps, which the budget pays for and the report counts."""
-    budgets, search = [], nodes("calibrate_schedule").calibration.calibrate
+    budgets, search = [], nodes("measuring.calibrate").calibration.calibrate
 
     def watched(*given, **named):
         budgets.append(given[5])
         return search(*given, **named)
 
-    monkeypatch.setattr(nodes("calibrate_schedule").calibration, "calibrate", watched)
+    monkeypatch.setattr(nodes("measuring.calibrate").calibration, "calibrate", watched)
     guider = nodes_custom_sampler.BasicGuider.execute(model, galaxies.conditioning()).args[0]
     sampler = comfy.samplers.ksampler("lms", {"order": 2})
     widgets = {"model": None, "positive": None, "negative": None, "sampler_name": "euler_ancestral"}
@@ -454,14 +454,14 @@ def test_with_denoise_the_picture_in_latent_image_is_changed(calibrate, nodes, m
     assert not torch.equal(calibrate(**{**values, "denoise": 0.7}).args[0], sigmas)
 
     host, prompt = nodes("host"), galaxies.conditioning()
-    run = nodes("sampling_run").SamplingRun(host.guider(model, prompt, prompt, 1.0), host.sampler("uni_pc"), picture)
+    run = nodes("measuring.run").SamplingRun(host.guider(model, prompt, prompt, 1.0), host.sampler("uni_pc"), picture)
     fine = torch.cat([torch.linspace(start**0.2, 0.14**0.2, 60) ** 5, torch.zeros(1)])
     limit = run(fine, range(1000, 1024)).latents
 
     def error(schedule):
         return float((run(schedule, range(1000, 1024)).latents - limit).square().flatten(1).mean(1).sqrt().mean())
 
-    at_hand = nodes("measured_sampling").selectable_schedules(model, STEPS, host.sampler("uni_pc"), 0.4)
+    at_hand = nodes("measuring.inputs").selectable_schedules(model, STEPS, host.sampler("uni_pc"), 0.4)
     assert {"hso", "karras", "karras (KSampler)", "simple", "normal"} <= set(at_hand)
     errors = sorted(error(schedule) for schedule in at_hand.values())
     assert error(sigmas) < min(1.05 * errors[0], 0.6 * errors[len(errors) // 2])
@@ -483,7 +483,7 @@ def test_denoise_without_a_picture_is_refused(node, calibrate, node_classes, mod
 
 
 def test_a_budget_that_measures_nothing_is_refused(calibrate, nodes, monkeypatch):
-    monkeypatch.setitem(nodes("calibrate_schedule").BUDGETS, "quick", 100)
+    monkeypatch.setitem(nodes("measuring.calibrate").BUDGETS, "quick", 100)
     with pytest.raises(ValueError, match="a budget of 100 evaluations is too small for 99 steps; choose a larger one"):
         calibrate(steps=99, sampler_name="heun")
 
@@ -512,7 +512,7 @@ def test_what_cannot_be_calibrated_is_refused_in_one_sentence(calibrate, model, 
 def test_a_distilled_model_is_announced(first, calibrate, nodes, model):
     from comfy_extras import nodes_model_advanced
 
-    warning = nodes("measured_sampling").distilled_warning
+    warning = nodes("measuring.inputs").distilled_warning
     few_levels = model.clone()
     few_levels.add_object_patch("model_sampling", nodes_model_advanced.ModelSamplingDiscreteDistilled())
     assert "distilled" in warning(few_levels) and warning(model) == ""
@@ -525,7 +525,7 @@ def test_a_distilled_model_is_announced(first, calibrate, nodes, model):
 @pytest.mark.parametrize("sampler", ["dpmpp_2m", "uni_pc"])
 def test_the_schedules_to_choose_from_are_those_of_the_lists(nodes, model, sampler):
     host = nodes("host")
-    found = nodes("measured_sampling").selectable_schedules(model, 6, host.sampler(sampler))
+    found = nodes("measuring.inputs").selectable_schedules(model, 6, host.sampler(sampler))
     assert {"hso", "karras", "exponential", "simple", "beta", "normal"} <= set(found)
     assert all(len(sigmas) == 7 and sigmas[-1] == 0 and (sigmas.diff() < 0).all() for sigmas in found.values())
     assert ("karras (KSampler)" in found) == (sampler == "uni_pc")
@@ -545,14 +545,14 @@ def test_a_scheduler_of_another_pack_that_fails_is_left_out(nodes, model, monkey
     monkeypatch.setitem(comfy.samplers.SCHEDULER_HANDLERS, "theirs", handler)
     monkeypatch.setattr(comfy.samplers, "SCHEDULER_NAMES", [*comfy.samplers.SCHEDULER_NAMES, "theirs"])
     host = nodes("host")
-    found = nodes("measured_sampling").selectable_schedules(model, 6, host.sampler("uni_pc"))
+    found = nodes("measuring.inputs").selectable_schedules(model, 6, host.sampler("uni_pc"))
     assert "karras" in found and not [name for name in found if name.startswith("theirs")]
 
 
 def test_a_scheduler_that_starts_above_the_model_is_left_out(nodes, model, monkeypatch):
     far = comfy.samplers.SchedulerHandler(lambda sampling, steps: torch.linspace(700, 0, steps + 1))
     monkeypatch.setitem(comfy.samplers.SCHEDULER_HANDLERS, "beta", far)
-    found = nodes("measured_sampling").selectable_schedules(model, 6, nodes("host").sampler("euler"))
+    found = nodes("measuring.inputs").selectable_schedules(model, 6, nodes("host").sampler("euler"))
     assert "karras" in found and "beta" not in found
 
 
@@ -562,4 +562,4 @@ def test_a_cancellation_among_the_schedulers_is_no_failure(nodes, model, monkeyp
 
     monkeypatch.setitem(comfy.samplers.SCHEDULER_HANDLERS, "simple", comfy.samplers.SchedulerHandler(cancelled))
     with pytest.raises(comfy.model_management.InterruptProcessingException):
-        nodes("measured_sampling").selectable_schedules(model, 6, nodes("host").sampler("euler"))
+        nodes("measuring.inputs").selectable_schedules(model, 6, nodes("host").sampler("euler"))

@@ -77,7 +77,7 @@ def test_the_seed_is_the_first_of_the_seeds_that_are_sampled(compare):
 
 def test_each_row_of_pictures_is_that_schedules(pack, compare, monkeypatch):
     """The first row is the converged one."""
-    module, shown = importlib.import_module(f"{pack.__name__}.nodes.compare_schedules"), []
+    module, shown = importlib.import_module(f"{pack.__name__}.nodes.measuring.compare"), []
     draw = module.pictures
     monkeypatch.setattr(
         module, "pictures", lambda model, latents, vae: shown.append(latents) or draw(model, latents, vae)

@@ -28,7 +28,7 @@ import tiny_models  # noqa: E402
 
 @pytest.fixture(scope="module")
 def fingerprint(pack):
-    return importlib.import_module(f"{pack.__name__}.nodes.model_fingerprint").fingerprint
+    return importlib.import_module(f"{pack.__name__}.nodes.measuring.fingerprint").fingerprint
 
 
 def model_of(network):
@@ -157,7 +157,7 @@ def test_what_differs_in_one_thing_has_another_name(fingerprint, make, first, se
 
 
 def test_a_patched_model_is_read_sparingly_and_what_follows_is_not(pack, fingerprint):
-    module = importlib.import_module(f"{pack.__name__}.nodes.model_fingerprint")
+    module = importlib.import_module(f"{pack.__name__}.nodes.measuring.fingerprint")
     model, large = tiny_models.tiny_model("eps"), torch.zeros(4 * module.SAMPLED)
     changed = large.clone()
     changed[1] = 1
@@ -380,7 +380,7 @@ def controlled(strength):
 
 
 def test_this_comfyui_has_every_class_that_leaves_something_and_another_may_lack_one(pack, monkeypatch):
-    host = importlib.import_module(f"{pack.__name__}.nodes.host")
+    host = importlib.import_module(f"{pack.__name__}.nodes.host.conditioning")
     assert all(isinstance(getattr(module, kind), type) for module, kind in host._LEFT_BY_A_RUN)
     monkeypatch.delattr(host.comfy.hooks, "TransformerOptionsHook")
     keyframes = host.comfy.hooks.HookKeyframeGroup()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import importlib
 import pickle
 import re
 import sys
@@ -16,6 +17,7 @@ from hso_core import Settings, named_schedule, optimize_schedule
 host_import.import_host()
 
 import comfy.model_sampling as model_sampling  # noqa: E402
+import comfy.sample  # noqa: E402
 from comfy.model_patcher import ModelPatcher  # noqa: E402
 
 import galaxies  # noqa: E402
@@ -397,13 +399,13 @@ def test_ksampler_moves_the_progress_bar(node_classes):
 
 def test_ksamplers_prompts_are_not_exchanged(host, monkeypatch):
     given, positive, negative = [], galaxies.conditioning(), galaxies.conditioning()
-    sample = host.comfy.sample.sample_custom
+    sample = comfy.sample.sample_custom
 
     def watched(model, noise, cfg, sampler, sigmas, *prompts, **options):
         given.extend(prompts)
         return sample(model, noise, cfg, sampler, sigmas, *prompts, **options)
 
-    monkeypatch.setattr(host.comfy.sample, "sample_custom", watched)
+    monkeypatch.setattr(comfy.sample, "sample_custom", watched)
     model, latent, sigmas = galaxies.galaxy_model(), galaxies.galaxy_latent(), torch.tensor([9.0, 1.0, 0.0])
     host.sample_with_sigmas(model, 1, 1.0, host.sampler("euler"), sigmas, positive, negative, latent)
     assert given[0] is positive and given[1] is negative
@@ -450,14 +452,18 @@ def test_an_audio_video_latent_is_not_taken_for_empty(host):
 def test_newer_hosts_are_told_the_size_of_an_empty_latent(host, monkeypatch):
     """From 0.38 on an empty latent says for which downscale ratio it was made."""
 
-    def newer(model, latent_image, downscale_ratio_spacial=None, downscale_ratio_temporal=None):
-        raise AssertionError
+    def older(model, latent_image):
+        return "older"
 
+    def newer(model, latent_image, downscale_ratio_spacial=None, downscale_ratio_temporal=None):
+        return downscale_ratio_spacial, downscale_ratio_temporal
+
+    latents = importlib.import_module(f"{host.__name__}.latents")
     latent = {"samples": torch.zeros(1), "downscale_ratio_spacial": 8, "batch_index": [0]}
-    monkeypatch.setattr(host.comfy.sample, "fix_empty_latent_channels", lambda model, latent_image: latent_image)
-    assert host._downscale_ratios(latent) == {}
-    monkeypatch.setattr(host.comfy.sample, "fix_empty_latent_channels", newer)
-    assert host._downscale_ratios(latent) == {"downscale_ratio_spacial": 8, "downscale_ratio_temporal": None}
+    monkeypatch.setattr(comfy.sample, "fix_empty_latent_channels", older)
+    assert latents.in_working_channels(None, latent) == "older"
+    monkeypatch.setattr(comfy.sample, "fix_empty_latent_channels", newer)
+    assert latents.in_working_channels(None, latent) == (8, None)
 
 
 @pytest.mark.parametrize("sigmas", [[], [0.0]])

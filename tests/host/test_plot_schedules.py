@@ -38,7 +38,7 @@ def plot(node_classes):
 
 @pytest.fixture
 def plot_image(pack):
-    return sys.modules[pack.__name__ + ".nodes.plot_image"]
+    return sys.modules[pack.__name__ + ".nodes.pictures.drawing"]
 
 
 def pixels_of(image: torch.Tensor, colour: str, size: tuple[int, int] | None = None) -> int:

@@ -54,7 +54,7 @@ def open_run(nodes, model):
         host, prompt = nodes("host"), galaxies.conditioning()
         chosen = host.sampler(sampler) if isinstance(sampler, str) else sampler
         latent = latent or galaxies.galaxy_latent()
-        return nodes("sampling_run").SamplingRun(host.guider(model, prompt, prompt, CFG), chosen, latent, **options)
+        return nodes("measuring.run").SamplingRun(host.guider(model, prompt, prompt, CFG), chosen, latent, **options)
 
     return make
 
@@ -86,7 +86,7 @@ def test_a_guider_of_core_gives_what_its_own_sampling_gives(nodes, model):
     sampler = comfy.samplers.sampler_object("uni_pc")
     sigmas = schedule(model, 6, "simple")
     latent = galaxies.galaxy_latent()
-    run = nodes("sampling_run").SamplingRun(guider, sampler, latent)
+    run = nodes("measuring.run").SamplingRun(guider, sampler, latent)
     noise = nodes_custom_sampler.RandomNoise.execute(5).args[0]
     expected = nodes_custom_sampler.SamplerCustomAdvanced.execute(noise, guider, sampler, sigmas.clone(), latent).args[
         0
@@ -183,7 +183,7 @@ def test_a_patched_model_that_is_gone_is_no_hindrance(nodes):
 
     def sample(patched):
         guider, latent = host.guider(patched, prompt, prompt, 1.0), tiny_models.empty_latent(patched)
-        return nodes("sampling_run").SamplingRun(guider, host.sampler("euler"), latent)(schedule(model, 2), [1, 2])
+        return nodes("measuring.run").SamplingRun(guider, host.sampler("euler"), latent)(schedule(model, 2), [1, 2])
 
     def wrapped_patch(parent):
         patched = parent.clone()
@@ -210,7 +210,7 @@ def test_a_cancellation_ends_the_run_and_is_still_comfyuis_to_see(open_run, node
 
     run = open_run("euler")
     try:
-        with pytest.raises(nodes("sampling_run").Cancelled):
+        with pytest.raises(nodes("measuring.run").Cancelled):
             run(schedule(model, 8), [1], observe=cancel_at_the_third)
         assert len(calls) == 3 and run.evaluations == 3
         with pytest.raises(comfy.model_management.InterruptProcessingException):
@@ -261,7 +261,7 @@ def test_every_form_of_a_mask_means_what_it_means_to_ksampler(nodes, kind, batch
     sigmas, sampler = schedule(model, 4, "simple"), host.sampler("euler")
     for mask in masks:
         latent = {"samples": picture.repeat(batch, *(1,) * len(size)), "noise_mask": mask}
-        run = nodes("sampling_run").SamplingRun(host.guider(model, prompt, prompt, 1.0), sampler, latent)
+        run = nodes("measuring.run").SamplingRun(host.guider(model, prompt, prompt, 1.0), sampler, latent)
         with torch.inference_mode():
             found = run(sigmas, [3]).latents
             one = {"samples": picture, "noise_mask": mask if mask is not masks[1] else mask[:1]}
@@ -275,15 +275,15 @@ def test_every_form_of_a_mask_means_what_it_means_to_ksampler(nodes, kind, batch
 def limit(nodes, model):
     """The converged latents of the seeds 1 and 2."""
     host, prompt = nodes("host"), galaxies.conditioning()
-    sampler = host.sampler(nodes("sampler_traits").REFERENCE)
-    run = nodes("sampling_run").SamplingRun(host.guider(model, prompt, prompt, CFG), sampler, galaxies.galaxy_latent())
+    sampler = host.sampler(nodes("measuring.sampler_traits").REFERENCE)
+    run = nodes("measuring.run").SamplingRun(host.guider(model, prompt, prompt, CFG), sampler, galaxies.galaxy_latent())
     return run(schedule(model, 80, "exponential"), [1, 2]).latents
 
 
 @pytest.mark.filterwarnings("ignore:Should have t", "ignore:To copy construct", "ignore:__array_wrap__ must accept")
 @pytest.mark.parametrize("name", comfy.samplers.SAMPLER_NAMES)
 def test_the_lists_of_samplers_say_what_each_sampler_does(open_run, nodes, model, limit, name):
-    traits, sigmas = nodes("sampler_traits"), schedule(model, 5)
+    traits, sigmas = nodes("measuring.sampler_traits"), schedule(model, 5)
     run = open_run(name)
     assert traits.name_of(run.sampler) == ("euler" if name == "ddim" else name)
     once, again = run(sigmas, [3]).latents, run.with_other_randomness(sigmas, 3)
@@ -326,7 +326,7 @@ def test_samplers_that_cannot_be_calibrated_are_refused(open_run, nodes, sampler
     elif callable(sampler):
         sampler = comfy.samplers.KSAMPLER(sampler)
     run = open_run(sampler)
-    check = nodes("sampler_traits").check_sampler
+    check = nodes("measuring.sampler_traits").check_sampler
     if refusal is None:
         check(run)
         assert run.evaluations <= 3 * 4
@@ -336,7 +336,7 @@ def test_samplers_that_cannot_be_calibrated_are_refused(open_run, nodes, sampler
 
 
 def test_a_sampler_with_a_limit_of_its_own_is_its_own_reference(open_run, nodes):
-    traits = nodes("sampler_traits")
+    traits = nodes("measuring.sampler_traits")
     assert traits.name_of(traits.reference_for(open_run("uni_pc")).sampler) == traits.REFERENCE
     run = open_run("euler_cfg_pp")
     assert traits.reference_for(run) is run
@@ -349,7 +349,7 @@ def test_the_reference_fills_the_rest_of_a_masked_latent_as_the_sampler_does(ope
     run = open_run("ddim", latent=latent)
     fine = schedule(model, 150, "exponential")
     converged, usual = (
-        nodes("sampler_traits").reference_for(sampler)(fine, [1]).latents
+        nodes("measuring.sampler_traits").reference_for(sampler)(fine, [1]).latents
         for sampler in (run, open_run("euler", latent=latent))
     )
     limit = run(fine, [1]).latents
@@ -366,7 +366,7 @@ def lora(model, strength: float):
 
 
 def test_a_patched_weight_is_sampled_and_named(open_run, nodes, model):
-    fingerprint = nodes("model_fingerprint").fingerprint
+    fingerprint = nodes("measuring.fingerprint").fingerprint
     sigmas, patched = schedule(model, 3), lora(model, 0.01)
     names = {fingerprint(variant) for variant in (model, patched, lora(model, 0.02))}
     assert len(names) == 3
@@ -378,7 +378,7 @@ def test_a_patched_weight_is_sampled_and_named(open_run, nodes, model):
 
 def test_whatever_changes_the_reference_changes_its_name(nodes, model):
     """And what does not change it, does not."""
-    host, store = nodes("host"), nodes("reference_store")
+    host, store = nodes("host"), nodes("measuring.reference_store")
     prompt, other = galaxies.conditioning(), [[torch.ones(1, 1, 8), {"pooled_output": torch.zeros(1, 8)}]]
     mask = {"noise_mask": torch.ones(1, 1, 32, 32)}
     wide = {"samples": torch.zeros(1, 1, 32, 40)}
@@ -386,8 +386,8 @@ def test_whatever_changes_the_reference_changes_its_name(nodes, model):
 
     def key(model=model, cfg=CFG, prompt=prompt, negative=prompt, latent=None, sampler="euler", steps=18, seed=0):
         guider, latent = host.guider(model, prompt, negative, cfg), latent or galaxies.galaxy_latent()
-        run = nodes("sampling_run").SamplingRun(guider, host.sampler(sampler), latent)
-        return store.key_of(nodes("sampler_traits").reference_for(run), schedule(model, steps), seed)
+        run = nodes("measuring.run").SamplingRun(guider, host.sampler(sampler), latent)
+        return store.key_of(nodes("measuring.sampler_traits").reference_for(run), schedule(model, steps), seed)
 
     keys = [
         key(),
@@ -432,7 +432,7 @@ def test_reference_runs_that_are_completed_are_those_that_were_made_together(ope
 def test_whatever_changes_the_picture_changes_the_fingerprint(nodes, model):
     from comfy_extras import nodes_model_advanced
 
-    fingerprint, host = nodes("model_fingerprint").fingerprint, nodes("host")
+    fingerprint, host = nodes("measuring.fingerprint").fingerprint, nodes("host")
     prompt, other = galaxies.conditioning(), [[torch.ones(1, 1, 8), {"pooled_output": torch.zeros(1, 8)}]]
     (shifted,) = nodes_model_advanced.ModelSamplingContinuousEDM().patch(model, "eps", 100.0, 0.1)
     (less,) = nodes_model_advanced.ModelSamplingContinuousEDM().patch(model, "eps", 100.0, 0.2)
@@ -484,12 +484,12 @@ def by_keyword(value):
     ids=["constant", "keyword", "slots", "number", "range", "array", "bound method"],
 )
 def test_things_that_differ_in_a_hidden_place_have_other_fingerprints(nodes, make):
-    fingerprint = nodes("model_fingerprint").fingerprint
+    fingerprint = nodes("measuring.fingerprint").fingerprint
     assert fingerprint(make(1)) == fingerprint(make(1)) != fingerprint(make(2))
 
 
 def test_every_weight_of_a_network_counts(nodes):
-    fingerprint = nodes("model_fingerprint").fingerprint
+    fingerprint = nodes("measuring.fingerprint").fingerprint
     network = torch.nn.Sequential(*(torch.nn.Linear(2, 2) for _ in range(300)))
     name = fingerprint(network)
     with torch.no_grad():
@@ -500,7 +500,7 @@ def test_every_weight_of_a_network_counts(nodes):
 def test_a_lora_on_the_prompt_counts_and_a_run_leaves_its_name(open_run, nodes, model):
     import comfy.hooks
 
-    fingerprint, host, prompt = nodes("model_fingerprint").fingerprint, nodes("host"), galaxies.conditioning()
+    fingerprint, host, prompt = nodes("measuring.fingerprint").fingerprint, nodes("host"), galaxies.conditioning()
     key = next(name for name in model.model.state_dict() if name.endswith("embed.weight"))
 
     def guider(strength):
@@ -510,7 +510,7 @@ def test_a_lora_on_the_prompt_counts_and_a_run_leaves_its_name(open_run, nodes, 
 
     first = guider(0.1)
     name = fingerprint(first)
-    nodes("sampling_run").SamplingRun(first, host.sampler("euler"), galaxies.galaxy_latent())(schedule(model, 2), [1])
+    nodes("measuring.run").SamplingRun(first, host.sampler("euler"), galaxies.galaxy_latent())(schedule(model, 2), [1])
     assert fingerprint(first) == name == fingerprint(guider(0.1)) != fingerprint(guider(0.2))
 
 
@@ -530,7 +530,7 @@ class Adapter(torch.nn.Module):
 def test_a_control_counts_by_its_picture_and_strength_and_not_by_what_a_run_leaves_in_it(nodes, model):
     import comfy.controlnet
 
-    fingerprint, host = nodes("model_fingerprint").fingerprint, nodes("host")
+    fingerprint, host = nodes("measuring.fingerprint").fingerprint, nodes("host")
 
     def guider(strength: float, shade: float):
         control = comfy.controlnet.T2IAdapter(Adapter(), 3, 8, "nearest-exact")
@@ -540,7 +540,7 @@ def test_a_control_counts_by_its_picture_and_strength_and_not_by_what_a_run_leav
 
     first = guider(1.0, 0.5)
     name = fingerprint(first)
-    run = nodes("sampling_run").SamplingRun(first, host.sampler("euler"), galaxies.galaxy_latent())
+    run = nodes("measuring.run").SamplingRun(first, host.sampler("euler"), galaxies.galaxy_latent())
     together = run(schedule(model, 2), [1, 2]).latents
     torch.testing.assert_close(run(schedule(model, 2), [2]).latents, together[1:])
     assert fingerprint(first) == name == fingerprint(guider(1.0, 0.5))
@@ -551,7 +551,7 @@ def video_run(nodes, frames, model=None, mask=None, **latent):
     host, prompt = nodes("host"), tiny_models.conditioning()
     latent = {"samples": torch.linspace(-1, 1, frames * 256).view(frames, 4, 8, 8), **latent}
     guider = host.guider(model or tiny_models.svd_model(), prompt, prompt, 1.5)
-    return nodes("sampling_run").SamplingRun(guider, host.sampler("dpmpp_2m"), latent), latent
+    return nodes("measuring.run").SamplingRun(guider, host.sampler("dpmpp_2m"), latent), latent
 
 
 @pytest.mark.parametrize("latent", [{}, {"batch_index": [4, 1, 2]}, {"noise_mask": torch.ones(3, 1, 8, 8).tril()}])
@@ -610,7 +610,7 @@ PLACES = ("prompt", "pooled_output", "concat_latent_image", "reference_latents",
 @pytest.mark.parametrize("place", PLACES)
 def test_conditioning_that_is_a_batch_is_sampled_one_latent_at_a_time(nodes, place):
     host, model, negative = nodes("host"), tiny_models.tiny_model("eps"), tiny_models.conditioning()
-    make = nodes("sampling_run").SamplingRun
+    make = nodes("measuring.run").SamplingRun
     latent = tiny_models.empty_latent(model)
     run = make(host.guider(model, in_a_pair(place), negative, 2.0), host.sampler("euler"), latent)
     assert run.largest_batch == 1
@@ -627,7 +627,7 @@ def test_a_seed_has_the_prompt_that_it_has_alone(nodes):
 
     model.set_model_unet_function_wrapper(add_prompt)
     guider = host.guider(model, in_a_pair("prompt"), tiny_models.conditioning(), 1.0)
-    run = nodes("sampling_run").SamplingRun(guider, host.sampler("euler"), tiny_models.empty_latent(model))
+    run = nodes("measuring.run").SamplingRun(guider, host.sampler("euler"), tiny_models.empty_latent(model))
     sigmas = schedule(model, 4)
     assert torch.equal(run(sigmas, [0, 1]).latents[1:], run(sigmas, [1]).latents)
 
@@ -640,7 +640,10 @@ def test_the_noise_is_that_of_the_batch_index(open_run, nodes, model):
     (expected,) = core_nodes.common_ksampler(model, 1, 3, CFG, "euler", "karras", prompt, prompt, one)
     torch.testing.assert_close(run(sigmas, [1]).latents, expected["samples"], rtol=1e-4, atol=1e-5)
     other = open_run("euler", latent={**latent, "batch_index": [4, 5]})
-    assert len({nodes("reference_store").key_of(each, sigmas, 1) for each in (run, other, open_run("euler"))}) == 3
+    assert (
+        len({nodes("measuring.reference_store").key_of(each, sigmas, 1) for each in (run, other, open_run("euler"))})
+        == 3
+    )
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ import host_import
 import hso_core
 import workbench
 from hso_core import named_schedule, optimize_schedule
-from hso_core.schedule_file import read_schedule, write_schedule
+from hso_core.schedule.schedule_file import read_schedule, write_schedule
 
 host_import.import_host()
 
@@ -100,7 +100,7 @@ def test_the_list_shows_what_is_in_the_folders_now(run, node_classes, folders):
 @pytest.mark.parametrize("file", ["../../secret.safetensors [output]", "/etc/passwd", "", "x [user]", "a\0b"])
 def test_nothing_outside_the_list_is_opened(run, node_classes, folders, file):
     (folders["output"].parent.parent / "secret.safetensors").parent.mkdir(parents=True, exist_ok=True)
-    hso_core.schedule_file.write_schedule(folders["output"].parent.parent / "secret.safetensors", EIGHT, {})
+    hso_core.schedule.schedule_file.write_schedule(folders["output"].parent.parent / "secret.safetensors", EIGHT, {})
     assert "there is no schedule" in node_classes["HSOLoadSchedule"].validate_inputs(file=file)
     with pytest.raises(ValueError, match="^Load Schedule .HSO.: there is no schedule"):
         run("HSOLoadSchedule", file=file)
@@ -143,8 +143,8 @@ def test_a_loaded_schedule_that_starts_low_is_announced(run, folders, sd15, capl
 
 @pytest.mark.parametrize("disabled", [False, True])
 def test_disable_metadata_keeps_the_workflow_out_of_the_file(pack, run, folders, monkeypatch, disabled):
-    module = importlib.import_module(f"{pack.__name__}.nodes.schedule_files")
-    monkeypatch.setattr(module, "origin", lambda *_: {"node": "KarrasScheduler"})
+    module = importlib.import_module(f"{pack.__name__}.nodes.schedules.files")
+    monkeypatch.setattr(module.host, "origin", lambda *_: {"node": "KarrasScheduler"})
     monkeypatch.setattr(comfy.cli_args.args, "disable_metadata", disabled)
     run("HSOSaveSchedule", sigmas=EIGHT, name="x")
     assert ("made_by" in read_schedule(folders["output"] / "x_00001_.safetensors")[1]) is not disabled
@@ -178,7 +178,7 @@ def test_a_file_that_changes_is_read_again(run, node_classes, folders):
     before, linked, stamp = cls.fingerprint_inputs(file=file), cls.fingerprint_inputs(file=None), path.stat()
     assert cls.fingerprint_inputs(file=file, model=None) == before
     assert cls.fingerprint_inputs(file=None) == linked
-    hso_core.schedule_file.write_schedule(path, EIGHT / 2, {})
+    hso_core.schedule.schedule_file.write_schedule(path, EIGHT / 2, {})
     os.utime(path, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))  # not even the time tells
     assert cls.fingerprint_inputs(file=file) != before
     assert cls.fingerprint_inputs(file=None) != linked, "None: the name comes over a link"

@@ -21,7 +21,7 @@ import comfy.samplers as samplers  # noqa: E402
 
 @pytest.fixture
 def entry(pack):
-    return sys.modules[pack.__name__ + ".nodes.scheduler_entry"]
+    return sys.modules[pack.__name__ + ".nodes.sampling.scheduler_entry"]
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def test_every_call_gives_a_tensor_of_its_own(pack):
 
 
 def test_a_cancellation_ends_the_search(pack):
-    sys.modules[f"{pack.__name__}.hso_core.optimizer"]._memory.clear()  # what is known already is not searched
+    sys.modules[f"{pack.__name__}.hso_core.method.optimizer"]._memory.clear()  # what is known already is not searched
     comfy.model_management.interrupt_current_processing()
     try:
         with pytest.raises(comfy.model_management.InterruptProcessingException):

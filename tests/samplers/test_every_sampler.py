@@ -43,7 +43,7 @@ def host(pack: Any) -> Any:
 
 @pytest.fixture(scope="module")
 def notes(pack: Any) -> Any:
-    return sys.modules[pack.__name__ + ".nodes.sampler_notes"]
+    return sys.modules[pack.__name__ + ".nodes.sampling.notes"]
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ import torch
 import demo_prompts
 from comfy_server import ComfyServer, PromptInterrupted
 from demo_prompts import node, save_latent, show_text
-from hso_core.sigmas import parse_sigmas
+from hso_core.schedule.sigmas import parse_sigmas
 
 
 def calibrate(budget: str = "quick", **values: object) -> dict:

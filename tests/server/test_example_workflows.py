@@ -212,7 +212,7 @@ def test_the_template_browser_has_a_picture_of_each(server: ComfyServer, file: P
 def test_the_custom_sigmas_workflow_holds_what_the_search_finds(server: ComfyServer) -> None:
     """Its text is the optimised 5-step schedule of Stable Diffusion 1.5."""
     from hso_core import named_schedule, optimize_schedule
-    from hso_core.sigmas import parse_sigmas
+    from hso_core.schedule.sigmas import parse_sigmas
 
     (node,) = [n for n in load(FOLDERS[0] / "hso_custom_sigmas.json")["nodes"] if n["type"] == "HSOCustomSigmas"]
     found = optimize_schedule(named_schedule("sd15"), 5).sigmas

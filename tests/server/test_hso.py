@@ -16,7 +16,7 @@ import workbench
 from comfy_server import ComfyServer, PromptFailed, PromptInterrupted, PromptRejected
 from demo_prompts import custom_sigmas, node, save_latent, show_text
 from hso_core import NoiseSchedule, Settings, optimize_schedule
-from hso_core.sigmas import parse_sigmas
+from hso_core.schedule.sigmas import parse_sigmas
 
 NETWORK = NoiseSchedule(torch.linspace(0.02, 10, 1000, dtype=torch.float64).expm1().sqrt().float())
 

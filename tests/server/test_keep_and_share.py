@@ -15,8 +15,8 @@ import demo_prompts
 import workbench
 from comfy_server import ComfyServer, PromptFailed, PromptRejected
 from demo_prompts import custom_sigmas, node, show_text
-from hso_core.schedule_file import read_schedule, write_schedule
-from hso_core.sigmas import parse_sigmas
+from hso_core.schedule.schedule_file import read_schedule, write_schedule
+from hso_core.schedule.sigmas import parse_sigmas
 from saved_workflows import to_prompt
 
 Prompt = dict[str, dict[str, Any]]

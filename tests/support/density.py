@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from hso_core.midpoint_error import equidistribute
+from hso_core.method.midpoint_error import equidistribute
 
 
 def density_schedule(lambda_first: float, lambda_last: float, intervals: int, p: float, k: int) -> Tensor:

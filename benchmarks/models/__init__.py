@@ -1,0 +1,1 @@
+"""What is measured on: networks and exact models, the host's own solvers, converged samples."""

@@ -1,0 +1,1 @@
+"""The pictures of the documentation, taken in a real browser."""

@@ -1,0 +1,1 @@
+"""docs/benchmark.md and its pictures, from results.json."""

@@ -1,0 +1,1 @@
+"""The schedules that are compared: built-in ones, published ones, ours, and the oracle."""

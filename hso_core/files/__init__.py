@@ -1,0 +1,1 @@
+"""Reading and writing files that may be hostile. Imports nothing of the project."""

@@ -1,0 +1,63 @@
+"""All that the pack asks of ComfyUI: only this package touches its internals.
+
+The rest of nodes/ uses the names below, as `host.name`, and comfy_api's `io` to define nodes.
+"""
+
+from __future__ import annotations
+
+from .conditioning import conditioning_is_batch, left_by_a_run
+from .errors import check_choice, named_errors
+from .files import may_keep_metadata, numbered_file, schedule_folders, user_folder
+from .guarded_sigmas import sigmas_output
+from .latents import batch_is_frames, first_latent, frames_of_video, is_empty, noise_of_seed, video_of_frames
+from .memory import OUT_OF_MEMORY, batch_that_fits, free_memory
+from .model import check_schedule, noise_schedule, noise_schedule_of_sampling, readable_noise_schedule
+from .progress import CANCELLED, cancel, is_cancelled, progress_bar, stop_if_cancelled
+from .sampling import guider, sample_with_sigmas, sampler, sampler_names, samplers_that_lose_a_step
+from .schedulers import add_scheduler, ksampler_sigmas, scheduler_names, scheduler_sigmas
+from .schema import advanced, schema
+from .workflow import on_prompt, origin, short_name
+
+__all__ = [
+    "CANCELLED",
+    "OUT_OF_MEMORY",
+    "add_scheduler",
+    "advanced",
+    "batch_is_frames",
+    "batch_that_fits",
+    "cancel",
+    "check_choice",
+    "check_schedule",
+    "conditioning_is_batch",
+    "first_latent",
+    "frames_of_video",
+    "free_memory",
+    "guider",
+    "is_cancelled",
+    "is_empty",
+    "ksampler_sigmas",
+    "left_by_a_run",
+    "may_keep_metadata",
+    "named_errors",
+    "noise_of_seed",
+    "noise_schedule",
+    "noise_schedule_of_sampling",
+    "numbered_file",
+    "on_prompt",
+    "origin",
+    "progress_bar",
+    "readable_noise_schedule",
+    "sample_with_sigmas",
+    "sampler",
+    "sampler_names",
+    "samplers_that_lose_a_step",
+    "schedule_folders",
+    "scheduler_names",
+    "short_name",
+    "scheduler_sigmas",
+    "schema",
+    "sigmas_output",
+    "stop_if_cancelled",
+    "user_folder",
+    "video_of_frames",
+]

@@ -1,0 +1,78 @@
+"""Running ComfyUI's samplers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import comfy.sample
+import comfy.samplers
+import comfy.utils
+import latent_preview
+from torch import Tensor
+
+from .latents import DOWNSCALE_RATIOS, in_working_channels, single_precision
+
+
+def sampler_names() -> list[str]:
+    """The samplers of this ComfyUI: the very list, so that what other packs add later is there."""
+    return comfy.samplers.SAMPLER_NAMES
+
+
+def samplers_that_lose_a_step() -> frozenset[str]:
+    """The samplers for which ComfyUI's KSampler leaves out the last sigma above 0."""
+    return frozenset(getattr(comfy.samplers.KSampler, "DISCARD_PENULTIMATE_SIGMA_SAMPLERS", ()))
+
+
+def sampler(name: str) -> Any:
+    """The SAMPLER of that name, as KSampler uses it."""
+    try:
+        return comfy.samplers.sampler_object(name)
+    except AttributeError:
+        raise ValueError(
+            f"this ComfyUI has no sampler {str(name)[:60]!r}; install the pack that brings it, or choose another"
+        ) from None
+
+
+def guider(model: Any, positive: list[Any], negative: list[Any], cfg: float) -> Any:
+    """A GUIDER as core's CFGGuider node makes it."""
+    made = comfy.samplers.CFGGuider(model)
+    made.set_conds(positive, negative)
+    made.set_cfg(cfg)
+    return made
+
+
+def sample_with_sigmas(
+    model: Any,
+    seed: int,
+    cfg: float,
+    sampler: Any,
+    sigmas: Tensor,
+    positive: list[Any],
+    negative: list[Any],
+    latent: dict[str, Any],
+    *,
+    add_noise: bool = True,
+) -> dict[str, Any]:
+    """What ComfyUI's KSampler does, with the schedule given: a LATENT, with preview, progress, mask and batch index.
+
+    Without add_noise, what SamplerCustom does then: the latent holds the noise.
+    """
+    latent_image = in_working_channels(model, latent)
+    noise = comfy.sample.prepare_noise(latent_image, seed, latent.get("batch_index"))
+    if not add_noise:
+        noise = noise * 0  # also of a nested latent
+    samples = comfy.sample.sample_custom(
+        model,
+        single_precision(noise),
+        cfg,
+        sampler,
+        sigmas.clone(),  # uni_pc writes into what it is given
+        positive,
+        negative,
+        single_precision(latent_image),
+        noise_mask=latent.get("noise_mask"),
+        callback=latent_preview.prepare_callback(model, len(sigmas) - 1),
+        disable_pbar=not comfy.utils.PROGRESS_BAR_ENABLED,
+        seed=seed,
+    )
+    return {**{key: value for key, value in latent.items() if key not in DOWNSCALE_RATIOS}, "samples": samples}

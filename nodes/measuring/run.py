@@ -1,0 +1,224 @@
+"""A sampler run through ComfyUI's own sampling, from given seeds on a given schedule, with its evaluations counted."""
+
+from __future__ import annotations
+
+import copy
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ...hso_core.calibration.run import BudgetSpent, Observer, SamplerResult
+from .. import host
+
+logger = logging.getLogger(__name__)
+
+LARGEST_BATCH = 8
+SEEDS = 1 << 64
+
+
+class Cancelled(BudgetSpent):
+    """The user has cancelled: no evaluation is made any more."""
+
+
+@contextmanager
+def cancelled_as_comfyui_does() -> Iterator[None]:
+    """End with ComfyUI's own exception where a run was cancelled."""
+    try:
+        yield
+    except Cancelled:
+        host.stop_if_cancelled()
+        raise
+
+
+class SamplingRun:
+    """A GUIDER (model, conditioning, cfg) with a SAMPLER on latents of one size: a SamplerRun of hso_core.
+
+    Every call is a complete sampling by the guider, as SamplerCustomAdvanced does it, so that patches, ControlNets,
+    hooks and offloading do what they do in the user's workflow; a model that is loaded already stays loaded. A seed
+    gives the picture that it gives there, up to what rounding differs between batch sizes.
+
+    guider: a GUIDER. sampler: a SAMPLER. latent: a LATENT, of which only the first item and its mask are used; where
+    its items are the frames of a video to the model, all of it is one item. evaluations: how many all calls together
+    have made.
+    """
+
+    def __init__(
+        self, guider: Any, sampler: Any, latent: dict[str, Any], *, largest_batch: int = LARGEST_BATCH
+    ) -> None:
+        self.guider = guider
+        self.sampler = sampler
+        self.latent = host.first_latent(guider.model_patcher, latent)
+        self._frames = host.batch_is_frames(guider.model_patcher)
+        mask = latent.get("noise_mask")
+        self.mask = None if mask is None else _first_mask(mask, self.latent)
+        index = latent.get("batch_index")
+        self.batch_index = index if index is None or self._frames else index[:1]
+        # In a batch, what ddim puts under a mask depends on the first seed, and a prompt out of a batch on the place.
+        alone = mask is not None or self._frames or host.conditioning_is_batch(guider)
+        self.largest_batch = 1 if alone else largest_batch
+        self.evaluations = 0
+        self._together: list[int] = []  # how many, once it is known; also to the runs that with_sampler has made
+
+    def with_sampler(self, sampler: Any) -> SamplingRun:
+        """The same with another SAMPLER."""
+        other = copy.copy(self)
+        other.sampler, other.evaluations = sampler, 0
+        return other
+
+    def __call__(
+        self, sigmas: Tensor, seeds: Sequence[int], *, limit: int | None = None, observe: Observer | None = None
+    ) -> SamplerResult:
+        """See SamplerRun. Raises Cancelled, a BudgetSpent, once the user has cancelled."""
+        meter = self._meter(limit, observe)
+        latents, rest = [], list(seeds)
+        try:
+            while rest:
+                chunk = rest[: self._batch_size()]
+                try:
+                    latents.append(self._sample(sigmas, chunk, meter))
+                except host.OUT_OF_MEMORY:
+                    if len(chunk) == 1:
+                        raise
+                    self._together[:] = [len(chunk) // 2]
+                    host.free_memory()
+                except BudgetSpent:
+                    raise
+                except Exception as error:  # whatever a patch raises that is made for one latent
+                    if len(chunk) == 1:
+                        raise
+                    self._together[:] = [1]
+                    logger.warning("HSO: several latents together fail with this model (%s); one by one then.", error)
+                else:
+                    rest = rest[len(chunk) :]
+        except BudgetSpent as error:
+            error.evaluations = meter.count
+            raise
+        finally:
+            self.evaluations += meter.count
+        return SamplerResult(torch.cat(latents), meter.count)
+
+    def with_other_randomness(self, sigmas: Tensor, seed: int) -> Tensor:
+        """Latents (1, ...) from the noise of `seed`, where all else that a seed decides is of another one.
+
+        A sampler that draws no random numbers gives the same as with that seed.
+        """
+        meter = self._meter(None, None)
+        try:
+            return self._sample(sigmas, [seed], meter, other=1)
+        finally:
+            self.evaluations += meter.count
+
+    def _sample(self, sigmas: Tensor, seeds: Sequence[int], meter: _Meter, other: int = 0) -> Tensor:
+        first = host.frames_of_video(self.latent) if self._frames else self.latent
+        noise = torch.cat([host.noise_of_seed(first, seed % SEEDS, self.batch_index) for seed in seeds])
+        sampler_seed = (seeds[0] + other) % SEEDS
+        if other:
+            torch.manual_seed(sampler_seed)
+        latent = first.to(noise.dtype).repeat(len(seeds), *(1,) * (first.ndim - 1))
+        metered = _MeteredSampler(self.sampler, meter)
+        try:
+            with torch.no_grad():
+                self.guider.sample(
+                    noise,
+                    latent,
+                    metered,
+                    sigmas.detach().clone(),  # uni_pc writes into what it is given
+                    denoise_mask=self.mask,
+                    disable_pbar=True,
+                    seed=sampler_seed,
+                )
+        except host.CANCELLED as error:
+            host.cancel()  # ComfyUI forgets with the exception that the user has cancelled
+            raise Cancelled from error
+        return meter.latents(metered.output)
+
+    def _meter(self, limit: int | None, observe: Observer | None) -> _Meter:
+        return _Meter(limit, observe, host.video_of_frames if self._frames else lambda batch: batch)
+
+    def _batch_size(self) -> int:
+        if not self._together:
+            model, shape = self.guider.model_patcher, tuple(self.latent.shape)
+            self._together[:] = [host.batch_that_fits(model, shape, self.largest_batch)]
+        return self._together[0]
+
+
+def _first_mask(mask: Tensor, latent: Tensor) -> Tensor:
+    """The mask of the first latent (1, channels, ...): all of it where its first axis does not count latents.
+
+    A mask may be one picture (height, width), or one for each frame of a video.
+    """
+    for_frames = latent.ndim == 5 and mask.ndim < 5
+    return mask if mask.ndim == 2 or for_frames else mask[:1]
+
+
+class _Meter:
+    """Counts evaluations, keeps to the limit, and shows each to the observer.
+
+    latents: makes of a batch of the sampler's what a SamplerRun calls latents.
+    """
+
+    def __init__(self, limit: int | None, observe: Observer | None, latents: Callable[[Tensor], Tensor]) -> None:
+        self.limit = limit
+        self.observe = observe
+        self.latents = latents
+        self.count = 0
+
+    def before(self, x: Tensor) -> None:
+        if host.is_cancelled():
+            raise Cancelled
+        batch = len(self.latents(x))
+        if self.limit is not None and self.count + batch > self.limit:
+            raise BudgetSpent(f"{self.count} of {self.limit} evaluations are made, and the next batch needs {batch}")
+
+    def failed(self, x: Tensor) -> None:
+        """What fails in the end has been evaluated all the same."""
+        self.count += len(self.latents(x))
+
+    def after(self, x: Tensor, sigma: Tensor, denoised: Tensor) -> None:
+        self.count += len(self.latents(x))
+        if self.observe is not None:
+            self.observe(float(sigma.flatten()[0]), self.latents(x), self.latents(denoised))
+
+
+class _MeteredSampler:
+    """A SAMPLER in whose place it stands, with a meter between it and the guider; keeps what the sampler puts out."""
+
+    def __init__(self, sampler: Any, meter: _Meter) -> None:
+        self._sampler = sampler
+        self._meter = meter
+        self.output: Tensor
+
+    def sample(self, model_wrap: Any, *arguments: Any, **named: Any) -> Tensor:
+        output = self._sampler.sample(_MeteredGuider(model_wrap, self._meter), *arguments, **named)
+        self.output = output.detach().to("cpu", torch.float32, copy=True)
+        return output
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._sampler, name)
+
+
+class _MeteredGuider:
+    """The guider as a sampler sees it."""
+
+    def __init__(self, guider: Any, meter: _Meter) -> None:
+        self._guider = guider
+        self._meter = meter
+
+    def __call__(self, x: Tensor, sigma: Tensor, *arguments: Any, **named: Any) -> Tensor:
+        self._meter.before(x)
+        try:
+            denoised = self._guider(x, sigma, *arguments, **named)
+        except (host.OUT_OF_MEMORY, host.CANCELLED):
+            raise
+        except Exception:
+            self._meter.failed(x)
+            raise
+        self._meter.after(x, sigma, denoised)
+        return denoised
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._guider, name)

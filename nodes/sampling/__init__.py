@@ -1,0 +1,3 @@
+"""Using a schedule: KSampler (HSO), and the entry in every KSampler's list of schedulers.
+
+Imports host."""

@@ -1,0 +1,244 @@
+"""Save Schedule and Load Schedule: schedules as files in ComfyUI's own folders."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+from comfy_api.v0_0_2 import io
+from torch import Tensor
+
+from ...hso_core import __version__
+from ...hso_core.files.file_names import check_file_name
+from ...hso_core.files.safe_file import FileError, read_bytes
+from ...hso_core.schedule.schedule_file import (
+    MAX_BYTES,
+    SUFFIX,
+    describe_file,
+    describe_other_model,
+    model_metadata,
+    read_schedule,
+    write_schedule,
+)
+from ...hso_core.schedule.sigmas import print_sigmas
+from ...hso_core.schedule.tools import as_schedule
+from .. import host
+from ..pictures.plot_data import plot_ui
+
+logger = logging.getLogger(__name__)
+
+SAVE = "Save Schedule (HSO)"
+LOAD = "Load Schedule (HSO)"
+CATEGORY = "sampling/custom_sampling/sigmas"
+
+
+class SaveSchedule(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        # The order of the widgets is part of every saved workflow: new ones only at the end.
+        return host.schema(
+            node_id="HSOSaveSchedule",
+            display_name=SAVE,
+            category=CATEGORY,
+            description="Keeps a schedule as a small file, with all that is known of how and for which model it was "
+            "made. Load Schedule (HSO) finds it again.",
+            search_aliases=["hso", "save sigmas", "export schedule", "share"],
+            is_output_node=True,
+            hidden=[io.Hidden.unique_id],
+            inputs=[
+                io.Sigmas.Input("sigmas", tooltip="The schedule to keep."),
+                io.String.Input(
+                    "name",
+                    default="schedule",
+                    tooltip="Name of the file; a number is added, and nothing is ever overwritten. With a slash it "
+                    "goes into a folder: portraits/soft.",
+                ),
+                io.Combo.Input(
+                    "folder",
+                    options=list(host.schedule_folders()),
+                    default="output",
+                    tooltip="output: the folder schedules beside your pictures. user: the folder schedules among your "
+                    "own settings and workflows.",
+                ),
+                io.String.Input(
+                    "sampler",
+                    optional=True,
+                    default="",
+                    tooltip="If you like: the sampler that the schedule is meant for, for example dpmpp_2m.",
+                ),
+                io.String.Input(
+                    "note",
+                    optional=True,
+                    default="",
+                    multiline=True,
+                    tooltip="If you like: what you want to remember of it, or tell others.",
+                ),
+                io.Model.Input(
+                    "model",
+                    optional=True,
+                    tooltip="If connected, the file says for which model's noise the schedule was made, and loading it "
+                    "for another one is announced.",
+                ),
+                io.String.Input(
+                    "report",
+                    optional=True,
+                    force_input=True,
+                    tooltip="If connected, the report of the node that made the schedule is kept in the file.",
+                ),
+            ],
+            outputs=[],
+        )
+
+    @classmethod
+    def validate_inputs(cls, name: str | None = None) -> bool | str:
+        if name is not None:  # None: it comes over a link
+            try:
+                check_file_name(name)
+            except FileError as error:
+                return str(error)
+        return True
+
+    @classmethod
+    def execute(
+        cls,
+        sigmas: Tensor,
+        name: str,
+        folder: str,
+        sampler: str = "",
+        note: str = "",
+        model: Any = None,
+        report: str | None = None,
+    ) -> io.NodeOutput:
+        with host.named_errors(SAVE):
+            host.check_choice("folder", folder, host.schedule_folders())
+            schedule = as_schedule(sigmas)
+            noise = host.readable_noise_schedule(model) if model is not None else None
+            odd = host.check_schedule(schedule, model) if model is not None else None
+            odd = odd or _other_report(report, schedule)
+            known = {"sampler": sampler.strip(), "note": note.strip(), "report": (report or "").strip()}
+            if host.may_keep_metadata():
+                made_by = host.origin(cls.hidden.prompt, cls.hidden.unique_id, "sigmas")
+                known["made_by"] = json.dumps(made_by, ensure_ascii=False) if made_by else ""
+            if noise is not None:
+                known.update(model_metadata(noise))
+            path = host.numbered_file(host.schedule_folders()[folder], check_file_name(name), SUFFIX)
+            kept = {key: text for key, text in known.items() if text}
+            write_schedule(path, schedule, {**kept, "pack_version": __version__})
+        if odd:
+            logger.warning("%s: %s", SAVE, odd)
+        label = _label(path, folder)
+        ui = plot_ui([(path.stem, schedule)], noise=noise, facts=[("saved as", label)], note=odd or "")
+        return io.NodeOutput(ui={**ui, "text": [label]})
+
+
+class LoadSchedule(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        # The order of the widgets is part of every saved workflow: new ones only at the end.
+        return host.schema(
+            node_id="HSOLoadSchedule",
+            display_name=LOAD,
+            category=CATEGORY,
+            description="A schedule that Save Schedule (HSO) has kept, or that you were given. The file is checked "
+            "before it is used.",
+            search_aliases=["hso", "load sigmas", "import schedule"],
+            inputs=[
+                io.Combo.Input(
+                    "file",
+                    options=list(_files()),
+                    tooltip="The files in the folder schedules of ComfyUI's output folder and of your user folder. "
+                    "Put a file that you were given there, and press R.",
+                ),
+                io.Model.Input(
+                    "model",
+                    optional=True,
+                    tooltip="If connected, the schedule is checked: it must not start above the model's largest sigma, "
+                    "and one that was made for another model is announced.",
+                ),
+            ],
+            outputs=[
+                io.Sigmas.Output(
+                    display_name="SIGMAS", tooltip="For SamplerCustom, SamplerCustomAdvanced or KSampler (HSO)."
+                ),
+                io.String.Output(
+                    display_name="report", tooltip="The values, and all that the file says of where they come from."
+                ),
+            ],
+            has_intermediate_output=True,
+        )
+
+    @classmethod
+    def validate_inputs(cls, file: Any = None) -> bool | str:
+        # None: it comes over a link, or there is no file to choose; then execute says so.
+        return file is None or (isinstance(file, str) and file in _files()) or _missing(file)
+
+    @classmethod
+    def fingerprint_inputs(cls, file: str | None = None, **_: Any) -> str:
+        files = _files()
+        if file is None:  # it comes over a link: any of them may be meant
+            return " ".join(f"{name}: {_content(path)}" for name, path in files.items())
+        return _content(files.get(file, ""))
+
+    @classmethod
+    def execute(cls, file: str | None = None, model: Any = None) -> io.NodeOutput:
+        with host.named_errors(LOAD):
+            path = _files().get(file) if file else None  # only what is in the list is ever opened
+            if file is None or path is None:
+                raise FileError(_missing(file))
+            sigmas, metadata = read_schedule(path)
+            noise = host.readable_noise_schedule(model) if model is not None else None
+            odd = host.check_schedule(sigmas, model) if model is not None else None
+            odd = (describe_other_model(metadata, noise) if noise is not None else None) or odd
+        report = describe_file(sigmas, metadata, file)
+        if odd:
+            logger.warning("%s: %s", LOAD, odd)
+            report = f"Warning: {odd}\n\n{report}"
+        facts = [(key, metadata[key][:60]) for key in ("sampler", "note") if metadata.get(key)]
+        ui = plot_ui([(path.stem, sigmas)], noise=noise, facts=facts, note=odd or "")
+        return io.NodeOutput(host.sigmas_output(sigmas), report, ui=ui)
+
+
+def _content(path: Path | str) -> str:
+    """Another text for every content of that file."""
+    try:
+        return hashlib.sha256(read_bytes(path, MAX_BYTES)).hexdigest()
+    except FileError as error:
+        return str(error)
+
+
+def _files() -> dict[str, Path]:
+    """Every file that can be loaded, by the name that the list shows."""
+    return {
+        _label(path, folder): path
+        for folder, root in host.schedule_folders().items()
+        for path in sorted(root.rglob(f"*{SUFFIX}"))
+        if path.is_file()
+    }
+
+
+def _missing(file: Any) -> str:
+    """What to say where that file is not to be found."""
+    if file is None or file == "":
+        return (
+            f"there is no schedule yet; keep one with {SAVE}, or put a file that you were given into output/schedules, "
+            "and press R"
+        )
+    return (
+        f"there is no schedule {str(file)[:80]!r} in ComfyUI's folders; choose one from the list "
+        "(press R to read it anew), or put the file into output/schedules"
+    )
+
+
+def _label(path: Path, folder: str) -> str:
+    return f"{path.relative_to(host.schedule_folders()[folder]).as_posix()} [{folder}]"
+
+
+def _other_report(report: str | None, sigmas: Tensor) -> str | None:
+    """A sentence if the report names sigmas, and these are not they."""
+    line = next((line for line in (report or "").splitlines() if line.startswith("sigmas: ")), None)
+    if line in (None, f"sigmas: {print_sigmas(sigmas)}"):
+        return None
+    return "the report that is saved with the schedule tells of other sigmas; connect the report of the same node"

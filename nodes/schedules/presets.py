@@ -1,0 +1,112 @@
+"""Preset Schedule: published schedules, each with its source."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from comfy_api.v0_0_2 import io
+from torch import Tensor
+
+from ...hso_core import MAX_STEPS
+from ...hso_core.schedule.baselines import TABLES, describe_mismatch, table_sigmas
+from ...hso_core.schedule.sigmas import print_sigmas
+from .. import host
+from ..pictures.plot_data import plot_ui
+
+logger = logging.getLogger(__name__)
+
+NAME = "Preset Schedule (HSO)"
+
+
+class PresetSchedule(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        # The order of the widgets is part of every saved workflow: new ones only at the end.
+        return host.schema(
+            node_id="HSOPresetSchedule",
+            display_name=NAME,
+            category="sampling/custom_sampling/schedulers",
+            description="Schedules that others have published: Align Your Steps, GITS, OptimalSteps, and the lists of "
+            "distilled models. The report names the source, and the model that each one is for.",
+            search_aliases=["hso", "ays", "align your steps", "gits", "oss", "optimal steps", "turbo", "lightning"],
+            inputs=[
+                io.Combo.Input(
+                    "preset",
+                    options=list(TABLES),
+                    default=next(iter(TABLES)),
+                    tooltip="The published schedule. It suits the model in its name, and others with the same noise "
+                    "less well.",
+                ),
+                io.Int.Input(
+                    "steps",
+                    default=0,
+                    min=0,
+                    max=MAX_STEPS,
+                    tooltip="0: as many as were published (the most, if there are several lists). At other numbers the "
+                    "values are interpolated, and the report says so.",
+                ),
+                io.Float.Input(
+                    "denoise",
+                    default=1.0,
+                    min=0.01,
+                    max=1.0,
+                    step=0.01,
+                    tooltip="Below 1 for image to image, as in BasicScheduler: the last steps of a longer schedule, so "
+                    "that their number stays.",
+                ),
+                io.Model.Input(
+                    "model",
+                    optional=True,
+                    tooltip="If connected, a preset for another kind of model is announced, and refused where it "
+                    "starts above the model's largest sigma.",
+                ),
+            ],
+            outputs=[
+                io.Sigmas.Output(
+                    display_name="SIGMAS", tooltip="For SamplerCustom, SamplerCustomAdvanced or KSampler (HSO)."
+                ),
+                io.String.Output(
+                    display_name="report", tooltip="Whose values these are, whether as published, and for which model."
+                ),
+            ],
+            has_intermediate_output=True,
+        )
+
+    @classmethod
+    def execute(cls, preset: str, steps: int, denoise: float, model: Any = None) -> io.NodeOutput:
+        with host.named_errors(NAME):
+            sigmas, notes = _end_of_table(preset, steps, denoise)
+            noise = host.readable_noise_schedule(model) if model is not None else None
+            low_start = host.check_schedule(sigmas, model) if model is not None else None
+            odd = describe_mismatch(preset, noise) if noise is not None else None
+            if denoise == 1:
+                odd = odd or low_start
+        if odd:
+            logger.warning("%s: %s", NAME, odd)
+        table = TABLES[preset]
+        report = "\n\n".join(
+            [
+                *([f"Warning: {odd}"] if odd else []),
+                f"{preset}, {len(sigmas) - 1} steps. {' '.join(notes)}",
+                f"sigmas: {print_sigmas(sigmas)}",
+                f"Made for {table.suits}.",
+                f"Source: {table.source}.",
+            ]
+        )
+        facts = [("made for", table.suits), ("values", notes[0])]
+        ui = plot_ui([(preset, sigmas)], noise=noise, facts=facts, note=odd or "")
+        return io.NodeOutput(host.sigmas_output(sigmas), report, ui=ui)
+
+
+def _end_of_table(preset: str, steps: int, denoise: float) -> tuple[Tensor, list[str]]:
+    """The last steps of the table that denoise leaves, as many as were asked for, and what to say of them."""
+    if denoise == 1:
+        sigmas, note = table_sigmas(preset, steps)
+        return sigmas, [note]
+    steps = steps or TABLES[preset].step_counts[-1]
+    total = int(steps / denoise)
+    if total > MAX_STEPS:
+        raise ValueError(f"{steps} steps at denoise {denoise:g} are the end of {total}; at most {MAX_STEPS} are made")
+    sigmas, note = table_sigmas(preset, total)
+    return sigmas[-steps - 1 :], [note, f"These are the last {steps} of {total} steps."]
