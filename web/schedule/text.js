@@ -1,22 +1,50 @@
-// A schedule as text: reading, checking and printing, word for word as hso_core/sigmas.py does it.
+// A schedule as text: reading, checking and printing, word for word as hso_core/schedule/sigmas.py does it.
 // Values are float32 numbers, as on the server: Math.fround makes one of any number.
+
+import { ENGLISH, fill } from "../common/english.js";
 
 export const MAX_STEPS = 10000;
 export const LEAST = 2 ** -149; // the least float32 above 0
 export const LARGEST = (2 - 2 ** -23) * 2 ** 127; // the largest float32
 const MAX_TEXT = 1_000_000; // characters
 
-const SEPARATORS = /[\s,;[\](){}|"']+/;
-const WRAPPERS =
-  /\b(torch\.|np\.|numpy\.)?(float)?(tensor|array|sigmas)\b["']?\s*[=:]?|\b(dtype|device)\s*=\s*[^,)]+/gi;
+// The grammar is that of hso_core/schedule/sigmas.py; tests/support/sigma_texts.py is run through both.
+const B = " \\t\\n\\v\\f\\r\\x85\\xa0\\u1680\\u2000-\\u200b\\u2028\\u2029\\u202f\\u205f\\u2060\\u3000\\ufeff"; // blanks
+const SEPARATORS = new RegExp(`[${B},;[\\](){}|"']+`);
+const WRAPPERS = new RegExp(
+  `\\b(?:dtype|device|grad_fn|requires_grad)[${B}]*=[${B}]*(?:'[^']*'|"[^"]*"|<[^>]*>|[^${B},;[\\](){}]*)` +
+    "|\\b(?:torch\\.|np\\.|numpy\\.)?(?:(?:float|double|half)?tensor|array|sigmas|b?float(?:16|32|64))\\b" +
+    `["']?[${B}]*[=:]?`,
+  "gi",
+);
 const NUMBER = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i;
+const WITH_COMMA = /^[+-]?\d*,?\d+(e[+-]?\d+)?$/i; // one value, its decimals after a comma if it has some
 const COMMA_INSIDE = /\d,\d/;
 // 14,6 by itself; not in 14,6,3,0 nor in 14.6,3.2 nor in 1e-3,0.
-const DECIMAL_COMMA = /(?<![\d.,eE+-])\d+,\d+(?![\d.]|,\S)/;
-const AROUND = /^[\s;,[\](){}|"']+|[\s;,[\](){}|"']+$/g;
+const DECIMAL_COMMA = new RegExp(`(?<![\\d.,eE+-])\\d+,\\d+(?![\\d.]|,[^${B}])`);
+const BLANK = new RegExp(`[${B}]`);
+const BLANK_OR_SEMICOLON = new RegExp(`[${B};]`);
+const AROUND = new RegExp(`[${B};,[\\](){}|"']`);
+const AROUND_ITEM = new RegExp(`[${B};[\\](){}|"']`);
+const FULL_WIDTH = /[\uff01-\uff5e\u3001]/g; // signs of Chinese and Japanese keyboards
+const FULL_WIDTH_COMMAS = "\uff0c\u3001"; // they separate values, and are in no number
+
+/** @typedef {import("../common/english.js").Word} Word */
+/** @typedef {import("../common/english.js").Values} Values */
 
 /** Text or values that are no schedule; the message says what is wrong, where, and what would be right. */
-export class ScheduleError extends Error {}
+export class ScheduleError extends Error {
+  /** @param {[Word, Values?][]} sentences */
+  constructor(...sentences) {
+    super(sentences.map(([word, values]) => fill(ENGLISH[word], values)).join(" "));
+    this.sentences = sentences;
+  }
+}
+
+/** @param {string} text in which there may be nothing that could be seen */
+export function isBlank(text) {
+  return !trim(text, BLANK);
+}
 
 /**
  * The schedule that is written in `text`.
@@ -24,25 +52,42 @@ export class ScheduleError extends Error {}
  * @returns {number[]} float32 values, strictly decreasing
  */
 export function parseSchedule(text) {
-  if (text.length > MAX_TEXT) {
-    const count = text.length.toLocaleString("en-US");
-    throw new ScheduleError(`${count} characters of values are too many; a schedule has at most ${MAX_STEPS + 1}`);
+  const length = text.length > MAX_TEXT ? [...text].length : text.length;
+  if (length > MAX_TEXT) {
+    throw new ScheduleError(["tooLong", { count: length.toLocaleString("en-US"), most: MAX_STEPS + 1 }]);
   }
-  if (hasDecimalCommas(text)) {
-    throw new ScheduleError(
-      "commas inside of the values are ambiguous; write decimals with a point, 14.6 and not 14,6, and a blank after " +
-        "each comma between values",
-    );
-  }
-  const tokens = text.replace(WRAPPERS, " ").split(SEPARATORS).filter(Boolean);
+  const written = withPoints(narrow(text).replace(WRAPPERS, " "));
+  if (hasDecimalCommas(written)) throw new ScheduleError(["decimalCommas"]);
+  const tokens = written.split(SEPARATORS).filter(Boolean);
   if (tokens.length > MAX_STEPS + 1) {
-    throw new ScheduleError(`${tokens.length} values are too many; a schedule has at most ${MAX_STEPS + 1}`);
+    throw new ScheduleError(["tooManyValues", { count: tokens.length, most: MAX_STEPS + 1 }]);
   }
   const values = tokens.map((token, i) => Math.fround(readNumber(token, i + 1)));
-  const problem = describeProblem(values);
+  const problem = findProblem(values);
   if (!problem) return values;
-  const hint = COMMA_INSIDE.test(text) && !text.includes(".") ? " (write decimals with a point: 14.6, not 14,6)" : "";
-  throw new ScheduleError(problem + hint);
+  const mayMeanPoints = COMMA_INSIDE.test(written) && !written.includes(".");
+  throw new ScheduleError(problem, ...(mayMeanPoints ? [/** @type {[Word]} */ (["writePoints"])] : []));
+}
+
+/**
+ * `text` with the usual signs for full-width ones.
+ * @param {string} text
+ */
+function narrow(text) {
+  return text.replace(FULL_WIDTH, (sign) =>
+    FULL_WIDTH_COMMAS.includes(sign) ? ", " : String.fromCharCode(sign.charCodeAt(0) - 0xfee0),
+  );
+}
+
+/**
+ * `text` with points for decimal commas, where semicolons separate the values and so nothing else is meant.
+ * @param {string} text
+ */
+function withPoints(text) {
+  if (!text.includes(";") || !text.includes(",")) return text;
+  const items = text.split(";").flatMap((item) => trim(item, AROUND_ITEM) || []);
+  const isCertain = items.length > 1 && items.every((item) => WITH_COMMA.test(item));
+  return isCertain ? items.join("; ").replaceAll(",", ".") : text;
 }
 
 /**
@@ -50,8 +95,20 @@ export function parseSchedule(text) {
  * @param {string} text
  */
 function hasDecimalCommas(text) {
-  const values = text.replace(WRAPPERS, " ").replace(AROUND, "");
-  return DECIMAL_COMMA.test(values) && /[\s;]/.test(values);
+  const values = trim(text, AROUND);
+  return DECIMAL_COMMA.test(values) && BLANK_OR_SEMICOLON.test(values);
+}
+
+/**
+ * `text` without the signs of a kind around it. (A regular expression takes forever for a long row of them.)
+ * @param {string} text
+ * @param {RegExp} kind of one sign
+ */
+function trim(text, kind) {
+  let [start, end] = [0, text.length];
+  while (start < end && kind.test(text[start])) start++;
+  while (start < end && kind.test(text[end - 1])) end--;
+  return text.slice(start, end);
 }
 
 /**
@@ -60,11 +117,8 @@ function hasDecimalCommas(text) {
  */
 function readNumber(token, place) {
   if (isNumber(token)) return Number(token);
-  const shown = shortText(token);
-  const finite = /^[+-]*(nan|inf|infinity)$/i.test(token) ? " (not finite)" : "";
-  throw new ScheduleError(
-    `'${shown}', value ${place}, is not a number${finite}; write sigmas like 14.6, 4.7, 1.9, 0.8, 0`,
-  );
+  const isInfinite = /^[+-]*(nan|inf|infinity)$/i.test(token);
+  throw new ScheduleError([isInfinite ? "notFinite" : "notANumber", { text: shortText(token), place }]);
 }
 
 /** @param {string} token */
@@ -77,30 +131,25 @@ export function isNumber(token) {
  * @param {string} text
  */
 export function shortText(text) {
-  return text.length <= 40 ? text : `${text.slice(0, 37)}...`;
+  const signs = [...text];
+  return signs.length <= 40 ? text : `${signs.slice(0, 37).join("")}...`;
 }
 
 /**
- * What keeps `values` from being a schedule, or "".
+ * What keeps `values` from being a schedule, if anything does.
  * @param {readonly number[]} values
+ * @returns {[Word, Values] | null}
  */
-export function describeProblem(values) {
-  if (values.length < 2) return `a schedule has at least 2 sigmas (start and end), not ${values.length}`;
+function findProblem(values) {
+  if (values.length < 2) return ["tooFew", { count: values.length }];
   for (const [i, value] of values.entries()) {
-    if (!Number.isFinite(value)) {
-      return `value ${i + 1} is ${value > 0 ? "inf" : "-inf"}; every sigma must be a finite number`;
-    }
-    if (value < 0) return `value ${i + 1} is ${shortNumber(value, 6)}; a sigma is never negative`;
+    if (!Number.isFinite(value)) return ["infinite", { place: i + 1, value: value > 0 ? "inf" : "-inf" }];
+    if (value < 0) return ["negative", { place: i + 1, value: shortNumber(value, 6) }];
   }
-  for (let i = 1; i < values.length; i++) {
-    if (values[i] >= values[i - 1]) {
-      return (
-        `value ${i + 1} (${plainDecimal(values[i])}) is not below value ${i} (${plainDecimal(values[i - 1])}); ` +
-        "sigmas must fall at every step"
-      );
-    }
-  }
-  return "";
+  const i = values.findIndex((value, place) => place > 0 && value >= values[place - 1]);
+  if (i < 0) return null;
+  const [above, value] = [plainDecimal(values[i - 1]), plainDecimal(values[i])];
+  return ["notBelow", { place: i + 1, value, before: i, above }];
 }
 
 /**
