@@ -5,7 +5,8 @@ export const ENGLISH = {
   // What is wrong with a text of sigmas, as hso_core/schedule/sigmas.py says it.
   tooLong: "{count} characters of values are too many; a schedule has at most {most}",
   decimalCommas:
-    "commas inside of the values are ambiguous; write decimals with a point, 14.6 and not 14,6, and a blank after each comma between values, or put semicolons between values: 14,6; 7,2; 0",
+    "commas inside of the values are ambiguous; write decimals with a point, 14.6 and not 14,6, and a blank after " +
+    "each comma between values, or put semicolons between values: 14,6; 7,2; 0",
   tooManyValues: "{count} values are too many; a schedule has at most {most}",
   notANumber: "'{text}', value {place}, is not a number; write sigmas like 14.6, 4.7, 1.9, 0.8, 0",
   notFinite: "'{text}', value {place}, is not a number (not finite); write sigmas like 14.6, 4.7, 1.9, 0.8, 0",
@@ -19,7 +20,8 @@ export const ENGLISH = {
   fileTooLarge: "{file} is too large for a schedule",
   fileDamaged: "{file} is no schedule that HSO saved, or it is damaged",
   fileOther:
-    "{file} is no schedule; drop a schedule that HSO saved (.safetensors) or a text with sigmas here, and a workflow beside the node",
+    "{file} is no schedule; drop a schedule that HSO saved (.safetensors) or a text with sigmas here, and a workflow " +
+    "beside the node",
 
   // The buttons and fields of the editor.
   tools: "Edit the schedule",

@@ -1,15 +1,24 @@
-// Which workflow a run belongs to. ComfyUI gives a result to whatever node has its id in the workflow that is open when
-// it arrives; several open workflows have the same ids. ComfyUI itself keeps the results of the others for later.
+// What belongs to a run that this page has started. ComfyUI gives a result to whatever node has its id in the workflow
+// that is open when it arrives; several open workflows have the same ids. ComfyUI keeps the others' results for later.
 
 import { app } from "../../../scripts/app.js";
-import { rootGraph } from "./dom_widget.js";
+import { rootGraph } from "./graph.js";
+import { originInPrompt, originInWorkflow } from "./origins.js";
 
 const MAX_KNOWN = 1000;
+const OURS = /^HSO/;
 
-/** @type {Map<string, string>} the workflow of each run that this page has started, by the id of its prompt */
-const workflows = new Map();
+/**
+ * @typedef {object} Run
+ * @property {string} workflow its id
+ * @property {Record<string, { sent: string, shown: string | null }>} origins of our nodes, by their paths: of what the
+ *   server was sent, and of what the page showed then
+ */
 
-/** @type {string | undefined} the workflow of a run which the server may have begun before it has told its id */
+/** @type {Map<string, Run>} by the id of the prompt */
+const runs = new Map();
+
+/** @type {Run | undefined} one which the server may have begun before it has told its id */
 let sending;
 
 /**
@@ -21,11 +30,27 @@ export function isOpen(workflow) {
 }
 
 /**
- * The id of the workflow that a run is of, if this page has started it.
+ * What is known of a run, if this page has started it.
  * @param {string} prompt its id
  */
-export function workflowOf(prompt) {
-  return workflows.get(prompt) ?? sending;
+export function runOf(prompt) {
+  return runs.get(prompt) ?? sending;
+}
+
+/**
+ * @param {any} sent what the page sends to the server
+ * @returns {Run | undefined}
+ */
+function begin(sent) {
+  const { output, workflow } = sent ?? {};
+  if (!workflow?.id) return undefined;
+  const ours = Object.keys(output ?? {}).filter((path) => OURS.test(output[path].class_type));
+  const known = new Map();
+  const origins = ours.map((path) => [
+    path,
+    { sent: originInPrompt(output, path, known), shown: originInWorkflow(workflow, path) },
+  ]);
+  return { workflow: workflow.id, origins: Object.fromEntries(origins) };
 }
 
 app.registerExtension({
@@ -34,12 +59,12 @@ app.registerExtension({
     const { api } = /** @type {any} */ (app);
     const send = api.queuePrompt;
     api.queuePrompt = async function (/** @type {any[]} */ ...args) {
-      const workflow = args[1]?.workflow?.id;
-      sending = workflow;
+      const run = begin(args[1]);
+      sending = run;
       try {
         const answer = await send.apply(this, args);
-        if (answer?.prompt_id && workflow) workflows.set(answer.prompt_id, workflow);
-        if (workflows.size > MAX_KNOWN) workflows.delete([...workflows.keys()][0]);
+        if (answer?.prompt_id && run) runs.set(answer.prompt_id, run);
+        if (runs.size > MAX_KNOWN) runs.delete([...runs.keys()][0]);
         return answer;
       } finally {
         sending = undefined;

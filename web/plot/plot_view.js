@@ -1,91 +1,30 @@
-// The picture of a node's result: its schedule, faint beside it the ones to compare with, and what is known of it.
+// The picture of a node's result: its schedule, beside it the ones to compare with, and what is known of it.
 
-import { drawFrame, drawLine, layoutChart, placeTip, pointsOf } from "./chart.js";
 import { choiceButtons, html, svg } from "../common/elements.js";
+import { say, sayName } from "../common/words.js";
 import { QUANTITIES } from "../schedule/quantities.js";
-import { LARGEST, plainDecimal, shortNumber } from "../schedule/text.js";
+import { plainDecimal, shortNumber } from "../schedule/text.js";
+import { drawFrame, drawLine, layoutChart, pointsOf } from "./chart.js";
+import { placeTip } from "./tip.js";
 
-/** @typedef {import("../schedule/quantities.js").Curve} Curve */
 /** @typedef {import("./chart.js").Chart} Chart */
+/** @typedef {import("./plot_data.js").Plot} Plot */
 
-/**
- * What nodes/plot_data.py sends.
- * @typedef {object} Plot
- * @property {number} version
- * @property {import("../schedule/quantities.js").Family} family
- * @property {number | null} sigma_min
- * @property {number | null} sigma_max
- * @property {Curve[]} schedules the first is the main one
- * @property {[string, string][]} facts
- * @property {string} note
- */
+/** @typedef {{ curve: number, step: number }} Place */
 
 const CHOICES = ["sigma", "lambda", "timestep"];
 const MAX_DOTS = 100;
-const COLOURS = 8; // in hso.css; the first is for the main schedule alone
+const COLOURS = 8; // in plot.css; the first is for the main schedule alone
 
 /** @param {number} i of a schedule */
 function colourOf(i) {
   return `hso-curve-${i ? ((i - 1) % (COLOURS - 1)) + 1 : 0}`;
 }
 
-/**
- * Whether this is a plot that can be drawn: one that is kept in a workflow may have been changed by anybody.
- * @param {unknown} value
- * @returns {value is Plot}
- */
-export function isPlot(value) {
-  const plot = /** @type {Partial<Plot> | null} */ (value);
-  return (
-    plot?.version === 1 &&
-    [plot.sigma_min, plot.sigma_max].every((end) => (end ?? null) === null || (isSigma(end) && end !== 0)) &&
-    isArrayOf(plot.schedules, isCurve) &&
-    plot.schedules.length > 0 &&
-    isArrayOf(plot.facts, isFact) &&
-    typeof plot.note === "string"
-  );
-}
-
-/** @param {any} curve */
-function isCurve(curve) {
-  if (typeof curve?.name !== "string" || !isArrayOf(curve.sigmas, isSigma) || !curve.sigmas.length) return false;
-  return [curve.lambdas, curve.timesteps].every(
-    (values) => values === undefined || (isArrayOf(values, isSingleOrNull) && values.length === curve.sigmas.length),
-  );
-}
-
-/** @param {any} value */
-function isSigma(value) {
-  return isSingle(value) && (value === 0 || Math.fround(value) > 0);
-}
-
-/** @param {any} value */
-function isSingleOrNull(value) {
-  return value === null || isSingle(value);
-}
-
-/** @param {any} value a number that the server, which sends float32 numbers, could have sent */
-function isSingle(value) {
-  return Number.isFinite(value) && Math.abs(value) <= LARGEST;
-}
-
-/** @param {any} fact */
-function isFact(fact) {
-  return isArrayOf(fact, (text) => typeof text === "string") && fact.length === 2; // label and value
-}
-
-/**
- * @param {any} values
- * @param {(value: any) => boolean} test
- * @returns {values is any[]}
- */
-function isArrayOf(values, test) {
-  return Array.isArray(values) && values.every((value) => test(value));
-}
-
 export class PlotView {
   /**
-   * @param {{ quantity: string, onQuantity: (name: string) => void }} options which axis, and what to call for another
+   * @param {{ quantity: () => string, onQuantity: (name: string) => void }} options which axis, and what to call for
+   *   another
    */
   constructor({ quantity, onQuantity }) {
     this.quantity = quantity;
@@ -93,8 +32,7 @@ export class PlotView {
     this.plot = null;
     /** @type {Chart | null} */
     this.chart = null;
-    this.choice = choiceButtons("Axis", (name) => {
-      this.quantity = name;
+    this.choice = choiceButtons(say("axis"), (name) => {
       onQuantity(name);
       this.draw();
     });
@@ -102,21 +40,33 @@ export class PlotView {
     this.picture = svg("svg", { class: "hso-picture", role: "group", "data-testid": "hso-plot" });
     this.tip = html("div", { class: "hso-tip", hidden: true });
     this.area = html("div", { class: "hso-area" }, this.picture, this.tip);
+    this.summary = html("p", { class: "hso-summary", "data-testid": "hso-summary" });
     this.facts = html("dl", { class: "hso-facts" });
     this.note = html("p", { class: "hso-note", role: "note" });
+    this.empty = html("p", { class: "hso-empty", "data-testid": "hso-empty" }, say("runToSee"));
     const bar = html("div", { class: "hso-bar" }, this.names, this.choice.element);
-    this.element = html("div", { class: "hso-view" }, bar, this.area, this.facts, this.note);
+    const parts = [bar, this.area, this.summary, this.facts, this.note];
+    this.content = html("div", { class: "hso-content", hidden: true }, ...parts);
+    this.element = html("div", { class: "hso-view" }, this.content, this.empty);
     new ResizeObserver(() => this.draw()).observe(this.area);
     this.picture.addEventListener("pointermove", (event) => this.followPointer(event));
-    this.picture.addEventListener("pointerleave", () => this.showTip(null));
+    this.picture.addEventListener("pointerleave", () => this.mark(null));
   }
 
-  /** @param {Plot} plot */
-  show(plot) {
+  /**
+   * @param {Plot} plot
+   * @param {boolean} isOld whether it is of values that the workflow no longer has
+   */
+  show(plot, isOld) {
     this.plot = plot;
-    this.names.replaceChildren(...plot.schedules.map((curve, i) => this.nameButton(curve.name, i)));
+    this.empty.hidden = true;
+    this.content.hidden = false;
+    this.content.classList.toggle("hso-old", isOld);
+    this.names.replaceChildren(...plot.schedules.map((curve, i) => this.nameOf(sayName(curve.name), i)));
+    const summary = summarize(plot.schedules[0].sigmas);
+    this.summary.textContent = isOld ? say("lastRun", { schedule: summary }) : summary;
     this.facts.replaceChildren(
-      ...plot.facts.map(([name, value]) => html("div", {}, html("dt", {}, name), html("dd", {}, value))),
+      ...plot.facts.map(([name, value]) => html("div", {}, html("dt", {}, sayName(name)), html("dd", {}, value))),
     );
     this.facts.hidden = !plot.facts.length;
     this.note.textContent = plot.note;
@@ -129,27 +79,24 @@ export class PlotView {
    * @param {string} name
    * @param {number} i
    */
-  nameButton(name, i) {
-    const button = html("span", { class: `hso-name ${colourOf(i)}`, tabindex: 0, title: name }, name);
-    const strong = (/** @type {boolean} */ on) => () =>
-      this.picture.querySelector(`[data-curve="${i}"]`)?.classList.toggle("hso-strong", on);
-    for (const kind of ["pointerenter", "focus"]) button.addEventListener(kind, strong(true));
-    for (const kind of ["pointerleave", "blur"]) button.addEventListener(kind, strong(false));
-    return button;
+  nameOf(name, i) {
+    const element = html("span", { class: `hso-name ${colourOf(i)}`, tabindex: 0, title: name, "data-name": i }, name);
+    for (const kind of ["pointerenter", "focus"]) element.addEventListener(kind, () => this.emphasize(i));
+    for (const kind of ["pointerleave", "blur"]) element.addEventListener(kind, () => this.emphasize(null));
+    return element;
   }
 
   /** Draw for the present size; nothing while there is none. */
   draw() {
     const { clientWidth: width, clientHeight: height } = this.area;
-    if (!this.plot || width < 60 || height < 60) return;
-    const known = CHOICES.filter((name) => QUANTITIES[name].of(/** @type {Plot} */ (this.plot).schedules[0]));
-    if (!known.includes(this.quantity)) this.quantity = "sigma";
+    if (!this.plot || width < 60 || height < 40) return;
+    const known = this.known();
+    const quantity = QUANTITIES[this.axis()];
     this.choice.show(
-      known.map((name) => ({ name, ...QUANTITIES[name] })),
-      this.quantity,
+      known.map((name) => ({ name, label: QUANTITIES[name].label, title: say(QUANTITIES[name].title) })),
+      this.axis(),
     );
     this.choice.element.hidden = known.length < 2;
-    const quantity = QUANTITIES[this.quantity];
     const chart = layoutChart({ width, height, quantity, curves: this.plot.schedules });
     this.chart = chart;
     const parts = this.plot.schedules.map((curve, i) => {
@@ -159,10 +106,21 @@ export class PlotView {
       if (i === 0 && points.length <= MAX_DOTS) group.append(...points.map((point, step) => this.dot(point, step)));
       return group;
     });
+    const label = say("pictureOf", { name: sayName(this.plot.schedules[0].name), axis: say(quantity.title) });
     this.picture.setAttribute("viewBox", `0 0 ${width} ${height}`);
-    this.picture.setAttribute("aria-label", `Schedule ${this.plot.schedules[0].name}, ${quantity.title}`);
+    this.picture.setAttribute("aria-label", label);
     this.picture.replaceChildren(drawFrame(chart), ...parts.reverse()); // the main one on top
-    this.showTip(null);
+    this.mark(null);
+  }
+
+  /** The axes that this plot has values for. */
+  known() {
+    return CHOICES.filter((name) => QUANTITIES[name].of(/** @type {Plot} */ (this.plot).schedules[0]));
+  }
+
+  axis() {
+    const wanted = this.quantity();
+    return this.known().includes(wanted) ? wanted : "sigma";
   }
 
   /**
@@ -178,22 +136,20 @@ export class PlotView {
       tabindex: 0,
       role: "img",
       "data-step": step,
-      "aria-label": this.describe(0, step),
+      "aria-label": this.describe({ curve: 0, step }),
     });
-    circle.addEventListener("focus", () => this.showTip({ curve: 0, step }));
-    circle.addEventListener("blur", () => this.showTip(null));
+    circle.addEventListener("focus", () => this.mark({ curve: 0, step }));
+    circle.addEventListener("blur", () => this.mark(null));
     return circle;
   }
 
-  /**
-   * @param {number} curve
-   * @param {number} step
-   */
-  describe(curve, step) {
+  /** @param {Place} place */
+  describe({ curve, step }) {
     const { name, sigmas, lambdas, timesteps } = /** @type {Plot} */ (this.plot).schedules[curve];
-    const parts = [...(curve ? [name] : []), `step ${step}`, `σ ${plainDecimal(sigmas[step])}`];
-    if (lambdas) parts.push(`λ ${lambdas[step] === null ? (sigmas[step] ? "−∞" : "∞") : shortNumber(lambdas[step])}`);
-    if (timesteps && timesteps[step] !== null) parts.push(`t ${shortNumber(timesteps[step])}`);
+    const [sigma, lambda, timestep] = [sigmas[step], lambdas?.[step], timesteps?.[step]];
+    const parts = [...(curve ? [sayName(name)] : []), say("step", { step }), `σ ${plainDecimal(sigma)}`];
+    if (lambda !== undefined) parts.push(`λ ${lambda === null ? (sigma ? "−∞" : "∞") : shortNumber(lambda)}`);
+    if (timestep != null) parts.push(`t ${shortNumber(timestep)}`);
     return parts.join("  ");
   }
 
@@ -203,30 +159,58 @@ export class PlotView {
     if (!this.chart || !this.plot || !matrix) return;
     const { x, y } = new DOMPoint(event.clientX, event.clientY).matrixTransform(matrix.inverse());
     const step = this.chart.stepAt(x);
-    const distances = this.plot.schedules.map((_, curve) => Math.abs((this.pointAt(curve, step)?.y ?? Infinity) - y));
+    const distances = this.plot.schedules.map((_, curve) => Math.abs((this.points(curve)[step]?.y ?? Infinity) - y));
     const curve = distances.indexOf(Math.min(...distances));
-    this.showTip(distances[curve] < Infinity ? { curve, step } : null);
+    this.mark(distances[curve] < Infinity ? { curve, step } : null);
   }
 
   /**
-   * Pixels of a value, where the curve has one.
+   * Pixels of the values of a curve.
    * @param {number} curve
-   * @param {number} step
    */
-  pointAt(curve, step) {
-    const { chart, plot, quantity } = this;
-    return chart && plot ? pointsOf(chart, plot.schedules[curve], QUANTITIES[quantity])[step] : undefined;
+  points(curve) {
+    const { chart, plot } = this;
+    return chart && plot ? pointsOf(chart, plot.schedules[curve], QUANTITIES[this.axis()]) : [];
   }
 
-  /** @param {{ curve: number, step: number } | null} place */
-  showTip(place) {
-    for (const dot of this.picture.querySelectorAll(".hso-dot")) {
-      dot.classList.toggle("hso-strong", place?.curve === 0 && dot.getAttribute("data-step") === String(place.step));
+  /**
+   * Bring a curve, and its name, to the front.
+   * @param {number | null} curve
+   */
+  emphasize(curve) {
+    for (const element of this.content.querySelectorAll("[data-curve], [data-name]")) {
+      const { curve: drawn, name } = /** @type {SVGElement | HTMLElement} */ (element).dataset;
+      element.classList.toggle("hso-strong", curve !== null && (drawn ?? name) === String(curve));
     }
-    const point = place && this.pointAt(place.curve, place.step);
-    this.tip.hidden = !point;
-    if (!place || !point || !this.chart) return;
-    this.tip.textContent = this.describe(place.curve, place.step);
-    placeTip(this.tip, this.chart, point.x, point.y);
+    this.content.classList.toggle("hso-marking", curve !== null);
   }
+
+  /**
+   * Say what a point is, and show which.
+   * @param {Place | null} place
+   */
+  mark(place) {
+    const points = place ? this.points(place.curve) : [];
+    const point = place && points[place.step];
+    this.emphasize(point ? place.curve : null);
+    this.picture.querySelector(".hso-here")?.remove();
+    this.tip.hidden = !point;
+    if (!point || !this.chart) return;
+    const colour = colourOf(place.curve);
+    this.picture.append(svg("circle", { class: `hso-here ${colour}`, cx: point.x, cy: point.y, r: 5.5 }));
+    this.tip.className = `hso-tip ${colour}`;
+    this.tip.textContent = this.describe(place);
+    placeTip(this.tip, this.chart, points, place.step);
+  }
+}
+
+/**
+ * A schedule in a few words: its steps, its first value, and its end.
+ * @param {number[]} sigmas
+ */
+function summarize(sigmas) {
+  const steps = sigmas.length - 1;
+  const last = sigmas[steps] > 0 || steps < 2 ? [sigmas[steps]] : sigmas.slice(-2);
+  const values = [shortNumber(sigmas[0]), ...last.map((sigma) => shortNumber(sigma, 3))].join(" → ");
+  return say(steps === 1 ? "oneStep" : "steps", { count: steps, sigmas: values });
 }
