@@ -15,8 +15,9 @@ from .model import check_schedule, noise_schedule, noise_schedule_of_sampling, r
 from .progress import CANCELLED, cancel, is_cancelled, progress_bar, stop_if_cancelled
 from .sampling import guider, own_sampler, sample_with_sigmas, sampler, sampler_names, samplers_that_lose_a_step
 from .schedulers import add_scheduler, ksampler_sigmas, scheduler_names, scheduler_sigmas
-from .schema import advanced, schema
+from .schema import advanced, category_of, schema
 from .workflow import blocked, on_prompt, origin, short_name
+
 
 __all__ = [
     "CANCELLED",
@@ -27,6 +28,7 @@ __all__ = [
     "batch_that_fits",
     "blocked",
     "cancel",
+    "category_of",
     "check_choice",
     "check_schedule",
     "conditioning_is_batch",
@@ -55,9 +57,9 @@ __all__ = [
     "samplers_that_lose_a_step",
     "schedule_folders",
     "scheduler_names",
-    "short_name",
     "scheduler_sigmas",
     "schema",
+    "short_name",
     "sigmas_output",
     "stop_if_cancelled",
     "user_folder",

@@ -59,7 +59,7 @@ class FittedSampler(io.ComfyNode):
         return host.schema(
             node_id="HSOFittedSampler",
             display_name=NAME,
-            category="sampling/custom_sampling/samplers",
+            category=host.category_of("KSamplerSelect"),
             description="Keeps what Calibrate Sampler (HSO) has found in the workflow, so that everybody who opens it "
             "gets the same picture without a search.",
             search_aliases=["hso", "custom sampler", "solver", "share sampler"],

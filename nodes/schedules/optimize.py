@@ -27,7 +27,7 @@ class OptimizeSchedule(io.ComfyNode):
         return host.schema(
             node_id="HSOOptimizeSchedule",
             display_name=NAME,
-            category="sampling/custom_sampling/schedulers",
+            category=host.category_of("BasicScheduler"),
             description="Computes a few-step noise schedule for the connected model, from the model's own noise levels "
             "alone.",
             search_aliases=["hso", "few steps", "scheduler", "optimal sigmas", "timesteps"],
