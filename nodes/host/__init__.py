@@ -18,7 +18,6 @@ from .schedulers import add_scheduler, ksampler_sigmas, scheduler_names, schedul
 from .schema import advanced, category_of, schema
 from .workflow import blocked, on_prompt, origin, short_name
 
-
 __all__ = [
     "CANCELLED",
     "OUT_OF_MEMORY",
