@@ -8,9 +8,9 @@ from pathlib import Path
 
 import torch
 
-from ..safe_file import FileError, read_tensors, write_tensors
-from ..schedule_file import MAX_BYTES, MAX_TEXT
-from ..sigmas import SigmasError
+from ..files.safe_file import FileError, read_tensors, write_tensors
+from ..schedule.schedule_file import MAX_BYTES, MAX_TEXT
+from ..schedule.sigmas import SigmasError
 from .linear_multistep import LinearMultistep, SolverError
 
 KIND = "sampler"
