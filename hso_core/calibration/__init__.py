@@ -1,16 +1,21 @@
-"""Schedules fitted to a model and a sampler by running them for real."""
+"""Schedules and samplers fitted to a model by running them for real."""
 
 from .calibrate import BUDGETS, Calibration, calibrate
+from .calibrate_sampler import SamplerCalibration, calibrate_sampler
 from .reference_runs import ReferenceRuns
-from .run import BudgetSpent, Observer, SamplerResult, SamplerRun
+from .run import Advance, BudgetSpent, Observer, SamplerResult, SamplerRun, SteppedRun
 
 __all__ = [
     "BUDGETS",
+    "Advance",
     "BudgetSpent",
     "Calibration",
     "Observer",
     "ReferenceRuns",
+    "SamplerCalibration",
     "SamplerResult",
     "SamplerRun",
+    "SteppedRun",
     "calibrate",
+    "calibrate_sampler",
 ]

@@ -10,11 +10,13 @@ from torch import Tensor
 
 from ..schedule.noise_schedule import NoiseSchedule
 from ..schedule.sigmas import SigmasError, check_sigmas
-from .generators import Forecasts, suggest
+from .generators import FORETOLD, Forecasts, foretold_errors, suggest
+from .profile import Profile
 from .reference import Reference, reference_sigmas, reference_steps
 from .reference_runs import ReferenceRuns
 from .run import BudgetSpent, Observer, SamplerResult, SamplerRun
 from .search import Bench, Search, Trial
+from .signed_defect import SignedDefect
 from .statistics import paired_ratio
 
 BUDGETS = {"quick": 300, "normal": 2000, "thorough": 10000}
@@ -118,11 +120,11 @@ class Calibration:
         if self.name == self.best_candidate:
             return (
                 f"Nothing that was tried promises to be better than {self.name} on other seeds, so that is the "
-                f"schedule of {steps} steps ({_counted(self.seeds, 'seed')})."
+                f"schedule of {steps} steps ({counted(self.seeds, 'seed')})."
             )
         found = (
             f"A schedule of {steps} steps, fitted to this model and sampler: the first row of the table. Over "
-            f"{_counted(self.seeds, 'seed')} its mean distance to the converged picture is {self.gain:.2f} of that "
+            f"{counted(self.seeds, 'seed')} its mean distance to the converged picture is {self.gain:.2f} of that "
             f"with {self.best_candidate}, the best of the schedules at hand that were tried, "
         )
         if self.seeds < 3:
@@ -167,13 +169,13 @@ def calibrate(
     Raises SigmasError where no candidate has that number of steps, and ValueError where the model gives NaN with many
     steps, or with so few on every schedule.
     """
-    usable = _usable(candidates, steps, noise, change)
+    usable = usable_schedules(candidates, steps, noise, change)
     plan = plan or Plan.of(budget, steps, noise.family)
     stop = should_stop or (lambda: False)
-    watch = _Watch(lambda made, stage: on_progress and on_progress(made + reference.remembered, budget, stage))
+    watch = Watch(lambda made, stage: on_progress and on_progress(made + reference.remembered, budget, stage))
     sigmas = reference_sigmas(noise, plan.reference_steps)
     reference = Reference(watch.watched(reference_run), sigmas, first_seed, remembered)
-    bench = Bench(watch.watched(run), reference, first_seed, budget)
+    bench = Bench.of_run(watch.watched(run), reference, first_seed, budget)
 
     def told(stage: str) -> Callable[[], bool]:
         def stopped() -> bool:
@@ -189,10 +191,10 @@ def calibrate(
     except BudgetSpent:
         return _unmeasured(usable, bench, reference)
     profile = reference.profile()
-    forecasts = Forecasts(profile, noise)
+    forecasts = Forecasts.of_solvers(profile, noise)
     free = noise.family == "vp" and not change
     search = Search(bench, noise, plan.seeds, profile.data_scale, forecasts, SEARCH_SEED, start_is_free=free)
-    own = [search.add(name, sigmas) for name, sigmas in _worth_a_run(usable, forecasts).items()]
+    own = [search.add(name, sigmas) for name, sigmas in _worth_a_run(usable, profile, noise).items()]
     suggested = [search.add(name, sigmas) for name, sigmas in suggest(profile, noise, steps).items()]
     try:
         for trial in [*own[:1], *suggested[:SURE], *own[1:], *suggested[SURE:]]:
@@ -217,7 +219,7 @@ def calibrate(
     return _verdict(search, own, bench, reference)
 
 
-class _Watch:
+class Watch:
     """Counts the evaluations of several runs, and tells of each."""
 
     def __init__(self, show: Callable[[int, str], object]) -> None:
@@ -231,18 +233,25 @@ class _Watch:
         def watched(
             sigmas: Tensor, seeds: Sequence[int], *, limit: int | None = None, observe: Observer | None = None
         ) -> SamplerResult:
-            def see(sigma: float, x: Tensor, denoised: Tensor) -> None:
-                if observe:
-                    observe(sigma, x, denoised)
-                self._made += len(x)
-                self.tell(self._stage)
-
-            return run(sigmas, seeds, limit=limit, observe=see)
+            return run(sigmas, seeds, limit=limit, observe=self.observer(observe))
 
         return watched
 
+    def observer(self, further: Observer | None) -> Observer:
+        """Counts what a run evaluates, and goes on to `further`."""
 
-def _usable(candidates: Mapping[str, Tensor], steps: int, noise: NoiseSchedule, change: bool) -> dict[str, Tensor]:
+        def see(sigma: float, x: Tensor, denoised: Tensor) -> None:
+            if further:
+                further(sigma, x, denoised)
+            self._made += len(x)
+            self.tell(self._stage)
+
+        return see
+
+
+def usable_schedules(
+    candidates: Mapping[str, Tensor], steps: int, noise: NoiseSchedule, change: bool
+) -> dict[str, Tensor]:
     """The candidates that are schedules of so many steps down to 0 in the model's range, or from just its top."""
     lowest = noise.sigma_max * (1 - SAME_START) if change else 0.0
     usable = {}
@@ -260,12 +269,13 @@ def _usable(candidates: Mapping[str, Tensor], steps: int, noise: NoiseSchedule, 
     return usable
 
 
-def _worth_a_run(usable: dict[str, Tensor], forecasts: Forecasts) -> dict[str, Tensor]:
+def _worth_a_run(usable: dict[str, Tensor], profile: Profile, noise: NoiseSchedule) -> dict[str, Tensor]:
     """The first candidate, then the others by their foretold error, without twins and those far behind.
 
     What is foretold knows nothing of seeds that end in another picture, so it only sorts out the worst.
     """
-    foretold = forecasts.least_errors(list(usable.values()))
+    solvers = [SignedDefect(profile, noise, solver) for solver in FORETOLD]
+    foretold = foretold_errors(list(usable.values()), solvers).min(0)
     names, kept = list(usable), dict[str, Tensor]()
     for i in [0, *(int(i) for i in foretold.argsort() if i != 0)]:
         sigmas = usable[names[i]]
@@ -337,16 +347,16 @@ def _verdict(search: Search, own: list[Trial], bench: Bench, reference: Referenc
         seeds=comparison.seeds,
         evaluations=bench.spent,
         remembered=reference.remembered,
-        rows=tuple(_row(trial) for trial in rows[:SHOWN]),
+        rows=tuple(row_of(trial) for trial in rows[:SHOWN]),
         references=reference.runs(),
     )
 
 
-def _counted(count: int, noun: str) -> str:
+def counted(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
-def _row(trial: Trial) -> Row:
+def row_of(trial: Trial) -> Row:
     distances = np.array(list(trial.distances.values()))
     return Row(
         trial.name,

@@ -8,10 +8,12 @@ import torch
 from torch import Tensor
 
 from ..schedule.noise_schedule import NoiseSchedule
+from .fit_solver import Array, ClosedLoopFit
 from .generators import FLOW_START, compact_schedule
 from .profile import Profile, ProfileRecorder
 from .reference_runs import ReferenceRun, ReferenceRuns
 from .run import BudgetSpent, SamplerRun
+from .trajectory import Trajectory
 
 FLOW_END = 0.02  # sigma / alpha of its last step, about that of Stable Diffusion's tables
 RHO = 7.0
@@ -146,12 +148,27 @@ class Reference:
             self._trajectories = torch.cat([predictions, last[None]]).transpose(0, 1)
         return self._trajectories
 
+    def fit(self, sigmas: Tensor, anchor: Array, places: Sequence[int], folds: int) -> ClosedLoopFit:
+        """What fits a solver on `sigmas` to the trajectories of these places, see ClosedLoopFit."""
+        runs = [self._asked[place] for place in places]
+        last = self._recorder.choose(self._converged(places))
+        paths = torch.stack([*torch.stack([run.predictions for run in runs], dim=1), last], dim=1)
+        return ClosedLoopFit(sigmas, anchor, paths, self._trajectory, self._recorder.choose, folds)
+
+    @property
+    def _trajectory(self) -> Trajectory:
+        return Trajectory(self._known_levels)
+
     def profile(self) -> Profile:
         """Of the runs that have been asked for. Raises ValueError before the first."""
+        scale = max(float(self._converged(list(self._asked)).std()), LEAST_SCALE) if self._asked else LEAST_SCALE
+        return Profile.of(self._known_levels, self.trajectories(), scale)
+
+    @property
+    def _known_levels(self) -> Tensor:
         if self._levels is None or not self._asked:
             raise ValueError("there is no profile before the first reference run")
-        scale = max(float(self._converged(list(self._asked)).std()), LEAST_SCALE)
-        return Profile.of(self._levels, self.trajectories(), scale)
+        return self._levels
 
     def _converged(self, places: Sequence[int]) -> Tensor:
         """(n, ...) the converged latents of these places."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..schedule.noise_schedule import NoiseSchedule
+from ..solvers import LinearMultistep
 from .generators import END, FLOW_START, POWER, RHO, Forecasts, compact_lambdas
 from .loss import BOUNDS, Loss
 from .reference import Reference
-from .run import BudgetSpent, SamplerRun
+from .run import BudgetSpent, SamplerResult, SamplerRun
 from .surrogate import Kernel, Surrogate
 
 Array = NDArray[np.float64]
@@ -43,6 +44,7 @@ class Trial:
 
     sigmas (N + 1,) float32; lambdas (N,) of those above 0; risk: see loss.py; by place in the sequence of seeds:
     distances (RMSE), and errors (values,), some of the components of what the distance is the size of.
+    solver: what it was or is to be run with, where that is not always the same (see solver_bench.py).
     """
 
     name: str
@@ -51,6 +53,7 @@ class Trial:
     risk: float
     distances: dict[int, float] = field(default_factory=dict)
     errors: dict[int, Tensor] = field(default_factory=dict)
+    solver: LinearMultistep | None = None
 
     @property
     def is_sound(self) -> bool:
@@ -62,15 +65,29 @@ class Trial:
         return np.array([self.distances[place] for place in sorted(self.distances)[:seeds]])
 
 
-class Bench:
-    """Measures schedules against the reference, and keeps the count of evaluations."""
+Sample = Callable[[Trial, Sequence[int], int], SamplerResult]
 
-    def __init__(self, run: SamplerRun, reference: Reference, first_seed: int, budget: int) -> None:
-        self._run, self._reference = run, reference
-        self._first_seed = first_seed
+
+class Bench:
+    """Measures schedules against the reference, and keeps the count of evaluations.
+
+    sample: runs a trial on the seeds at some places of the sequence, with at most so many evaluations.
+    """
+
+    def __init__(self, sample: Sample, reference: Reference, budget: int) -> None:
+        self._sample, self._reference = sample, reference
         self._budget = budget
         self._spent = 0
         self.cost: float | None = None  # evaluations a seed takes
+
+    @classmethod
+    def of_run(cls, run: SamplerRun, reference: Reference, first_seed: int, budget: int) -> Bench:
+        """That runs the same sampler on every schedule."""
+
+        def sample(trial: Trial, places: Sequence[int], limit: int) -> SamplerResult:
+            return run(trial.sigmas, [first_seed + place for place in places], limit=limit)
+
+        return cls(sample, reference, budget)
 
     @property
     def spent(self) -> int:
@@ -93,9 +110,8 @@ class Bench:
         self._reference.extend(missing, self.left)
         if self.cost is not None and self.cost * len(missing) > self.left:
             raise BudgetSpent
-        seeds = [self._first_seed + place for place in missing]
         try:
-            result = self._run(trial.sigmas, seeds, limit=self.left)
+            result = self._sample(trial, missing, self.left)
         except BudgetSpent as error:
             self._spent += error.evaluations
             raise
@@ -103,6 +119,12 @@ class Bench:
         self.cost = result.evaluations / len(missing)
         trial.distances.update(zip(missing, self._reference.distances(result.latents, missing).tolist(), strict=True))
         trial.errors.update(zip(missing, self._reference.errors(result.latents, missing), strict=True))
+
+    def measure_anew(self, trial: Trial, places: Sequence[int]) -> None:
+        """Fit the trial's solver anew on all these seeds. Raises BudgetSpent, and leaves the trial as it was then."""
+        again = replace(trial, distances={}, errors={}, solver=None)
+        self.measure(again, places)
+        trial.distances, trial.errors, trial.solver = again.distances, again.errors, again.solver
 
     def trajectories(self) -> Tensor:
         """See `Reference.trajectories`."""
@@ -144,9 +166,13 @@ class Search:
         for trial in self.trials:
             if trial.sigmas.equal(values):
                 return trial
-        lambdas = self._noise.lambda_of_sigma(values[:-1].double()).numpy()
-        self.trials.append(Trial(name, values, lambdas, float(self._risk(lambdas[None])[0])))
+        self.trials.append(self.trial(name, values))
         return self.trials[-1]
+
+    def trial(self, name: str, sigmas: Tensor) -> Trial:
+        """One that the search itself does not learn from; sigmas: float32 on the CPU."""
+        lambdas = self._noise.lambda_of_sigma(sigmas[:-1].double()).numpy()
+        return Trial(name, sigmas, lambdas, float(self._risk(lambdas[None])[0]))
 
     def settle_seeds(self) -> None:
         """Go on with fewer seeds where they tell the same: so many as bring the noise to PRECISION."""

@@ -17,7 +17,7 @@ from numpy.polynomial import polynomial
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..noise_schedule import NoiseSchedule
+from ..schedule.noise_schedule import NoiseSchedule
 from .linear_multistep import LinearMultistep
 
 Array = NDArray[np.float64]

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..sigmas import check_sigmas, plain_decimal
+from ..schedule.sigmas import check_sigmas, plain_decimal
 
 Denoise = Callable[[Tensor, Tensor], Tensor]
 """x (batch, ...) and sigma (batch,) -> the denoised prediction, of the shape of x."""

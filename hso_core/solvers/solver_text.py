@@ -16,7 +16,7 @@ import re
 import numpy as np
 import torch
 
-from ..sigmas import SigmasError, parse_sigmas, print_sigmas
+from ..schedule.sigmas import SigmasError, parse_sigmas, print_sigmas
 from .linear_multistep import MOST_STEPS, LinearMultistep, SolverError
 
 MAX_TEXT = 200_000  # characters; 5050 weights of 25 are 130,000

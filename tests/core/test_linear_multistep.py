@@ -14,8 +14,8 @@ from safetensors.torch import save
 import workbench
 from by_path import import_path
 from hso_core import named_schedule
-from hso_core.safe_file import FileError
-from hso_core.sigmas import SigmasError
+from hso_core.files.safe_file import FileError
+from hso_core.schedule.sigmas import SigmasError
 from hso_core.solvers import (
     LinearMultistep,
     SolverError,
@@ -54,8 +54,8 @@ def test_a_prediction_that_never_turns_is_followed_exactly():
 @pytest.mark.parametrize("solver", ["euler", "dpmpp_2m", "lms", "res_multistep"])
 @pytest.mark.parametrize("model", ["hsc32", "flow-unet"])
 def test_on_a_network_it_gives_the_pictures_of_the_hosts_sampler(model, solver):
-    from benchmarks.quality.models import load_model
-    from benchmarks.quality.solvers import SolverRun
+    from benchmarks.models.catalogue import load_model
+    from benchmarks.models.solvers import SolverRun
 
     network = load_model(model)
     sigmas = network.host_sigmas("sgm_uniform", 6)

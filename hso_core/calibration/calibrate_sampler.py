@@ -1,0 +1,395 @@
+"""Calibrate Sampler: schedule and solver together, so that a few steps come closest to the converged picture.
+
+Two levels: above, the search of the schedule by real runs, as in `calibrate`; below, for each schedule that is tried,
+the weights of the solver in closed form (see fit_solver.py), at no further cost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..schedule.noise_schedule import NoiseSchedule
+from ..solvers import LinearMultistep, SolverError, known_solver
+from ..solvers.known_solvers import SOLVERS
+from .calibrate import SEARCH_SEED, SHOWN, Row, Watch, counted, row_of, usable_schedules
+from .fit_solver import ClosedLoopFit
+from .generators import ANCHOR, Forecasts, foretold_errors, suggest_for_fits
+from .profile import Profile
+from .reference import Reference, reference_sigmas, reference_steps
+from .reference_runs import ReferenceRuns
+from .run import Advance, BudgetSpent, Observer, SamplerResult, SamplerRun, SteppedRun
+from .search import Bench, Search, Trial
+from .signed_defect import SignedDefect
+from .statistics import paired_ratio
+
+FOLDS = 4  # parts of the seeds, each run with weights that are fitted to the others
+SEEDS, SEEDS_POWER = 1.3, 0.34  # of the search: seeds = SEEDS (budget / steps) ^ SEEDS_POWER
+REFERENCE_SHARE = 0.4  # of the budget, at most, for the reference on the first seeds
+PAIR_SHARE = 0.12  # of the budget, for a look at the pairs at hand
+LOOK_SHARE, SEARCH_SHARE = 0.45, 0.7  # of the budget that may be spent when the looks, then the search, are done
+PAIRS_LOOKED_AT, PAIRS_MEASURED, BEST_PAIRS = 12, 3, 2
+LEAST_FITS = 4  # that are tried whatever they take
+SUGGESTED_AT_HAND = 4  # schedules at hand that a fit is tried on
+FINALISTS = (4, 2)
+MOST_SEEDS = 64
+
+Pair = tuple[str, Tensor]
+"""The host's solver by its name, one of SOLVERS, and the schedule (N + 1,)."""
+
+
+@dataclass(frozen=True)
+class SamplerPlan:
+    """How a budget is divided. reference_steps: of one run of the reference. seeds: that each schedule is tried on."""
+
+    reference_steps: int
+    seeds: int
+
+    @classmethod
+    def of(cls, budget: int, steps: int, family: str) -> SamplerPlan:
+        fine = reference_steps(steps, family)
+        seeds = min(round(SEEDS * (budget / steps) ** SEEDS_POWER), int(REFERENCE_SHARE * budget / fine))
+        return cls(fine, max(seeds, 1))
+
+    @property
+    def look(self) -> int:
+        """Seeds of the first look at a pair."""
+        return (self.seeds + 1) // 2
+
+
+@dataclass(frozen=True)
+class SamplerCalibration:
+    """The result.
+
+    solver      the sampler with its sigmas: a fitted one, or where nothing better was found, the best pair's own
+    name        of the winner: that of a pair, or the rule that found its schedule
+    best_pair   of those at hand that were tried
+    gain        the winner's mean distance over the best pair's, on the same seeds; 1 if that is the winner
+    typical_gain, interval, seeds, evaluations, remembered, rows, references
+                as those of Calibration; a fitted solver's distances are of seeds that its weights were not fitted to
+    """
+
+    solver: LinearMultistep
+    name: str
+    best_pair: str
+    gain: float
+    typical_gain: float
+    interval: tuple[float, float]
+    seeds: int
+    evaluations: int
+    remembered: int
+    rows: tuple[Row, ...]
+    references: ReferenceRuns | None
+
+    @property
+    def is_fitted(self) -> bool:
+        """Whether something better than the best pair was found."""
+        return self.name != self.best_pair
+
+    def report(self) -> str:
+        """What was found, in Markdown."""
+        remembered = f", {self.remembered} of them remembered from an earlier search" if self.remembered else ""
+        lines = [
+            self._verdict(),
+            "",
+            "| sampler and schedule | mean | median | worst | seeds |",
+            "|---|---|---|---|---|",
+            *(str(row) for row in self.rows),
+            "",
+            f"RMSE of the latents to those of the converged picture; {self.evaluations} evaluations in all"
+            f"{remembered}.",
+        ]
+        return "\n".join(lines)
+
+    def _verdict(self) -> str:
+        steps = self.solver.steps
+        if not self.rows:
+            return f"Nothing could be measured within the budget; this is {self.name} as it is."
+        if not self.is_fitted:
+            return (
+                f"Nothing that was tried promises to be better than {self.name} on other seeds, so that is the sampler "
+                f"and schedule of {steps} steps ({counted(self.seeds, 'seed')})."
+            )
+        found = (
+            f"A sampler and a schedule of {steps} steps, fitted together to this model: the first row of the table. "
+            f"Over {counted(self.seeds, 'seed')} the mean distance to the converged picture is {self.gain:.2f} of that "
+            f"with {self.best_pair}, the best pair of sampler and schedule at hand that was tried, "
+        )
+        if self.seeds < 3:
+            return f"{found}but these are too few seeds to say how sure that is."
+        low, high = self.interval
+        sure = "" if high < 1 else " The interval reaches 1: by their means the two may be equally good on other seeds."
+        return (
+            f"{found}90 % interval {low:.2f} to {high:.2f}; its typical distance (geometric mean) is "
+            f"{self.typical_gain:.2f} of that.{sure} The weights are judged on seeds that they were not fitted to, but "
+            "the schedule was searched on some of these, so on new ones the gain may be a little smaller."
+        )
+
+
+def calibrate_sampler(
+    run: SteppedRun,
+    reference_run: SamplerRun,
+    pairs: Mapping[str, Pair],
+    steps: int,
+    noise: NoiseSchedule,
+    budget: int,
+    *,
+    first_seed: int = 0,
+    change: bool = False,
+    plan: SamplerPlan | None = None,
+    remembered: ReferenceRuns | None = None,
+    on_progress: Callable[[int, int, str], None] | None = None,
+    should_stop: Callable[[], bool] | None = None,
+) -> SamplerCalibration:
+    """Search the schedule of `steps` steps, and fit a solver to it, so that it ends nearest to `reference_run`.
+
+    pairs: what the user could pick, by name; those of another number of steps are left out. They are what the result
+    must be better than, and is where nothing better is found. All else as in `calibrate`; so are the errors.
+    """
+    usable = _usable(pairs, steps, noise, change)
+    plan = plan or SamplerPlan.of(budget, steps, noise.family)
+    stop = should_stop or (lambda: False)
+    watch = Watch(lambda made, stage: on_progress and on_progress(made + reference.remembered, budget, stage))
+    sigmas = reference_sigmas(noise, plan.reference_steps)
+    reference = Reference(watch.watched(reference_run), sigmas, first_seed, remembered)
+    bench = Bench(_Sampling(_watched(run, watch), reference, first_seed, noise), reference, budget)
+
+    def told(stage: str) -> Callable[[], bool]:
+        def stopped() -> bool:
+            watch.tell(stage)
+            return stop()
+
+        return stopped
+
+    try:
+        if told("reference")():
+            raise BudgetSpent
+        reference.extend(range(plan.seeds), bench.left)
+    except BudgetSpent:
+        return _unmeasured(usable, noise, bench, reference)
+    profile = reference.profile()
+    free = noise.family == "vp" and not change
+    forecasts = Forecasts.of_fits(profile, noise)
+    search = Search(bench, noise, plan.seeds, profile.data_scale, forecasts, SEARCH_SEED, start_is_free=free)
+    own = [_pair_trial(search, name, pair, noise) for name, pair in _by_foretold_error(usable, profile, noise).items()]
+    try:
+        _look_at_pairs(own, bench, plan, budget, told("trying the pairs at hand"))
+        if steps > 1:
+            for name, schedule in _first_schedules(usable, profile, noise, steps).items():
+                enough = len(search.measured) >= LEAST_FITS and bench.spent > LOOK_SHARE * budget
+                if told("trying the first schedules")() or enough or steps * plan.seeds > bench.left:
+                    break
+                bench.measure(search.add(name, schedule), range(plan.seeds))
+            if search.measured:
+                search.explore((1 - SEARCH_SHARE) * budget, told("search"))
+                _measure_finalists(search, own, bench, told("comparing the best"))
+    except BudgetSpent:
+        pass
+    trials = [*search.measured, *(trial for trial in own if trial.distances)]
+    if not trials:
+        return _unmeasured(usable, noise, bench, reference)
+    told("done")()
+    if not any(trial.is_sound for trial in trials):
+        raise ValueError(
+            f"with {steps} steps all that was tried gives NaN or infinite values; try more steps, a higher precision, "
+            "or a lower cfg"
+        )
+    return _verdict(search, own, noise, bench, reference)
+
+
+class _Sampling:
+    """Runs a trial: with its solver where it has one, and otherwise with one that is fitted on the way, and kept."""
+
+    def __init__(self, run: SteppedRun, reference: Reference, first_seed: int, noise: NoiseSchedule) -> None:
+        self._run, self._reference, self._first_seed, self._noise = run, reference, first_seed, noise
+
+    def __call__(self, trial: Trial, places: Sequence[int], limit: int) -> SamplerResult:
+        seeds = [self._first_seed + place for place in places]
+        if trial.solver is not None:
+            return self._run(trial.sigmas, seeds, trial.solver.stepper, limit=limit)
+        anchor = known_solver(ANCHOR, trial.sigmas, self._noise)
+        fits: list[ClosedLoopFit] = []
+
+        def begin() -> Advance:
+            fits.append(self._reference.fit(trial.sigmas, anchor.weights.numpy(), places, FOLDS))
+            return fits[-1]
+
+        result = self._run(trial.sigmas, seeds, begin, limit=limit)
+        try:
+            trial.solver = LinearMultistep(trial.sigmas, torch.from_numpy(fits[-1].weights)).rounded()
+        except SolverError:  # weights beyond all measure
+            trial.solver = anchor
+        return result
+
+
+def _watched(run: SteppedRun, watch: Watch) -> SteppedRun:
+    def watched(
+        sigmas: Tensor,
+        seeds: Sequence[int],
+        begin: Callable[[], Advance],
+        *,
+        limit: int | None = None,
+        observe: Observer | None = None,
+    ) -> SamplerResult:
+        return run(sigmas, seeds, begin, limit=limit, observe=watch.observer(observe))
+
+    return watched
+
+
+def _usable(pairs: Mapping[str, Pair], steps: int, noise: NoiseSchedule, change: bool) -> dict[str, Pair]:
+    schedules = usable_schedules({name: sigmas for name, (_, sigmas) in pairs.items()}, steps, noise, change)
+    unknown = sorted({pairs[name][0] for name in schedules} - SOLVERS.keys())
+    if unknown:
+        raise ValueError(f"no weights are known for the sampler {unknown[0]}; known are {', '.join(SOLVERS)}")
+    return {name: (pairs[name][0], sigmas) for name, sigmas in schedules.items()}
+
+
+def _pair_trial(search: Search, name: str, pair: Pair, noise: NoiseSchedule) -> Trial:
+    """A pair as a trial, which the search of schedules knows nothing of."""
+    solver, sigmas = pair
+    trial = search.trial(name, sigmas)
+    trial.solver = known_solver(solver, sigmas, noise)
+    return trial
+
+
+def _by_foretold_error(usable: dict[str, Pair], profile: Profile, noise: NoiseSchedule) -> dict[str, Pair]:
+    """The first pair, and the others by their foretold error, without twins."""
+    foretold = dict[str, float]()
+    for solver in dict.fromkeys(solver for solver, _ in usable.values()):
+        names = [name for name, pair in usable.items() if pair[0] == solver]
+        errors = foretold_errors([usable[name][1] for name in names], [SignedDefect(profile, noise, solver)])[0]
+        foretold.update(zip(names, errors.tolist(), strict=True))
+    first = next(iter(usable))
+    kept = dict[str, Pair]()
+    for name in [first, *sorted(usable.keys() - {first}, key=lambda name: (foretold[name], name))]:
+        solver, sigmas = usable[name]
+        twins = (other for known, other in kept.values() if known == solver)
+        if not any(sigmas.allclose(other, rtol=0.02, atol=0) for other in twins):
+            kept[name] = usable[name]
+    return kept
+
+
+def _look_at_pairs(own: list[Trial], bench: Bench, plan: SamplerPlan, budget: int, stop: Callable[[], bool]) -> None:
+    """A look at those that are foretold to be the best, and the best of these on as many seeds as the fits."""
+    begun = bench.spent
+    for trial in own[:PAIRS_LOOKED_AT]:
+        if stop() or (trial is not own[0] and bench.spent - begun > PAIR_SHARE * budget):
+            break
+        bench.measure(trial, range(plan.look))
+    looked_at = sorted((trial for trial in own if trial.distances), key=lambda trial: trial.first().mean())
+    for trial in looked_at[:PAIRS_MEASURED]:
+        if stop() or (trial is not looked_at[0] and bench.spent - begun > 1.5 * PAIR_SHARE * budget):
+            break
+        bench.measure(trial, range(plan.seeds))
+
+
+def _first_schedules(usable: dict[str, Pair], profile: Profile, noise: NoiseSchedule, steps: int) -> dict[str, Tensor]:
+    """The suggested ones and those at hand in turn, the most promising first."""
+    suggested = suggest_for_fits(profile, noise, steps)
+    schedules = dict[str, Tensor]()
+    for name, (_, sigmas) in usable.items():
+        if not any(sigmas.allclose(other, rtol=0.02, atol=0) for other in schedules.values()):
+            schedules[f"fit on {name}"] = sigmas
+    forecasts = Forecasts.of_fits(profile, noise)
+    errors = forecasts.typical(list(schedules.values()))
+    at_hand = [name for _, name in sorted(zip(errors.tolist(), schedules, strict=True))][:SUGGESTED_AT_HAND]
+    mixed = dict[str, Tensor]()
+    for i in range(max(len(suggested), len(at_hand))):
+        mixed.update(list(suggested.items())[i : i + 1])
+        mixed.update((name, schedules[name]) for name in at_hand[i : i + 1])
+    return mixed
+
+
+def _measure_finalists(search: Search, own: list[Trial], bench: Bench, stop: Callable[[], bool]) -> None:
+    """Fit the best anew on more seeds, those among them that the search has not seen, and run the best pairs there."""
+    for count in FINALISTS:
+        finalists = _apart(search, search.ranked(search.seeds), count)
+        pairs = _best_pairs(search, own)
+        share = bench.left / (2 if count != FINALISTS[-1] else 1)
+        places = search.seeds
+        while places < MOST_SEEDS and _price(bench, finalists, pairs, places + 1) <= share:
+            places += 1
+        if places < 1.25 * search.seeds:
+            continue
+        for trial in pairs:
+            if stop():
+                return
+            bench.measure(trial, range(places))
+        for trial in finalists:
+            if stop():
+                return
+            bench.measure_anew(trial, range(places))
+        search.seeds = places
+
+
+def _price(bench: Bench, finalists: list[Trial], pairs: list[Trial], places: int) -> float:
+    return bench.price(pairs, range(places), new=len(finalists))
+
+
+def _apart(search: Search, ranked: list[Trial], count: int) -> list[Trial]:
+    """The first of them, none nearly the same as another."""
+    found: list[Trial] = []
+    for trial in ranked:
+        if len(found) < count and trial.is_sound and not search.is_near(trial, found):
+            found.append(trial)
+    return found
+
+
+def _best_pairs(search: Search, own: list[Trial]) -> list[Trial]:
+    measured = [trial for trial in own if trial.distances and trial.is_sound]
+    return sorted(measured, key=lambda trial: (-len(trial.distances), search.loss(trial)))[:BEST_PAIRS]
+
+
+def _verdict(
+    search: Search, own: list[Trial], noise: NoiseSchedule, bench: Bench, reference: Reference
+) -> SamplerCalibration:
+    """The best of the fits that were judged on the most seeds, unless the best pair turns out to be as good there."""
+    fitted = [trial for trial in search.measured if trial.is_sound]
+    pairs = [trial for trial in own if trial.distances and trial.is_sound]
+    most = max((len(trial.distances) for trial in fitted), default=0)
+    candidates = sorted((trial for trial in fitted if len(trial.distances) == most), key=search.loss)
+    rivals = sorted(pairs, key=lambda trial: (-len(trial.distances), search.loss(trial)))
+    winner, rival = (candidates or rivals)[0], (rivals or candidates)[0]
+    comparison = paired_ratio(winner.distances, rival.distances)
+    shared = min(len(winner.distances), len(rival.distances))
+    no_better = min(comparison.of_means, comparison.geometric) >= 1
+    if no_better or search.loss(winner, shared) >= search.loss(rival, shared):
+        winner, comparison = rival, paired_ratio(rival.distances, rival.distances)
+    alike = [trial for trial in [*fitted, *pairs] if len(trial.distances) == len(winner.distances)]
+    rows = sorted(alike, key=lambda trial: (trial is not winner, search.loss(trial)))
+    return SamplerCalibration(
+        solver=winner.solver or known_solver(ANCHOR, winner.sigmas, noise),
+        name=winner.name,
+        best_pair=rival.name,
+        gain=comparison.of_means,
+        typical_gain=comparison.geometric,
+        interval=comparison.interval,
+        seeds=comparison.seeds,
+        evaluations=bench.spent,
+        remembered=reference.remembered,
+        rows=tuple(row_of(trial) for trial in rows[:SHOWN]),
+        references=reference.runs(),
+    )
+
+
+def _unmeasured(
+    usable: dict[str, Pair], noise: NoiseSchedule, bench: Bench, reference: Reference
+) -> SamplerCalibration:
+    """The first pair, where the budget or the user ended before anything could be measured."""
+    name, (solver, sigmas) = next(iter(usable.items()))
+    return SamplerCalibration(
+        solver=known_solver(solver, sigmas, noise),
+        name=name,
+        best_pair=name,
+        gain=1.0,
+        typical_gain=1.0,
+        interval=(1.0, 1.0),
+        seeds=0,
+        evaluations=bench.spent,
+        remembered=reference.remembered,
+        rows=(),
+        references=reference.runs(),
+    )
