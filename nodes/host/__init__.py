@@ -13,7 +13,15 @@ from .latents import batch_is_frames, first_latent, frames_of_video, is_empty, n
 from .memory import OUT_OF_MEMORY, batch_that_fits, free_memory
 from .model import check_schedule, noise_schedule, noise_schedule_of_sampling, readable_noise_schedule
 from .progress import CANCELLED, cancel, is_cancelled, progress_bar, stop_if_cancelled
-from .sampling import guider, own_sampler, sample_with_sigmas, sampler, sampler_names, samplers_that_lose_a_step
+from .sampling import (
+    SteppedSampler,
+    guider,
+    own_sampler,
+    sample_with_sigmas,
+    sampler,
+    sampler_names,
+    samplers_that_lose_a_step,
+)
 from .schedulers import add_scheduler, ksampler_sigmas, scheduler_names, scheduler_sigmas
 from .schema import advanced, category_of, schema
 from .workflow import blocked, on_prompt, origin, short_name
@@ -21,6 +29,7 @@ from .workflow import blocked, on_prompt, origin, short_name
 __all__ = [
     "CANCELLED",
     "OUT_OF_MEMORY",
+    "SteppedSampler",
     "add_scheduler",
     "advanced",
     "batch_is_frames",

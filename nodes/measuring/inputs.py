@@ -40,6 +40,20 @@ def check_ranges(**values: float) -> None:
 
 
 def sampling_widgets(steps: int) -> list[io.Input]:
+    """The widgets that the nodes begin with that measure a sampler of the user's."""
+    return [
+        *model_widgets(steps),
+        io.Combo.Input(
+            "sampler_name",
+            options=host.sampler_names(),
+            default="dpmpp_2m",
+            tooltip="The sampler that you use in KSampler. It must not add noise of its own (no ancestral, no SDE). Of "
+            "no effect if sampler is connected.",
+        ),
+    ]
+
+
+def model_widgets(steps: int) -> list[io.Input]:
     """The widgets that every node of this kind begins with."""
     return [
         io.Int.Input("steps", default=steps, **limits("steps"), tooltip="Number of steps. Few is where it matters."),
@@ -51,13 +65,6 @@ def sampling_widgets(steps: int) -> list[io.Input]:
             step=0.1,
             round=0.01,
             tooltip="Classifier-free guidance: what you use in KSampler. Of no effect with a guider.",
-        ),
-        io.Combo.Input(
-            "sampler_name",
-            options=host.sampler_names(),
-            default="dpmpp_2m",
-            tooltip="The sampler that you use in KSampler. It must not add noise of its own (no ancestral, no SDE). Of "
-            "no effect if sampler is connected.",
         ),
     ]
 
@@ -81,6 +88,12 @@ def denoise_widget() -> io.Input:
 
 
 def sampling_sockets() -> list[io.Input]:
+    """Where the model, the prompt, the size and a sampler come in."""
+    tooltip = "In place of sampler_name, for a sampler with options."
+    return [*model_sockets(), io.Sampler.Input("sampler", optional=True, tooltip=tooltip)]
+
+
+def model_sockets() -> list[io.Input]:
     """Where the model, the prompt and the size come in."""
     return [
         io.Latent.Input(
@@ -97,7 +110,6 @@ def sampling_sockets() -> list[io.Input]:
             optional=True,
             tooltip="In place of model, positive, negative and cfg, as for SamplerCustomAdvanced.",
         ),
-        io.Sampler.Input("sampler", optional=True, tooltip="In place of sampler_name, for a sampler with options."),
     ]
 
 

@@ -52,13 +52,13 @@ class SamplingRun:
         self.guider = guider
         self.sampler = sampler
         self.latent = host.first_latent(guider.model_patcher, latent)
-        self._frames = host.batch_is_frames(guider.model_patcher)
+        self.frames = host.batch_is_frames(guider.model_patcher)
         mask = latent.get("noise_mask")
         self.mask = None if mask is None else _first_mask(mask, self.latent)
         index = latent.get("batch_index")
-        self.batch_index = index if index is None or self._frames else index[:1]
+        self.batch_index = index if index is None or self.frames else index[:1]
         # In a batch, what ddim puts under a mask depends on the first seed, and a prompt out of a batch on the place.
-        alone = mask is not None or self._frames or host.conditioning_is_batch(guider)
+        alone = mask is not None or self.frames or host.conditioning_is_batch(guider)
         self.largest_batch = 1 if alone else largest_batch
         self.evaluations = 0
         self._together: list[int] = []  # how many, once it is known; also to the runs that with_sampler has made
@@ -73,25 +73,23 @@ class SamplingRun:
         self, sigmas: Tensor, seeds: Sequence[int], *, limit: int | None = None, observe: Observer | None = None
     ) -> SamplerResult:
         """See SamplerRun. Raises Cancelled, a BudgetSpent, once the user has cancelled."""
-        meter = self._meter(limit, observe)
+        meter = self.meter(limit, observe)
         latents, rest = [], list(seeds)
         try:
             while rest:
-                chunk = rest[: self._batch_size()]
+                chunk = rest[: self.batch_size()]
                 try:
                     latents.append(self._sample(sigmas, chunk, meter))
                 except host.OUT_OF_MEMORY:
                     if len(chunk) == 1:
                         raise
-                    self._together[:] = [len(chunk) // 2]
-                    host.free_memory()
+                    self.take_fewer(len(chunk) // 2)
                 except BudgetSpent:
                     raise
                 except Exception as error:  # whatever a patch raises that is made for one latent
                     if len(chunk) == 1:
                         raise
-                    self._together[:] = [1]
-                    logger.warning("HSO: several latents together fail with this model (%s); one by one then.", error)
+                    self.take_fewer(1, error)
                 else:
                     rest = rest[len(chunk) :]
         except BudgetSpent as error:
@@ -101,45 +99,62 @@ class SamplingRun:
             self.evaluations += meter.count
         return SamplerResult(torch.cat(latents), meter.count)
 
+    def take_fewer(self, seeds: int, error: Exception | None = None) -> None:
+        """Sample so many seeds together from now on: for want of memory, or because of whatever else they raise."""
+        self._together[:] = [seeds]
+        if error is None:
+            host.free_memory()
+        else:
+            logger.warning("HSO: several latents together fail with this model (%s); one by one then.", error)
+
     def with_other_randomness(self, sigmas: Tensor, seed: int) -> Tensor:
         """Latents (1, ...) from the noise of `seed`, where all else that a seed decides is of another one.
 
         A sampler that draws no random numbers gives the same as with that seed.
         """
-        meter = self._meter(None, None)
+        meter = self.meter(None, None)
         try:
             return self._sample(sigmas, [seed], meter, other=1)
         finally:
             self.evaluations += meter.count
 
-    def _sample(self, sigmas: Tensor, seeds: Sequence[int], meter: _Meter, other: int = 0) -> Tensor:
-        first = host.frames_of_video(self.latent) if self._frames else self.latent
-        noise = torch.cat([host.noise_of_seed(first, seed % SEEDS, self.batch_index) for seed in seeds])
+    def _sample(self, sigmas: Tensor, seeds: Sequence[int], meter: Meter, other: int = 0) -> Tensor:
         sampler_seed = (seeds[0] + other) % SEEDS
         if other:
             torch.manual_seed(sampler_seed)
-        latent = first.to(noise.dtype).repeat(len(seeds), *(1,) * (first.ndim - 1))
         metered = _MeteredSampler(self.sampler, meter)
+        self.guide(metered, self.noise(seeds), sigmas, sampler_seed)
+        return meter.latents(metered.output)
+
+    def noise(self, seeds: Sequence[int]) -> Tensor:
+        """What a sampler gets of these seeds, one after the other."""
+        first = host.frames_of_video(self.latent) if self.frames else self.latent
+        return torch.cat([host.noise_of_seed(first, seed % SEEDS, self.batch_index) for seed in seeds])
+
+    def guide(self, sampler: Any, noise: Tensor, sigmas: Tensor, seed: int) -> None:
+        """Let the guider sample with `sampler`, from the noise of a few seeds. Raises Cancelled."""
+        first = host.frames_of_video(self.latent) if self.frames else self.latent
+        latent = first.to(noise.dtype).repeat(len(noise) // len(first), *(1,) * (first.ndim - 1))
         try:
             with torch.no_grad():
                 self.guider.sample(
                     noise,
                     latent,
-                    metered,
+                    sampler,
                     sigmas.detach().clone(),  # uni_pc writes into what it is given
                     denoise_mask=self.mask,
                     disable_pbar=True,
-                    seed=sampler_seed,
+                    seed=seed,
                 )
         except host.CANCELLED as error:
             host.cancel()  # ComfyUI forgets with the exception that the user has cancelled
             raise Cancelled from error
-        return meter.latents(metered.output)
 
-    def _meter(self, limit: int | None, observe: Observer | None) -> _Meter:
-        return _Meter(limit, observe, host.video_of_frames if self._frames else lambda batch: batch)
+    def meter(self, limit: int | None, observe: Observer | None) -> Meter:
+        return Meter(limit, observe, host.video_of_frames if self.frames else lambda batch: batch)
 
-    def _batch_size(self) -> int:
+    def batch_size(self) -> int:
+        """How many seeds are sampled together."""
         if not self._together:
             model, shape = self.guider.model_patcher, tuple(self.latent.shape)
             self._together[:] = [host.batch_that_fits(model, shape, self.largest_batch)]
@@ -155,7 +170,7 @@ def _first_mask(mask: Tensor, latent: Tensor) -> Tensor:
     return mask if mask.ndim == 2 or for_frames else mask[:1]
 
 
-class _Meter:
+class Meter:
     """Counts evaluations, keeps to the limit, and shows each to the observer.
 
     latents: makes of a batch of the sampler's what a SamplerRun calls latents.
@@ -187,7 +202,7 @@ class _Meter:
 class _MeteredSampler:
     """A SAMPLER in whose place it stands, with a meter between it and the guider; keeps what the sampler puts out."""
 
-    def __init__(self, sampler: Any, meter: _Meter) -> None:
+    def __init__(self, sampler: Any, meter: Meter) -> None:
         self._sampler = sampler
         self._meter = meter
         self.output: Tensor
@@ -204,7 +219,7 @@ class _MeteredSampler:
 class _MeteredGuider:
     """The guider as a sampler sees it."""
 
-    def __init__(self, guider: Any, meter: _Meter) -> None:
+    def __init__(self, guider: Any, meter: Meter) -> None:
         self._guider = guider
         self._meter = meter
 

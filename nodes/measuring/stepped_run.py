@@ -1,0 +1,82 @@
+"""A sampling of many seeds whose steps are decided on as it goes, through ComfyUI's own sampling."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from ...hso_core.calibration.run import Advance, BudgetSpent, Observer, SamplerResult
+from .. import host
+from .run import SEEDS, Meter, SamplingRun
+
+Ask = Callable[[Tensor, Tensor], Tensor]
+"""The denoised prediction (n, ...) at x (n, ...) and sigma (n,)."""
+
+
+class SteppedSamplingRun:
+    """What a SamplingRun samples, taken through its steps by hso_core: a SteppedRun.
+
+    The guider is called once for all seeds, and told of as many as are sampled together; its SAMPLER asks the model for
+    all of them, in batches of that size. Between two steps their states wait on the CPU.
+    """
+
+    def __init__(self, run: SamplingRun) -> None:
+        self._run = run
+
+    def __call__(
+        self,
+        sigmas: Tensor,
+        seeds: Sequence[int],
+        begin: Callable[[], Advance],
+        *,
+        limit: int | None = None,
+        observe: Observer | None = None,
+    ) -> SamplerResult:
+        """See SteppedRun. Raises Cancelled, a BudgetSpent, once the user has cancelled."""
+        run, size = self._run, self._run.batch_size()
+        meter, advance = run.meter(limit, observe), begin()
+
+        def walk(asked: list[Ask], states: list[Tensor], levels: Tensor) -> list[Tensor]:
+            for sigma in levels[:-1]:
+                found = [self._ask(ask, x, sigma, meter).cpu() for ask, x in zip(asked, states, strict=True)]
+                moved = advance(_joined([x.cpu() for x in states], meter), _joined(found, meter))
+                parts = map(host.frames_of_video, moved.split(1)) if run.frames else moved.split(size)
+                states = [part.to(x) for part, x in zip(parts, states, strict=True)]
+            return states
+
+        sampler = host.SteppedSampler([run.noise(seeds[i : i + size]) for i in range(0, len(seeds), size)], walk)
+        try:
+            run.guide(sampler, run.noise(seeds[:size]), sigmas, seeds[0] % SEEDS)
+        except BudgetSpent as error:
+            error.evaluations = meter.count
+            raise
+        finally:
+            run.evaluations += meter.count
+        return SamplerResult(_joined([x.detach().float().cpu() for x in sampler.output], meter), meter.count)
+
+    def _ask(self, ask: Ask, x: Tensor, sigma: Tensor, meter: Meter) -> Tensor:
+        """The prediction, in smaller batches where this one is too large; those of later steps are smaller, too."""
+        meter.before(x)
+        try:
+            denoised = ask(x, sigma * x.new_ones([len(x)]))
+        except host.CANCELLED:
+            raise
+        except Exception as error:
+            is_memory = isinstance(error, host.OUT_OF_MEMORY)
+            if not is_memory:
+                meter.failed(x)
+            if len(x) == 1 or self._run.frames:
+                raise
+            fewer = len(x) // 2 if is_memory else 1
+            self._run.take_fewer(fewer, None if is_memory else error)
+        else:
+            meter.after(x, sigma, denoised)
+            return denoised
+        return torch.cat([self._ask(ask, part, sigma, meter) for part in x.split(fewer)])
+
+
+def _joined(batches: Sequence[Tensor], meter: Meter) -> Tensor:
+    """The latents (seeds, ...) of all batches."""
+    return torch.cat([meter.latents(batch) for batch in batches])
