@@ -1,4 +1,4 @@
-"""Calibrate Schedule: the schedule that is best for the user's own model, sampler and guidance, by measurement."""
+"""Calibrate Sigmas: the schedule that is best for the user's own model, sampler and guidance, by measurement."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from ...hso_core.calibration.reference import reference_sigmas, reference_steps
 from ...hso_core.schedule.sigmas import print_sigmas
 from .. import host
 from ..pictures.plot_data import plot_ui
+from ..sampling.notes import name_of
 from . import calibration_store, reference_store
 from .calibration_store import StoredCalibration
 from .fingerprint import fingerprint
@@ -31,11 +32,11 @@ from .inputs import (
     selectable_schedules,
 )
 from .run import SamplingRun, cancelled_as_comfyui_does
-from .sampler_traits import check_sampler, name_of, reference_for
+from .sampler_traits import check_sampler, reference_for
 
 logger = logging.getLogger(__name__)
 
-NAME = "Calibrate Schedule (HSO)"
+NAME = "Calibrate Sigmas (HSO)"
 ALGORITHM = 2  # a new number forgets what older versions found
 REUSE, ANEW = "reuse", "search again"
 EARLIER = "earlier result"
@@ -46,15 +47,14 @@ TELL_EVERY = 20.0  # seconds
 class CalibrateSchedule(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
-        # The order of the widgets is part of every saved workflow: new ones only at the end.
         return host.schema(
             node_id="HSOCalibrateSchedule",
-            display_name=NAME,
-            category="sampling/custom_sampling/schedulers",
+            name=NAME,
+            category=host.SCHEDULERS,
             description="Finds the schedule with which your model, sampler and guidance come closest to the converged "
             "picture, by sampling for real. The normal budget takes as long as 100 pictures of 20 steps, once: the "
             "result is remembered.",
-            search_aliases=["hso", "fit schedule", "tune sigmas", "few steps", "best scheduler"],
+            aliases=["fit schedule", "tune sigmas", "few steps", "best scheduler"],
             inputs=[
                 *sampling_widgets(steps=6),
                 io.Combo.Input(
@@ -77,14 +77,9 @@ class CalibrateSchedule(io.ComfyNode):
                 denoise_widget(),
             ],
             outputs=[
-                io.Sigmas.Output(
-                    display_name="SIGMAS", tooltip="For SamplerCustom, SamplerCustomAdvanced or KSampler (HSO)."
-                ),
-                io.String.Output(
-                    display_name="report", tooltip="The gain, measured, in Markdown, and the sigmas as text."
-                ),
+                host.sigmas_out(),
+                host.report_out("The gain, measured, in Markdown, and the sigmas as text."),
             ],
-            has_intermediate_output=True,
         )
 
     @classmethod

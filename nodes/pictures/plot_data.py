@@ -48,6 +48,13 @@ def plot_ui(
     return {KEY: [payload]}
 
 
+def summary(sigmas: Tensor) -> list[tuple[str, str]]:
+    """What every node tells of its schedule: how many steps, and the first sigma, the last above 0 and the last."""
+    values = sigmas.tolist()
+    ends = [values[0], *(values[-2:] if values[-1] == 0 and len(values) > 2 else values[-1:])]
+    return [("steps", str(len(values) - 1)), ("sigmas", " → ".join(f"{value:.4g}" for value in ends))]
+
+
 def comparison_schedules(model: Any, steps: int, denoise: float = 1.0) -> list[Named]:
     """(name, sigmas) of the host's usual schedulers for `model`, as BasicScheduler gives them at this denoise."""
     total = int(steps / denoise)

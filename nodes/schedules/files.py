@@ -1,4 +1,4 @@
-"""Save Schedule and Load Schedule: schedules as files in ComfyUI's own folders."""
+"""Save Sigmas and Load Sigmas: schedules as files in ComfyUI's own folders."""
 
 from __future__ import annotations
 
@@ -26,26 +26,24 @@ from ...hso_core.schedule.schedule_file import (
 from ...hso_core.schedule.sigmas import print_sigmas
 from ...hso_core.schedule.tools import as_schedule
 from .. import host
-from ..pictures.plot_data import plot_ui
+from ..pictures.plot_data import plot_ui, summary
 
 logger = logging.getLogger(__name__)
 
-SAVE = "Save Schedule (HSO)"
-LOAD = "Load Schedule (HSO)"
-CATEGORY = "sampling/custom_sampling/sigmas"
+SAVE = "Save Sigmas (HSO)"
+LOAD = "Load Sigmas (HSO)"
 
 
 class SaveSchedule(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
-        # The order of the widgets is part of every saved workflow: new ones only at the end.
         return host.schema(
             node_id="HSOSaveSchedule",
-            display_name=SAVE,
-            category=CATEGORY,
+            name=SAVE,
+            category=host.SIGMAS,
             description="Keeps a schedule as a small file, with all that is known of how and for which model it was "
-            "made. Load Schedule (HSO) finds it again.",
-            search_aliases=["hso", "save sigmas", "export schedule", "share"],
+            "made. Load Sigmas (HSO) finds it again.",
+            aliases=["save schedule", "export sigmas", "share"],
             is_output_node=True,
             hidden=[io.Hidden.unique_id],
             inputs=[
@@ -130,21 +128,22 @@ class SaveSchedule(io.ComfyNode):
         if odd:
             logger.warning("%s: %s", SAVE, odd)
         label = _label(path, folder)
-        ui = plot_ui([(path.stem, schedule)], noise=noise, facts=[("saved as", label)], note=odd or "")
+        ui = plot_ui(
+            [(path.stem, schedule)], noise=noise, facts=[*summary(schedule), ("saved as", label)], note=odd or ""
+        )
         return io.NodeOutput(ui={**ui, "text": [label]})
 
 
 class LoadSchedule(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
-        # The order of the widgets is part of every saved workflow: new ones only at the end.
         return host.schema(
             node_id="HSOLoadSchedule",
-            display_name=LOAD,
-            category=CATEGORY,
-            description="A schedule that Save Schedule (HSO) has kept, or that you were given. The file is checked "
+            name=LOAD,
+            category=host.SIGMAS,
+            description="A schedule that Save Sigmas (HSO) has kept, or that you were given. The file is checked "
             "before it is used.",
-            search_aliases=["hso", "load sigmas", "import schedule"],
+            aliases=["load schedule", "import sigmas"],
             inputs=[
                 io.Combo.Input(
                     "file",
@@ -160,14 +159,9 @@ class LoadSchedule(io.ComfyNode):
                 ),
             ],
             outputs=[
-                io.Sigmas.Output(
-                    display_name="SIGMAS", tooltip="For SamplerCustom, SamplerCustomAdvanced or KSampler (HSO)."
-                ),
-                io.String.Output(
-                    display_name="report", tooltip="The values, and all that the file says of where they come from."
-                ),
+                host.sigmas_out(),
+                host.report_out("The values, and all that the file says of where they come from."),
             ],
-            has_intermediate_output=True,
         )
 
     @classmethod
@@ -196,7 +190,7 @@ class LoadSchedule(io.ComfyNode):
         if odd:
             logger.warning("%s: %s", LOAD, odd)
             report = f"Warning: {odd}\n\n{report}"
-        facts = [(key, metadata[key][:60]) for key in ("sampler", "note") if metadata.get(key)]
+        facts = summary(sigmas) + [(key, metadata[key][:60]) for key in ("sampler", "note") if metadata.get(key)]
         ui = plot_ui([(path.stem, sigmas)], noise=noise, facts=facts, note=odd or "")
         return io.NodeOutput(host.sigmas_output(sigmas), report, ui=ui)
 

@@ -1,4 +1,4 @@
-"""The plot on HSO Optimize Schedule."""
+"""The plot on Scheduler (HSO)."""
 
 from __future__ import annotations
 

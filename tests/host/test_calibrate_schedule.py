@@ -1,4 +1,4 @@
-"""Calibrate Schedule on a real network in a real ComfyUI in this process."""
+"""Calibrate Sigmas on a real network in a real ComfyUI in this process."""
 
 from __future__ import annotations
 
@@ -503,7 +503,7 @@ def test_a_budget_that_measures_nothing_is_refused(calibrate, nodes, monkeypatch
     ],
 )
 def test_what_cannot_be_calibrated_is_refused_in_one_sentence(calibrate, model, values, message):
-    refused = pytest.raises(ValueError, match=f"^Calibrate Schedule .HSO.: {message}")
+    refused = pytest.raises(ValueError, match=f"^Calibrate Sigmas .HSO.: {message}")
     with evaluations_of(model) as evaluations, refused:
         calibrate(**values)
     assert not evaluations
