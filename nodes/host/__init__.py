@@ -12,7 +12,7 @@ from .guarded_sigmas import sigmas_output
 from .latents import batch_is_frames, first_latent, frames_of_video, is_empty, noise_of_seed, video_of_frames
 from .memory import OUT_OF_MEMORY, batch_that_fits, free_memory
 from .model import check_schedule, noise_schedule, noise_schedule_of_sampling, readable_noise_schedule
-from .progress import CANCELLED, cancel, is_cancelled, progress_bar, stop_if_cancelled
+from .progress import CANCELLED, cancel, is_cancelled, progress_bar, stop_if_cancelled, tell_page
 from .sampling import guider, sample_with_sigmas, sampler, sampler_names, samplers_that_lose_a_step
 from .schedulers import add_scheduler, ksampler_sigmas, scheduler_names, scheduler_sigmas
 from .sockets import (
@@ -81,6 +81,7 @@ __all__ = [
     "sigmas_output",
     "steps_in",
     "stop_if_cancelled",
+    "tell_page",
     "user_folder",
     "video_of_frames",
 ]

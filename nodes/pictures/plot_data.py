@@ -33,7 +33,8 @@ def plot_ui(
 
     schedules: (name, sigmas (n,)) pairs; the first is the main one, the others are drawn faint beside it.
     noise: the model's noise schedule, where there is a model; without it there are no timesteps and no lambdas.
-    facts: (label, value) pairs to print below the picture. note: a warning, or "".
+    facts: (label, value) pairs to print below the picture, beside the steps and ends that the browser reads off the
+    schedule. note: a warning, or "".
     Whatever is infinite (lambda at sigma 0, and at sigma 1 of a flow model) becomes None: JSON has no infinity.
     """
     payload = {
@@ -46,13 +47,6 @@ def plot_ui(
         "note": note,
     }
     return {KEY: [payload]}
-
-
-def summary(sigmas: Tensor) -> list[tuple[str, str]]:
-    """What every node tells of its schedule: how many steps, and the first sigma, the last above 0 and the last."""
-    values = sigmas.tolist()
-    ends = [values[0], *(values[-2:] if values[-1] == 0 and len(values) > 2 else values[-1:])]
-    return [("steps", str(len(values) - 1)), ("sigmas", " → ".join(f"{value:.4g}" for value in ends))]
 
 
 def comparison_schedules(model: Any, steps: int, denoise: float = 1.0) -> list[Named]:

@@ -16,7 +16,7 @@ from ...hso_core.schedule.sigmas import (
     resample_sigmas,
 )
 from .. import host
-from ..pictures.plot_data import plot_ui, summary
+from ..pictures.plot_data import plot_ui
 
 logger = logging.getLogger(__name__)
 
@@ -109,7 +109,6 @@ class CustomSigmas(io.ComfyNode):
         ui = plot_ui(
             [("text" if text.strip() else "connected", result)],
             noise=host.readable_noise_schedule(model) if model is not None else None,
-            facts=summary(result),
             note=" ".join(warnings),
         )
         return io.NodeOutput(host.sigmas_output(result), print_sigmas(result), ui=ui)

@@ -15,7 +15,7 @@ from ...hso_core import NoiseSchedule
 from ...hso_core.schedule import tools
 from ...hso_core.schedule.sigmas import check_range, plain_decimal, print_sigmas, resample_sigmas
 from .. import host
-from ..pictures.plot_data import Named, plot_ui, summary
+from ..pictures.plot_data import Named, plot_ui
 
 
 class Edited(NamedTuple):
@@ -120,5 +120,5 @@ def output_of(node: str, edit: Callable[..., Edited], inputs: dict[str, Any]) ->
         noise = host.readable_noise_schedule(inputs["model"]) if inputs.get("model") is not None else None
         if noise is not None:
             check_range(sigmas.flip(0) if edit is flip else sigmas, noise)
-    ui = plot_ui([("result", sigmas), *beside], noise=noise, facts=summary(sigmas))
+    ui = plot_ui([("result", sigmas), *beside], noise=noise)
     return io.NodeOutput(host.sigmas_output(sigmas), f"{note}\n\nsigmas: {print_sigmas(sigmas)}", ui=ui)

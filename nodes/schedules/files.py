@@ -26,7 +26,7 @@ from ...hso_core.schedule.schedule_file import (
 from ...hso_core.schedule.sigmas import print_sigmas
 from ...hso_core.schedule.tools import as_schedule
 from .. import host
-from ..pictures.plot_data import plot_ui, summary
+from ..pictures.plot_data import plot_ui
 
 logger = logging.getLogger(__name__)
 
@@ -128,9 +128,7 @@ class SaveSchedule(io.ComfyNode):
         if odd:
             logger.warning("%s: %s", SAVE, odd)
         label = _label(path, folder)
-        ui = plot_ui(
-            [(path.stem, schedule)], noise=noise, facts=[*summary(schedule), ("saved as", label)], note=odd or ""
-        )
+        ui = plot_ui([(path.stem, schedule)], noise=noise, facts=[("saved as", label)], note=odd or "")
         return io.NodeOutput(ui={**ui, "text": [label]})
 
 
@@ -190,7 +188,7 @@ class LoadSchedule(io.ComfyNode):
         if odd:
             logger.warning("%s: %s", LOAD, odd)
             report = f"Warning: {odd}\n\n{report}"
-        facts = summary(sigmas) + [(key, metadata[key][:60]) for key in ("sampler", "note") if metadata.get(key)]
+        facts = [(key, metadata[key][:60]) for key in ("sampler", "note") if metadata.get(key)]
         ui = plot_ui([(path.stem, sigmas)], noise=noise, facts=facts, note=odd or "")
         return io.NodeOutput(host.sigmas_output(sigmas), report, ui=ui)
 

@@ -11,7 +11,7 @@ from ...hso_core import NoiseSchedule, Schedule, Settings, SettingsError, optimi
 from ...hso_core.method.optimizer import BACKENDS, DEVICES
 from ...hso_core.method.problem import MAPPINGS, PAPER_TIMES, STARTS
 from .. import host
-from ..pictures.plot_data import comparison_schedules, plot_ui, summary
+from ..pictures.plot_data import comparison_schedules, plot_ui
 
 NAME = "Scheduler (HSO)"
 DEFAULT = Settings()
@@ -146,7 +146,6 @@ class OptimizeSchedule(io.ComfyNode):
         ui = plot_ui(
             [("hso", sigmas), *comparison_schedules(model, steps, denoise)],
             noise=noise,
-            facts=summary(sigmas),
             note=" ".join(filter(None, (_bounds_note(schedule, noise), _spacing_note(schedule)))),
         )
         return io.NodeOutput(host.sigmas_output(sigmas), schedule.summary(), ui=ui)

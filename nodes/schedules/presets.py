@@ -12,7 +12,7 @@ from ...hso_core import MAX_STEPS
 from ...hso_core.schedule.baselines import TABLES, describe_mismatch, table_sigmas
 from ...hso_core.schedule.sigmas import print_sigmas
 from .. import host
-from ..pictures.plot_data import plot_ui, summary
+from ..pictures.plot_data import plot_ui
 
 logger = logging.getLogger(__name__)
 
@@ -90,7 +90,7 @@ class PresetSchedule(io.ComfyNode):
                 f"Source: {table.source}.",
             ]
         )
-        facts = [*summary(sigmas), ("made for", table.suits)]
+        facts = [("made for", table.suits)]
         ui = plot_ui([(preset, sigmas)], noise=noise, facts=facts, note=odd or "")
         return io.NodeOutput(host.sigmas_output(sigmas), report, ui=ui)
 

@@ -10,7 +10,7 @@ from ...hso_core import MAX_STEPS
 from ...hso_core.schedule import tools
 from ...hso_core.schedule.sigmas import plain_decimal, print_sigmas
 from .. import host
-from ..pictures.plot_data import plot_ui, summary
+from ..pictures.plot_data import plot_ui
 from .edits import schedule_of
 
 NAME = "Split Sigmas (HSO)"
@@ -76,6 +76,5 @@ class SplitSchedule(io.ComfyNode):
         note = f"Split at sigma {plain_decimal(low[0])}: {len(high) - 1} steps are high, {len(low) - 1} low."
         report = f"{note}\n\nhigh: {print_sigmas(high)}\n\nlow: {print_sigmas(low)}"
         whole = torch.cat([high, low[1:]])
-        counts = ("steps", f"{len(high) - 1} + {len(low) - 1}")
-        ui = plot_ui([("high and low", whole)], facts=[counts, *summary(whole)[1:]])
+        ui = plot_ui([("high and low", whole)], facts=[("high", str(len(high) - 1)), ("low", str(len(low) - 1))])
         return io.NodeOutput(host.sigmas_output(high), host.sigmas_output(low), report, ui=ui)
