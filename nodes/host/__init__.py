@@ -16,9 +16,8 @@ from .progress import CANCELLED, cancel, is_cancelled, progress_bar, stop_if_can
 from .sampling import guider, sample_with_sigmas, sampler, sampler_names, samplers_that_lose_a_step
 from .schedulers import add_scheduler, ksampler_sigmas, scheduler_names, scheduler_sigmas
 from .sockets import (
-    SCHEDULERS,
-    SIGMAS,
     advanced,
+    category_of,
     cfg_in,
     denoise_in,
     report_out,
@@ -34,14 +33,13 @@ from .workflow import on_prompt, origin, short_name
 __all__ = [
     "CANCELLED",
     "OUT_OF_MEMORY",
-    "SCHEDULERS",
-    "SIGMAS",
     "add_scheduler",
     "advanced",
     "batch_is_frames",
     "batch_that_fits",
     "cancel",
     "cfg_in",
+    "category_of",
     "check_choice",
     "check_schedule",
     "conditioning_is_batch",

@@ -4,17 +4,24 @@ from __future__ import annotations
 
 from typing import Any
 
+import nodes
 from comfy_api.v0_0_2 import io
 
 from ...hso_core import MAX_STEPS
 from ...hso_core.schedule.sigmas import RESAMPLINGS
 from .sampling import sampler_names
 
-SIGMAS = "sampling/custom_sampling/sigmas"
-SCHEDULERS = "sampling/custom_sampling/schedulers"
-"""ComfyUI's own folders of the menu: for nodes that change or show SIGMAS, and for those that make them."""
-
+_OLDER_MENU = {  # ComfyUI 0.3.75's, for a server without these nodes; later ones have moved them to model/sampling
+    "BasicScheduler": "sampling/custom_sampling/schedulers",
+    "SplitSigmas": "sampling/custom_sampling/sigmas",
+    "KSampler": "sampling",
+}
 LARGEST_SIGMA = 5000.0  # v-prediction models with zero terminal SNR go to 4518.76
+
+
+def category_of(node_id: str) -> str:
+    """Where this ComfyUI has one of its own nodes in the menu, so that the pack's stand beside it."""
+    return str(getattr(nodes.NODE_CLASS_MAPPINGS.get(node_id), "CATEGORY", _OLDER_MENU[node_id]))
 
 
 def schema(*, name: str, aliases: list[str], **fields: Any) -> io.Schema:

@@ -54,7 +54,7 @@ class CompareSchedules(io.ComfyNode):
         return host.schema(
             node_id="HSOCompareSchedules",
             name=NAME,
-            category=host.SIGMAS,
+            category=host.category_of("SplitSigmas"),
             description="Samples the same seeds with several schedules on your model, and measures how far each "
             "picture is from the converged one: a table, a ranking and the pictures side by side.",
             aliases=["compare schedulers", "benchmark sigmas", "best scheduler", "xy plot"],

@@ -33,7 +33,7 @@ class PlotSchedules(io.ComfyNode):
         return host.schema(
             node_id="HSOPlotSchedules",
             name=NAME,
-            category=host.SIGMAS,
+            category=host.category_of("SplitSigmas"),
             description="Compares schedules: a picture, a table of all values, and a plot on the node. For more than "
             "eight, connect several of these nodes in a row through 'more'.",
             aliases=["plot sigmas", "visualize sigmas", "graph sigmas", "compare schedulers"],

@@ -25,7 +25,7 @@ class KSampler(io.ComfyNode):
         return host.schema(
             node_id="HSOKSampler",
             name=NAME,
-            category="sampling",
+            category=host.category_of("KSampler"),
             description="KSampler with the schedule as an input: connect Scheduler (HSO), Custom Sigmas (HSO) or any "
             "other sigmas.",
             aliases=["ksampler sigmas", "ksampler advanced", "sampler", "unsampler"],

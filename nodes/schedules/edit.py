@@ -20,7 +20,7 @@ class EditSigmas(io.ComfyNode):
         return host.schema(
             node_id="HSOEditSigmas",
             name=NAME,
-            category=host.SIGMAS,
+            category=host.category_of("SplitSigmas"),
             description="Changes a schedule in one of eight ways: another number of steps, scaled, shifted, one step "
             "at a given noise level, starting at a denoise, mixed or joined with a second one, or backwards.",
             aliases=[
@@ -122,7 +122,7 @@ class _OneEdit(io.ComfyNode):
         return host.schema(
             node_id=node_id,
             name=cls.NAME,
-            category=host.SIGMAS,
+            category=host.category_of("SplitSigmas"),
             description=f"{description} Edit Sigmas (HSO) does the same.",
             aliases=[],
             is_deprecated=True,

@@ -40,7 +40,7 @@ class SaveSchedule(io.ComfyNode):
         return host.schema(
             node_id="HSOSaveSchedule",
             name=SAVE,
-            category=host.SIGMAS,
+            category=host.category_of("SplitSigmas"),
             description="Keeps a schedule as a small file, with all that is known of how and for which model it was "
             "made. Load Sigmas (HSO) finds it again.",
             aliases=["save schedule", "export sigmas", "share"],
@@ -138,7 +138,7 @@ class LoadSchedule(io.ComfyNode):
         return host.schema(
             node_id="HSOLoadSchedule",
             name=LOAD,
-            category=host.SIGMAS,
+            category=host.category_of("SplitSigmas"),
             description="A schedule that Save Sigmas (HSO) has kept, or that you were given. The file is checked "
             "before it is used.",
             aliases=["load schedule", "import sigmas"],

@@ -26,7 +26,7 @@ class OptimizeSchedule(io.ComfyNode):
         return host.schema(
             node_id="HSOOptimizeSchedule",
             name=NAME,
-            category=host.SCHEDULERS,
+            category=host.category_of("BasicScheduler"),
             description="Computes a few-step noise schedule for the connected model, from the model's own noise levels "
             "alone.",
             aliases=["optimize schedule", "few steps", "optimal sigmas", "timesteps"],

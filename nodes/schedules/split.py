@@ -23,7 +23,7 @@ class SplitSchedule(io.ComfyNode):
         return host.schema(
             node_id="HSOSplitSchedule",
             name=NAME,
-            category=host.SIGMAS,
+            category=host.category_of("SplitSigmas"),
             description="Two schedules out of one, for two samplers or two models in a row (Wan 2.2, a refiner).",
             aliases=["split schedule", "wan boundary", "high noise", "low noise", "refiner"],
             inputs=[

@@ -826,8 +826,8 @@ def test_in_a_subgraph(comfy: ComfyPage) -> None:
 
 
 SCRIPT = """async ([texts, schedules]) => {
-    const { parseSchedule, printSchedule } = await import("/extensions/hso-schedule/schedule_text.js");
-    const { resample } = await import("/extensions/hso-schedule/resample.js");
+    const { parseSchedule, printSchedule } = await import("/extensions/hso-schedule/schedule/text.js");
+    const { resample } = await import("/extensions/hso-schedule/schedule/resample.js");
     const read = text => { try { return printSchedule(parseSchedule(text)) } catch (error) { return error.message } };
     return [texts.map(read), schedules.map(([values, steps, method]) => resample(values, steps, method))];
 }"""

@@ -132,7 +132,12 @@ def test_a_search_that_finds_nothing_better_than_the_earlier_result_tells_what_t
             best, again = again, search(500, earlier=again.sigmas)
 
     report = again.report()
-    assert again.name == "earlier result" and again.sigmas.equal(best.sigmas) and again.best_candidate in candidates(SD15, 4) and again.gain < 0.9
+    assert (
+        again.name == "earlier result"
+        and again.sigmas.equal(best.sigmas)
+        and again.best_candidate in candidates(SD15, 4)
+        and again.gain < 0.9
+    )
     assert f"closer to the converged picture than {again.best_candidate}, the best scheduler" in report
     assert "The earlier result is still the best that was found." in report
     assert again.rows[0].shown_as == again.shown_as == "calibrated"
