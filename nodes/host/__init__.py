@@ -15,7 +15,7 @@ from .model import check_schedule, noise_schedule, noise_schedule_of_sampling, r
 from .progress import CANCELLED, cancel, is_cancelled, progress_bar, stop_if_cancelled
 from .sampling import guider, sample_with_sigmas, sampler, sampler_names, samplers_that_lose_a_step
 from .schedulers import add_scheduler, ksampler_sigmas, scheduler_names, scheduler_sigmas
-from .schema import advanced, schema
+from .schema import advanced, category_of, schema
 from .workflow import on_prompt, origin, short_name
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "batch_is_frames",
     "batch_that_fits",
     "cancel",
+    "category_of",
     "check_choice",
     "check_schedule",
     "conditioning_is_batch",

@@ -50,7 +50,7 @@ class CalibrateSchedule(io.ComfyNode):
         return host.schema(
             node_id="HSOCalibrateSchedule",
             display_name=NAME,
-            category="sampling/custom_sampling/schedulers",
+            category=host.category_of("BasicScheduler"),
             description="Finds the schedule with which your model, sampler and guidance come closest to the converged "
             "picture, by sampling for real. The normal budget takes as long as 100 pictures of 20 steps, once: the "
             "result is remembered.",

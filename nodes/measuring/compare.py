@@ -54,7 +54,7 @@ class CompareSchedules(io.ComfyNode):
         return host.schema(
             node_id="HSOCompareSchedules",
             display_name=NAME,
-            category="sampling/custom_sampling/sigmas",
+            category=host.category_of("SplitSigmas"),
             description="Samples the same seeds with several schedules on your model, and measures how far each "
             "picture is from the converged one: a table, a ranking and the pictures side by side.",
             search_aliases=["hso", "compare schedulers", "benchmark sigmas", "best scheduler", "xy plot"],

@@ -34,7 +34,7 @@ class PlotSchedules(io.ComfyNode):
         return host.schema(
             node_id="HSOPlotSchedules",
             display_name=NAME,
-            category="sampling/custom_sampling/sigmas",
+            category=host.category_of("SplitSigmas"),
             description="Compares schedules: a picture, a table of all values, and a plot on the node. For more than "
             "eight, connect several of these nodes in a row through 'more'.",
             search_aliases=["hso", "plot sigmas", "visualize sigmas", "graph sigmas", "compare schedulers"],

@@ -24,7 +24,7 @@ class KSampler(io.ComfyNode):
         return host.schema(
             node_id="HSOKSampler",
             display_name=NAME,
-            category="sampling",
+            category=host.category_of("KSampler"),
             description="KSampler with the schedule as an input: connect HSO Optimize Schedule, Custom Sigmas (HSO) or "
             "any other sigmas.",
             search_aliases=["hso", "ksampler sigmas", "sampler"],

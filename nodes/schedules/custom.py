@@ -13,6 +13,7 @@ from ...hso_core.schedule.sigmas import (
     RESAMPLINGS,
     SigmasError,
     check_sigmas,
+    is_blank,
     parse_sigmas,
     print_sigmas,
     resample_sigmas,
@@ -32,7 +33,7 @@ class CustomSigmas(io.ComfyNode):
         return host.schema(
             node_id="HSOCustomSigmas",
             display_name=NAME,
-            category="sampling/custom_sampling/sigmas",
+            category=host.category_of("SplitSigmas"),
             description="A schedule that you draw, type or paste. It is saved in the workflow, so everybody who opens "
             "the workflow samples with exactly these values.",
             search_aliases=["hso", "manual sigmas", "sigmas from text", "schedule"],
@@ -82,7 +83,7 @@ class CustomSigmas(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, text: str | None = None) -> bool | str:
-        if text and text.strip():
+        if text and not is_blank(text):
             try:
                 parse_sigmas(text)
             except SigmasError as error:
@@ -92,7 +93,7 @@ class CustomSigmas(io.ComfyNode):
     @classmethod
     def check_lazy_status(cls, text: str, **linked: Any) -> list[str]:
         # ComfyUI gives None for a link that has not been computed, and nothing where there is no link.
-        wanted = not text.strip() and linked.get("sigmas", 0) is None
+        wanted = is_blank(text) and linked.get("sigmas", 0) is None
         return ["sigmas"] if wanted else []
 
     @classmethod
@@ -105,7 +106,7 @@ class CustomSigmas(io.ComfyNode):
         model: Any = None,
     ) -> io.NodeOutput:
         with host.named_errors(NAME):
-            if text.strip():
+            if not is_blank(text):
                 result = parse_sigmas(text)
             elif sigmas is not None:
                 result = check_sigmas(sigmas.detach().cpu().float())
@@ -120,7 +121,7 @@ class CustomSigmas(io.ComfyNode):
         for warning in warnings:
             logger.warning("%s: %s", NAME, warning)
         ui = plot_ui(
-            [("text" if text.strip() else "connected", result)],
+            [("connected" if is_blank(text) else "text", result)],
             noise=host.readable_noise_schedule(model) if model is not None else None,
             note=" ".join(warnings),
         )

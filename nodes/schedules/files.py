@@ -32,7 +32,6 @@ logger = logging.getLogger(__name__)
 
 SAVE = "Save Schedule (HSO)"
 LOAD = "Load Schedule (HSO)"
-CATEGORY = "sampling/custom_sampling/sigmas"
 
 
 class SaveSchedule(io.ComfyNode):
@@ -42,7 +41,7 @@ class SaveSchedule(io.ComfyNode):
         return host.schema(
             node_id="HSOSaveSchedule",
             display_name=SAVE,
-            category=CATEGORY,
+            category=host.category_of("SplitSigmas"),
             description="Keeps a schedule as a small file, with all that is known of how and for which model it was "
             "made. Load Schedule (HSO) finds it again.",
             search_aliases=["hso", "save sigmas", "export schedule", "share"],
@@ -141,7 +140,7 @@ class LoadSchedule(io.ComfyNode):
         return host.schema(
             node_id="HSOLoadSchedule",
             display_name=LOAD,
-            category=CATEGORY,
+            category=host.category_of("SplitSigmas"),
             description="A schedule that Save Schedule (HSO) has kept, or that you were given. The file is checked "
             "before it is used.",
             search_aliases=["hso", "load sigmas", "import schedule"],

@@ -27,7 +27,7 @@ class OptimizeSchedule(io.ComfyNode):
         return host.schema(
             node_id="HSOOptimizeSchedule",
             display_name=NAME,
-            category="sampling/custom_sampling/schedulers",
+            category=host.category_of("BasicScheduler"),
             description="Computes a few-step noise schedule for the connected model, from the model's own noise levels "
             "alone.",
             search_aliases=["hso", "few steps", "scheduler", "optimal sigmas", "timesteps"],
@@ -157,20 +157,9 @@ class OptimizeSchedule(io.ComfyNode):
         ui = plot_ui(
             [("hso", sigmas), *comparison_schedules(model, steps, denoise)],
             noise=noise,
-            facts=_facts(schedule),
             note=" ".join(filter(None, (_bounds_note(schedule, noise), _spacing_note(schedule)))),
         )
         return io.NodeOutput(host.sigmas_output(sigmas), schedule.summary(), ui=ui)
-
-
-def _facts(schedule: Schedule) -> list[tuple[str, str]]:
-    last_above_zero = min(sigma for sigma in schedule.sigmas if sigma > 0)
-    return [
-        ("start", f"{schedule.sigmas[0]:.4g}"),
-        ("last above 0", f"{last_above_zero:.4g}"),
-        ("error J", f"{schedule.objective:.4g}"),
-        ("search", f"{schedule.elapsed_ms:.0f} ms"),
-    ]
 
 
 def _bounds_note(schedule: Schedule, noise: NoiseSchedule) -> str:

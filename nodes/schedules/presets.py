@@ -26,7 +26,7 @@ class PresetSchedule(io.ComfyNode):
         return host.schema(
             node_id="HSOPresetSchedule",
             display_name=NAME,
-            category="sampling/custom_sampling/schedulers",
+            category=host.category_of("BasicScheduler"),
             description="Schedules that others have published: Align Your Steps, GITS, OptimalSteps, and the lists of "
             "distilled models. The report names the source, and the model that each one is for.",
             search_aliases=["hso", "ays", "align your steps", "gits", "oss", "optimal steps", "turbo", "lightning"],
@@ -80,11 +80,11 @@ class PresetSchedule(io.ComfyNode):
             noise = host.readable_noise_schedule(model) if model is not None else None
             low_start = host.check_schedule(sigmas, model) if model is not None else None
             odd = describe_mismatch(preset, noise) if noise is not None else None
-            if denoise == 1:
+            table = TABLES[preset]
+            if denoise == 1 and not table.continues:
                 odd = odd or low_start
         if odd:
             logger.warning("%s: %s", NAME, odd)
-        table = TABLES[preset]
         report = "\n\n".join(
             [
                 *([f"Warning: {odd}"] if odd else []),

@@ -14,7 +14,6 @@ from ...hso_core.schedule.sigmas import RESAMPLINGS, plain_decimal, print_sigmas
 from .. import host
 from ..pictures.plot_data import plot_ui
 
-CATEGORY = "sampling/custom_sampling/sigmas"
 LARGEST = 5000.0  # of a sigma: v-prediction models with zero terminal SNR go to 4518.76
 PLACES = ("sigma", "step")  # where a schedule is split
 FOR_SAMPLERS = "For SamplerCustom, SamplerCustomAdvanced or KSampler (HSO)."
@@ -33,7 +32,7 @@ class BlendSchedules(io.ComfyNode):
         return host.schema(
             node_id="HSOBlendSchedules",
             display_name=BLEND,
-            category=CATEGORY,
+            category=host.category_of("SplitSigmas"),
             description="A schedule between two others.",
             search_aliases=["hso", "mix sigmas", "merge sigmas", "average sigmas", "interpolate"],
             inputs=[
@@ -68,7 +67,7 @@ class SplitSchedule(io.ComfyNode):
         return host.schema(
             node_id="HSOSplitSchedule",
             display_name=SPLIT,
-            category=CATEGORY,
+            category=host.category_of("SplitSigmas"),
             description="Two schedules out of one, for two samplers or two models in a row (Wan 2.2, a refiner).",
             search_aliases=["hso", "split sigmas", "wan boundary", "high noise", "low noise", "refiner"],
             inputs=[
@@ -131,7 +130,7 @@ class PinSigma(io.ComfyNode):
         return host.schema(
             node_id="HSOPinSigma",
             display_name=PIN,
-            category=CATEGORY,
+            category=host.category_of("SplitSigmas"),
             description="Moves the nearest step of a schedule exactly on to a noise level. The number of steps stays.",
             search_aliases=["hso", "wan boundary", "set sigma", "snap"],
             inputs=[
@@ -167,7 +166,7 @@ class StartAtDenoise(io.ComfyNode):
         return host.schema(
             node_id="HSOStartAtDenoise",
             display_name=START,
-            category=CATEGORY,
+            category=host.category_of("SplitSigmas"),
             description="The end of a schedule, for image to image: it starts at the noise level of a denoise value.",
             search_aliases=["hso", "img2img", "denoise sigmas", "truncate"],
             inputs=[
@@ -209,7 +208,7 @@ class ResampleSchedule(io.ComfyNode):
         return host.schema(
             node_id="HSOResampleSchedule",
             display_name=RESAMPLE,
-            category=CATEGORY,
+            category=host.category_of("SplitSigmas"),
             description="The same schedule with another number of steps. Its ends stay.",
             search_aliases=["hso", "change steps", "stretch sigmas", "interpolate sigmas"],
             inputs=[

@@ -98,6 +98,23 @@ def test_ids_and_widgets_of_a_released_node_never_change(node_classes):
     }  # fmt: skip
 
 
+def test_the_nodes_stand_beside_cores_own_in_the_menu(node_classes, monkeypatch):
+    """Wherever this ComfyUI has them: newer ones have moved theirs from sampling/custom_sampling to model/sampling."""
+    import nodes
+    from comfy_extras import nodes_custom_sampler
+
+    for core in ("BasicScheduler", "SplitSigmas"):  # the server has loaded them by itself
+        monkeypatch.setitem(nodes.NODE_CLASS_MAPPINGS, core, getattr(nodes_custom_sampler, core))
+    beside = {name: nodes.NODE_CLASS_MAPPINGS[name].CATEGORY for name in ("BasicScheduler", "SplitSigmas", "KSampler")}
+    where = {name: cls.define_schema().category for name, cls in node_classes.items()}
+    assert set(where.values()) == set(beside.values()) and len(set(beside.values())) == 3
+    for core, ours in (("BasicScheduler", "HSOOptimizeSchedule"), ("SplitSigmas", "HSOSplitSchedule"),
+                       ("KSampler", "HSOKSampler")):  # fmt: skip
+        assert where[ours] == beside[core]
+    monkeypatch.setattr(nodes.KSampler, "CATEGORY", "anywhere/else")
+    assert node_classes["HSOKSampler"].define_schema().category == "anywhere/else"
+
+
 def test_only_ksampler_draws_a_new_seed_after_each_run(node_classes):
     """The browser does so for every input of this name, unless it is told not to; a measurement would begin anew."""
     for name, cls in node_classes.items():

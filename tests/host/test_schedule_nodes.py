@@ -14,6 +14,7 @@ import host_import
 import hso_core
 import workbench
 from hso_core import named_schedule, optimize_schedule
+from hso_core.schedule.baselines import TABLES
 from hso_core.schedule.schedule_file import read_schedule, write_schedule
 
 host_import.import_host()
@@ -231,6 +232,17 @@ def test_presets_say_what_they_are(run, sd15, flow, caplog):
     _, report = run("HSOPresetSchedule", preset="OSS Wan", model=flow).args
     warning = "OSS Wan was made for shift 8; the connected model has shift 3"
     assert f"Warning: {warning}\n" in report and warning in caplog.text
+
+
+def test_a_second_stage_starts_below_full_noise_without_a_word(run, flow, caplog):
+    sigmas, report = run("HSOPresetSchedule", preset="LTX-2.3 distilled, stage 2", model=flow).args
+    assert sigmas.tolist() == pytest.approx([0.85, 0.725, 0.4219, 0]) and "Source: ComfyUI's templates" in report
+    assert "Warning" not in report and not caplog.text
+
+
+def test_every_preset_is_on_the_help_page():
+    page = (workbench.REPOSITORY / "web" / "docs" / "HSOPresetSchedule.md").read_text("utf-8")
+    assert [name for name in TABLES if name not in page] == []
 
 
 def test_presets_keep_their_steps_at_lower_denoise(run, sd15, caplog):

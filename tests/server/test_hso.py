@@ -47,6 +47,12 @@ def test_node_and_list_entry_and_library_give_the_same_sigmas(server: ComfyServe
     assert sigmas_of(server, demo_prompts.basic_scheduler("hso", steps)).tolist() == expected
 
 
+def test_the_nodes_stand_beside_cores_own_in_the_menu(server: ComfyServer) -> None:
+    menu = {name: info["category"] for name, info in server.object_info().items()}
+    assert menu["HSOOptimizeSchedule"] == menu["BasicScheduler"] and menu["HSOKSampler"] == menu["KSampler"]
+    assert menu["HSOSplitSchedule"] == menu["SplitSigmas"]
+
+
 def test_the_command_line_gives_the_same_sigmas(server: ComfyServer) -> None:
     """On a table that it knows by name: the demonstration model, patched to the schedule of SD3."""
     done = subprocess.run(

@@ -1,11 +1,12 @@
 // The picture of schedules: step index to the right, noise upwards. Knows nothing of nodes and of editing.
 
 import { linearTicks, makeAxis } from "./axis.js";
-import { svg } from "./elements.js";
-import { shortNumber } from "./schedule_text.js";
+import { svg } from "../common/elements.js";
+import { say } from "../common/words.js";
+import { shortNumber } from "../schedule/text.js";
 
-/** @typedef {import("./quantities.js").Curve} Curve */
-/** @typedef {import("./quantities.js").Quantity} Quantity */
+/** @typedef {import("../schedule/quantities.js").Curve} Curve */
+/** @typedef {import("../schedule/quantities.js").Quantity} Quantity */
 
 /**
  * @typedef {object} Chart
@@ -97,7 +98,7 @@ export function drawFrame(chart) {
   for (const step of hasRoom ? steps : linearTicks(0, chart.steps).filter(Number.isInteger)) {
     frame.append(svg("text", { x: chart.x(step), y: chart.height - 6, class: "hso-step" }, String(step)));
   }
-  frame.append(svg("text", { x: 4, y: chart.height - 6, class: "hso-step hso-step-title" }, "step"));
+  frame.append(svg("text", { x: 4, y: chart.height - 6, class: "hso-step hso-step-title" }, say("stepAxis")));
   return frame;
 }
 
@@ -118,19 +119,6 @@ export function pointsOf(chart, curve, quantity) {
  */
 export function drawLine(points, className) {
   return svg("polyline", { class: className, points: points.map(({ x, y }) => `${round(x)},${round(y)}`).join(" ") });
-}
-
-/**
- * Put the label beside a point, inside of the picture.
- * @param {HTMLElement} tip visible, with its text
- * @param {Chart} chart
- * @param {number} x
- * @param {number} y
- */
-export function placeTip(tip, chart, x, y) {
-  const left = x < chart.width / 2 ? x + 8 : x - 8 - tip.offsetWidth;
-  tip.style.left = `${Math.max(0, Math.min(left, chart.width - tip.offsetWidth))}px`;
-  tip.style.top = `${Math.max(0, Math.min(y - 26, chart.height - tip.offsetHeight))}px`;
 }
 
 /** @param {number} pixels */

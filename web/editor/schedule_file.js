@@ -1,6 +1,6 @@
 // Reading a schedule from a file that was dropped: a saved schedule (.safetensors) or a text.
 
-import { MAX_STEPS, ScheduleError, printSchedule } from "./schedule_text.js";
+import { MAX_STEPS, ScheduleError, printSchedule } from "../schedule/text.js";
 
 const MAX_BYTES = 2 ** 20;
 
@@ -10,19 +10,16 @@ const MAX_BYTES = 2 ** 20;
  */
 export async function readScheduleFile(file) {
   const isImage = file.type.startsWith("image/");
-  if (!isImage && file.size > MAX_BYTES) throw new ScheduleError(`${file.name} is too large for a schedule`);
+  if (!isImage && file.size > MAX_BYTES) throw new ScheduleError(["fileTooLarge", { file: file.name }]);
   if (file.name.toLowerCase().endsWith(".safetensors")) {
     try {
       return printSchedule(readTensor(await file.arrayBuffer()));
     } catch {
-      throw new ScheduleError(`${file.name} is no schedule that HSO saved, or it is damaged`);
+      throw new ScheduleError(["fileDamaged", { file: file.name }]);
     }
   }
   const text = isImage ? "" : await file.text();
-  if (isImage || isSomethingElse(text)) {
-    const right = "a schedule that HSO saved (.safetensors) or a text with sigmas";
-    throw new ScheduleError(`${file.name} is no schedule; drop ${right} here, and a workflow beside the node`);
-  }
+  if (isImage || isSomethingElse(text)) throw new ScheduleError(["fileOther", { file: file.name }]);
   return text;
 }
 

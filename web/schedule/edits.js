@@ -103,21 +103,6 @@ export function removeStep(values, i, ends) {
 }
 
 /**
- * The schedule from the largest to the smallest sigma of the model, a last 0 kept; null where another value is beyond
- * them, or nearly there.
- * @param {Values} values
- * @param {{ low: number, high: number }} range
- */
-export function stretchToEnds(values, range) {
-  const last = values.length - 1;
-  const result = [...values];
-  result[0] = Math.fround(range.high);
-  if (values[last] > 0) result[last] = Math.fround(range.low);
-  const isSame = (/** @type {number} */ i) => result[i] === values[i] && result[i - 1] === values[i - 1];
-  return result.every((value, i) => i === 0 || isSame(i) || value * GAP <= result[i - 1]) ? result : null;
-}
-
-/**
  * @param {Values} values
  * @param {number} i
  * @param {number} value

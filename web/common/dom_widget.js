@@ -1,13 +1,12 @@
 // Our elements on nodes: as a widget that is never saved, at the right size, also after an undo in Nodes 2.0.
 
-import { app } from "../../scripts/app.js";
+import { app } from "../../../scripts/app.js";
 import { html } from "./elements.js";
+import { nodeKey } from "./graph.js";
 
-/**
- * What we use of ComfyUI's node; ids are numbers or strings, depending on its version.
- * @typedef {any} ComfyNode
- */
+/** @typedef {import("./graph.js").ComfyNode} ComfyNode */
 
+const STYLES = ["./panel.css", "../plot/plot.css", "../editor/editor.css"];
 const WIDGET_TYPE = "hso";
 const CLASSIC_MARGIN = 10; // that the classic canvas leaves on every side of an element
 
@@ -109,28 +108,6 @@ export function after(node, hook, then) {
 }
 
 /**
- * The name of a node on the whole page, or null before it is in a graph.
- * @param {ComfyNode} node
- */
-export function nodeKey(node) {
-  return node.graph && node.id !== -1 ? `${node.graph.rootGraph?.id}/${node.graph.id}/${node.id}` : null;
-}
-
-/** The workflow itself, whichever of its subgraphs is open. */
-export function rootGraph() {
-  return /** @type {any} */ (app).rootGraph ?? app.graph;
-}
-
-/**
- * @param {any} graph or none
- * @param {string} id
- * @returns {ComfyNode | null | undefined}
- */
-export function nodeIn(graph, id) {
-  return graph?.getNodeById(id) ?? graph?.getNodeById(Number(id));
-}
-
-/**
  * Nodes 2.0 puts a widget's element on the page once for every node id. Undo makes a new node with the old id, and the
  * page would go on to show the old node's element, which is connected to nothing.
  * @param {ComfyNode} node
@@ -162,7 +139,7 @@ function lookAgain(node, isRight) {
 }
 
 /** @param {() => void} then */
-function afterLayout(then) {
+export function afterLayout(then) {
   requestAnimationFrame(() => requestAnimationFrame(then));
 }
 
@@ -208,7 +185,9 @@ function passOn(element) {
 }
 
 function loadStyle() {
-  const href = new URL("./hso.css", import.meta.url).href;
-  if (document.querySelector(`link[href="${href}"]`)) return;
-  document.head.append(html("link", { rel: "stylesheet", href }));
+  for (const file of STYLES) {
+    const href = new URL(file, import.meta.url).href;
+    if (document.querySelector(`link[href="${href}"]`)) continue;
+    document.head.append(html("link", { rel: "stylesheet", href }));
+  }
 }

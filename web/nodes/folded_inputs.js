@@ -1,6 +1,6 @@
 // The server marks the method's own parameters as advanced. Older frontends (1.32 is one) keep that in the widget's
 // options, but fold a widget away ("Show Advanced" in the node's menu) only when the widget itself says so.
-import { app } from "../../scripts/app.js";
+import { app } from "../../../scripts/app.js";
 
 const ROW_GAP = 4; // that the classic canvas adds to every widget's height
 

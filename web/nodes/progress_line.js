@@ -1,15 +1,17 @@
 // The line on a node that takes minutes: how far it is and how much time is left. It comes from the messages that move
 // ComfyUI's own bar on the node, so it needs nothing from the server, and leaves nothing behind.
 
-import { app } from "../../scripts/app.js";
-import { elementOn, lendElement, nodeIn, nodeKey, rootGraph } from "./dom_widget.js";
-import { html } from "./elements.js";
-import { isOpen, workflowOf } from "./runs.js";
+import { app } from "../../../scripts/app.js";
+import { elementOn, lendElement } from "../common/dom_widget.js";
+import { html } from "../common/elements.js";
+import { nodeAt, nodeKey } from "../common/graph.js";
+import { isOpen, runOf } from "../common/runs.js";
+import { say } from "../common/words.js";
 
-/** @typedef {import("./dom_widget.js").ComfyNode} ComfyNode */
+/** @typedef {import("../common/graph.js").ComfyNode} ComfyNode */
 
-/** @type {Record<string, string>} what the bar of these nodes counts; "" where that is of no use to the user */
-const UNITS = { HSOCalibrateSchedule: "evaluations", HSOCompareSchedules: "" };
+/** @type {Record<string, boolean>} whether it is of use to the user what the bar of these nodes counts */
+const COUNTS = { HSOCalibrateSchedule: true, HSOCompareSchedules: false };
 const WIDGET = "hso_progress";
 const HEIGHT = 28;
 const SHOW_EVERY = 1000; // milliseconds
@@ -32,7 +34,7 @@ class Run {
     this.path = path;
     this.prompt = prompt_id;
     this.key = nodeKey(node); // another workflow, opened meanwhile, may have a node with that path too
-    this.unit = UNITS[node.comfyClass];
+    this.counts = COUNTS[node.comfyClass];
     this.max = max;
     this.first = { value, time: now() };
     this.last = this.first;
@@ -54,13 +56,13 @@ class Run {
   }
 
   text() {
-    const { first, last, max, unit } = this;
-    const share = last.value / max;
-    const text = unit ? `${last.value} of ${max} ${unit}` : `${Math.floor(100 * share)} %`;
+    const { first, last, max, counts } = this;
+    const share = `${Math.floor((100 * last.value) / max)} %`;
+    const progress = counts ? say("evaluations", { done: last.value, most: max }) : share;
     const [done, seconds] = [last.value - first.value, last.time - first.time];
-    if (seconds < EARLY.seconds || done < EARLY.share * max) return text;
+    if (seconds < EARLY.seconds || done < EARLY.share * max) return progress;
     const left = (seconds * (max - last.value)) / done;
-    return `${text}, about ${duration(Math.max(left, 1))} left`;
+    return say("timeLeft", { progress, time: duration(Math.max(left, 1)) });
   }
 
   end() {
@@ -123,8 +125,8 @@ function onProgress(progress) {
       return;
     }
   }
-  const node = isOpen(workflowOf(progress.prompt_id)) && nodeAt(progress.node);
-  if (!node || !(node.comfyClass in UNITS)) return;
+  const node = isOpen(runOf(progress.prompt_id)?.workflow) && nodeAt(progress.node);
+  if (!node || !(node.comfyClass in COUNTS)) return;
   end();
   current = new Run(progress, node);
 }
@@ -142,26 +144,15 @@ export function endProgress(node) {
   if (current?.line.node === node) end();
 }
 
-/** @param {string} path of a node, as in Progress */
-function nodeAt(path) {
-  /** @type {ComfyNode | null | undefined} */
-  let node = null;
-  let graph = rootGraph();
-  for (const id of String(path).split(":")) {
-    node = nodeIn(graph, id);
-    graph = node?.subgraph;
-  }
-  return node;
-}
-
 /**
- * A time as nodes/calibrate_schedule.py says it.
+ * A time as nodes/measuring/calibrate.py says it.
  * @param {number} seconds
  */
 function duration(seconds) {
-  if (seconds < 90) return `${Math.round(seconds)} s`;
+  if (seconds < 90) return say("seconds", { count: Math.round(seconds) });
   const minutes = seconds / 60;
-  return minutes < 90 ? `${Math.round(minutes)} min` : `${(minutes / 60).toFixed(1)} h`;
+  if (minutes < 90) return say("minutes", { count: Math.round(minutes) });
+  return say("hours", { count: (minutes / 60).toFixed(1) });
 }
 
 /** Seconds. */

@@ -13,7 +13,7 @@
 /**
  * @typedef {object} Quantity
  * @property {string} label on the button
- * @property {string} title in words
+ * @property {import("../common/english.js").Word} title in words
  * @property {"log" | "linear"} scale
  * @property {boolean} rises whether it is large where there is much noise
  * @property {(curve: Curve) => (number | null)[] | undefined} of values of a curve, null where the axis has no place
@@ -23,28 +23,28 @@
 export const QUANTITIES = {
   sigma: {
     label: "log σ",
-    title: "sigma, on a logarithmic axis",
+    title: "axisSigma",
     scale: "log",
     rises: true,
     of: (curve) => curve.sigmas.map((s) => (s > 0 ? s : null)),
   },
   linear: {
     label: "σ",
-    title: "sigma, on a linear axis",
+    title: "axisLinear",
     scale: "linear",
     rises: true,
     of: (curve) => curve.sigmas,
   },
   lambda: {
     label: "λ",
-    title: "half-log-SNR lambda",
+    title: "axisLambda",
     scale: "linear",
     rises: false,
     of: (curve) => curve.lambdas,
   },
   timestep: {
     label: "t",
-    title: "timestep of the model",
+    title: "axisTimestep",
     scale: "linear",
     rises: true,
     of: (curve) => curve.timesteps,

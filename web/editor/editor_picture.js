@@ -1,14 +1,16 @@
 // The picture of the editor: the schedule with a handle on every value, and beside it what the node will make of it.
 
-import { drawFrame, drawLine, layoutChart, placeTip, pointsOf } from "./chart.js";
-import { boundsOf, isFixed } from "./edits.js";
-import { svg } from "./elements.js";
-import { QUANTITIES, lambdaOf, sigmaOf } from "./quantities.js";
-import { plainDecimal } from "./schedule_text.js";
+import { svg } from "../common/elements.js";
+import { say } from "../common/words.js";
+import { drawFrame, drawLine, layoutChart, pointsOf } from "../plot/chart.js";
+import { placeTip } from "../plot/tip.js";
+import { boundsOf, isFixed } from "../schedule/edits.js";
+import { QUANTITIES, lambdaOf, sigmaOf } from "../schedule/quantities.js";
+import { plainDecimal } from "../schedule/text.js";
 
-/** @typedef {import("./chart.js").Chart} Chart */
-/** @typedef {import("./edits.js").Ends} Ends */
-/** @typedef {import("./quantities.js").Family} Family */
+/** @typedef {import("../plot/chart.js").Chart} Chart */
+/** @typedef {import("../schedule/edits.js").Ends} Ends */
+/** @typedef {import("../schedule/quantities.js").Family} Family */
 
 /**
  * @typedef {object} Drawn
@@ -46,7 +48,7 @@ export class EditorPicture {
     this.drawn = drawn;
     const quantity = QUANTITIES[drawn.axis];
     this.picture.setAttribute("viewBox", `0 0 ${width} ${height}`);
-    this.picture.setAttribute("aria-label", `Schedule, ${quantity.title}`);
+    this.picture.setAttribute("aria-label", say("picture", { axis: say(quantity.title) }));
     if (!this.frozen || !this.chart) this.chart = drawn.values.length ? this.layout(width, height, drawn) : null;
     if (!this.chart) {
       this.picture.replaceChildren();
@@ -117,7 +119,7 @@ export class EditorPicture {
       handle.setAttribute("aria-valuemin", plainDecimal(low));
       handle.setAttribute("aria-valuemax", plainDecimal(high));
       handle.setAttribute("aria-valuenow", value);
-      handle.setAttribute("aria-valuetext", `sigma ${value}${fixed ? ", fixed" : ""}`);
+      handle.setAttribute("aria-valuetext", say(fixed ? "handleFixed" : "handleValue", { value }));
     }
     return handles;
   }
@@ -127,8 +129,8 @@ export class EditorPicture {
     const { selected, values } = /** @type {Drawn} */ (this.drawn);
     this.tip.hidden = !this.frozen;
     if (!this.frozen) return;
-    this.tip.textContent = `step ${selected}  σ ${plainDecimal(values[selected])}`;
-    placeTip(this.tip, /** @type {Chart} */ (this.chart), points[selected].x, points[selected].y);
+    this.tip.textContent = `${say("step", { step: selected })}  σ ${plainDecimal(values[selected])}`;
+    placeTip(this.tip, /** @type {Chart} */ (this.chart), points, selected);
   }
 
   /** Pixels of the page for one of the picture. */
@@ -186,7 +188,8 @@ function curveOf(sigmas, family) {
 
 /** @param {number} step */
 function newHandle(step) {
-  const handle = svg("g", { class: "hso-handle", role: "slider", "aria-label": `Step ${step}`, "data-step": step });
+  const label = say("handle", { step });
+  const handle = svg("g", { class: "hso-handle", role: "slider", "aria-label": label, "data-step": step });
   handle.setAttribute("aria-orientation", "vertical");
   handle.append(svg("circle", { class: "hso-ring", r: 9 }), svg("circle", { class: "hso-knob", r: 4.5 }));
   return handle;
