@@ -34,10 +34,12 @@ MOST_ITERATIONS = 1_000  # of Newton's method in one search, each for all member
 SAMPLINGS = dict(host_models.class_samplings())
 CLASSES = {name: sampling for name, sampling in SAMPLINGS.items() if host_models.is_diffusion(sampling)}
 SD15 = host_models.model_with(CLASSES["SD15"])
-PATCHED = {
+BY_NODES = {
     name: host_models.patch(node, SD15, values).get_model_object("model_sampling")
     for name, (node, values) in host_models.PATCHES.items()
 }
+PATCHED = {name: sampling for name, sampling in BY_NODES.items() if host_models.is_diffusion(sampling)}
+ALL = [*SAMPLINGS.values(), *BY_NODES.values()]
 del SD15  # a ModelPatcher that lives until the interpreter ends complains then that its modules are gone
 
 
@@ -149,12 +151,13 @@ def test_the_pack_reads_exactly_these_schedules(pack):
 
 def test_models_that_do_not_diffuse_are_refused_by_name(pack):
     host = sys.modules[pack.__name__ + ".nodes.host"]
-    for sampling in SAMPLINGS.values():
-        if not host_models.is_diffusion(sampling):
-            with pytest.raises(
-                ValueError, match=r"noise schedule \(ModelSampling\) cannot be used: the largest sigma of"
-            ):
-                host.noise_schedule_of_sampling(sampling)
+    refused = [sampling for sampling in ALL if not host_models.is_diffusion(sampling)]
+    assert refused
+    for sampling in refused:
+        with pytest.raises(
+            ValueError, match=r"^this model \(IMG_TO_IMG\w*\) turns one picture into another in a single"
+        ):
+            host.noise_schedule_of_sampling(sampling)
 
 
 def test_rescale_cfg_and_clones_leave_the_schedule_as_it_is(pack):
