@@ -15,7 +15,18 @@ from torch import Tensor
 from ..schedule.noise_schedule import NoiseSchedule
 from ..solvers import LinearMultistep, SolverError, known_solver
 from ..solvers.known_solvers import SOLVERS
-from .calibrate import SEARCH_SEED, SHOWN, Row, Watch, counted, row_of, usable_schedules
+from .calibrate import (
+    EARLIER,
+    SEARCH_SEED,
+    SHOWN,
+    Row,
+    Watch,
+    counted,
+    row_of,
+    shown_names,
+    usable_schedules,
+    verdict_text,
+)
 from .fit_solver import ClosedLoopFit
 from .generators import ANCHOR, Forecasts, foretold_errors, suggest_for_fits
 from .profile import Profile
@@ -65,7 +76,7 @@ class SamplerCalibration:
     """The result.
 
     solver      the sampler with its sigmas: a fitted one, or where nothing better was found, the best pair's own
-    name        of the winner: that of a pair, or the rule that found its schedule
+    name        of the winner: that of a pair, or EARLIER, or the rule that found its schedule; shown_as: to a user
     best_pair   of those at hand that were tried
     gain        the winner's mean distance over the best pair's, on the same seeds; 1 if that is the winner
     typical_gain, interval, seeds, evaluations, remembered, rows, references
@@ -74,6 +85,7 @@ class SamplerCalibration:
 
     solver: LinearMultistep
     name: str
+    shown_as: str
     best_pair: str
     gain: float
     typical_gain: float
@@ -105,28 +117,16 @@ class SamplerCalibration:
         return "\n".join(lines)
 
     def _verdict(self) -> str:
-        steps = self.solver.steps
+        steps, tried = self.solver.steps, "the best sampler and scheduler that were tried"
         if not self.rows:
-            return f"Nothing could be measured within the budget; this is {self.name} as it is."
+            return f"Nothing could be measured within the budget; this is {self.shown_as} as it is."
         if not self.is_fitted:
             return (
-                f"Nothing that was tried promises to be better than {self.name} on other seeds, so that is the sampler "
-                f"and schedule of {steps} steps ({counted(self.seeds, 'seed')})."
+                f"**Nothing is better than {self.best_pair}**, {tried}: no other pair of {steps} steps promises to come "
+                f"closer to the converged picture on other seeds ({counted(self.seeds, 'seed')})."
             )
-        found = (
-            f"A sampler and a schedule of {steps} steps, fitted together to this model: the first row of the table. "
-            f"Over {counted(self.seeds, 'seed')} the mean distance to the converged picture is {self.gain:.2f} of that "
-            f"with {self.best_pair}, the best pair of sampler and schedule at hand that was tried, "
-        )
-        if self.seeds < 3:
-            return f"{found}but these are too few seeds to say how sure that is."
-        low, high = self.interval
-        sure = "" if high < 1 else " The interval reaches 1: by their means the two may be equally good on other seeds."
-        return (
-            f"{found}90 % interval {low:.2f} to {high:.2f}; its typical distance (geometric mean) is "
-            f"{self.typical_gain:.2f} of that.{sure} The weights are judged on seeds that they were not fitted to, but "
-            "the schedule was searched on some of these, so on new ones the gain may be a little smaller."
-        )
+        what = f"a sampler and a schedule of {steps} steps, fitted together to this model"
+        return verdict_text(self, self.best_pair, tried, what)
 
 
 def calibrate_sampler(
@@ -139,6 +139,7 @@ def calibrate_sampler(
     *,
     first_seed: int = 0,
     change: bool = False,
+    earlier: LinearMultistep | None = None,
     plan: SamplerPlan | None = None,
     remembered: ReferenceRuns | None = None,
     on_progress: Callable[[int, int, str], None] | None = None,
@@ -147,7 +148,8 @@ def calibrate_sampler(
     """Search the schedule of `steps` steps, and fit a solver to it, so that it ends nearest to `reference_run`.
 
     pairs: what the user could pick, by name; those of another number of steps are left out. They are what the result
-    must be better than, and is where nothing better is found. All else as in `calibrate`; so are the errors.
+    must be better than, and is where nothing better is found. earlier: what an earlier search found; it is tried first.
+    All else as in `calibrate`; so are the errors.
     """
     usable = _usable(pairs, steps, noise, change)
     plan = plan or SamplerPlan.of(budget, steps, noise.family)
@@ -175,7 +177,10 @@ def calibrate_sampler(
     forecasts = Forecasts.of_fits(profile, noise)
     search = Search(bench, noise, plan.seeds, profile.data_scale, forecasts, SEARCH_SEED, start_is_free=free)
     own = [_pair_trial(search, name, pair, noise) for name, pair in _by_foretold_error(usable, profile, noise).items()]
+    first = [] if earlier is None else [_trial(search, EARLIER, earlier)]
     try:
+        for trial in first:
+            bench.measure(trial, range(plan.seeds))
         _look_at_pairs(own, bench, plan, budget, told("trying the pairs at hand"))
         if steps > 1:
             for name, schedule in _first_schedules(usable, profile, noise, steps).items():
@@ -188,7 +193,7 @@ def calibrate_sampler(
                 _measure_finalists(search, own, bench, told("comparing the best"))
     except BudgetSpent:
         pass
-    trials = [*search.measured, *(trial for trial in own if trial.distances)]
+    trials = [trial for trial in [*search.measured, *first, *own] if trial.distances]
     if not trials:
         return _unmeasured(usable, noise, bench, reference)
     told("done")()
@@ -197,7 +202,7 @@ def calibrate_sampler(
             f"with {steps} steps all that was tried gives NaN or infinite values; try more steps, a higher precision, "
             "or a lower cfg"
         )
-    return _verdict(search, own, noise, bench, reference)
+    return _verdict(search, first, own, noise, bench, reference)
 
 
 class _Sampling:
@@ -248,10 +253,14 @@ def _usable(pairs: Mapping[str, Pair], steps: int, noise: NoiseSchedule, change:
 
 
 def _pair_trial(search: Search, name: str, pair: Pair, noise: NoiseSchedule) -> Trial:
-    """A pair as a trial, which the search of schedules knows nothing of."""
     solver, sigmas = pair
-    trial = search.trial(name, sigmas)
-    trial.solver = known_solver(solver, sigmas, noise)
+    return _trial(search, name, known_solver(solver, sigmas, noise))
+
+
+def _trial(search: Search, name: str, solver: LinearMultistep) -> Trial:
+    """One with a solver that is there already, which the search of schedules knows nothing of."""
+    trial = search.trial(name, solver.sigmas)
+    trial.solver = solver
     return trial
 
 
@@ -344,10 +353,10 @@ def _best_pairs(search: Search, own: list[Trial]) -> list[Trial]:
 
 
 def _verdict(
-    search: Search, own: list[Trial], noise: NoiseSchedule, bench: Bench, reference: Reference
+    search: Search, first: list[Trial], own: list[Trial], noise: NoiseSchedule, bench: Bench, reference: Reference
 ) -> SamplerCalibration:
     """The best of the fits that were judged on the most seeds, unless the best pair turns out to be as good there."""
-    fitted = [trial for trial in search.measured if trial.is_sound]
+    fitted = [trial for trial in [*search.measured, *first] if trial.distances and trial.is_sound]
     pairs = [trial for trial in own if trial.distances and trial.is_sound]
     most = max((len(trial.distances) for trial in fitted), default=0)
     candidates = sorted((trial for trial in fitted if len(trial.distances) == most), key=search.loss)
@@ -359,10 +368,12 @@ def _verdict(
     if no_better or search.loss(winner, shared) >= search.loss(rival, shared):
         winner, comparison = rival, paired_ratio(rival.distances, rival.distances)
     alike = [trial for trial in [*fitted, *pairs] if len(trial.distances) == len(winner.distances)]
-    rows = sorted(alike, key=lambda trial: (trial is not winner, search.loss(trial)))
+    rows = sorted(alike, key=lambda trial: (trial is not winner, search.loss(trial)))[:SHOWN]
+    names = shown_names(rows, own)
     return SamplerCalibration(
         solver=winner.solver or known_solver(ANCHOR, winner.sigmas, noise),
         name=winner.name,
+        shown_as=names[0],
         best_pair=rival.name,
         gain=comparison.of_means,
         typical_gain=comparison.geometric,
@@ -370,7 +381,7 @@ def _verdict(
         seeds=comparison.seeds,
         evaluations=bench.spent,
         remembered=reference.remembered,
-        rows=tuple(row_of(trial) for trial in rows[:SHOWN]),
+        rows=tuple(row_of(trial, name) for trial, name in zip(rows, names, strict=True)),
         references=reference.runs(),
     )
 
@@ -383,6 +394,7 @@ def _unmeasured(
     return SamplerCalibration(
         solver=known_solver(solver, sigmas, noise),
         name=name,
+        shown_as=name,
         best_pair=name,
         gain=1.0,
         typical_gain=1.0,

@@ -12,7 +12,7 @@ from .guarded_sigmas import sigmas_output
 from .latents import batch_is_frames, first_latent, frames_of_video, is_empty, noise_of_seed, video_of_frames
 from .memory import OUT_OF_MEMORY, batch_that_fits, free_memory
 from .model import check_schedule, noise_schedule, noise_schedule_of_sampling, readable_noise_schedule
-from .progress import CANCELLED, cancel, is_cancelled, progress_bar, stop_if_cancelled
+from .progress import CANCELLED, cancel, is_cancelled, progress_bar, stop_if_cancelled, tell_page
 from .sampling import (
     SteppedSampler,
     guider,
@@ -23,7 +23,19 @@ from .sampling import (
     samplers_that_lose_a_step,
 )
 from .schedulers import add_scheduler, ksampler_sigmas, scheduler_names, scheduler_sigmas
-from .schema import advanced, category_of, schema
+from .sockets import (
+    advanced,
+    category_of,
+    cfg_in,
+    denoise_in,
+    report_out,
+    resampling_in,
+    sampler_name_in,
+    schema,
+    sigma_in,
+    sigmas_out,
+    steps_in,
+)
 from .workflow import blocked, on_prompt, origin, short_name
 
 __all__ = [
@@ -36,10 +48,12 @@ __all__ = [
     "batch_that_fits",
     "blocked",
     "cancel",
+    "cfg_in",
     "category_of",
     "check_choice",
     "check_schedule",
     "conditioning_is_batch",
+    "denoise_in",
     "first_latent",
     "frames_of_video",
     "free_memory",
@@ -59,8 +73,11 @@ __all__ = [
     "own_sampler",
     "progress_bar",
     "readable_noise_schedule",
+    "report_out",
+    "resampling_in",
     "sample_with_sigmas",
     "sampler",
+    "sampler_name_in",
     "sampler_names",
     "samplers_that_lose_a_step",
     "schedule_folders",
@@ -68,8 +85,12 @@ __all__ = [
     "scheduler_sigmas",
     "schema",
     "short_name",
+    "sigma_in",
+    "sigmas_out",
     "sigmas_output",
+    "steps_in",
     "stop_if_cancelled",
+    "tell_page",
     "user_folder",
     "video_of_frames",
 ]

@@ -1,9 +1,7 @@
-"""Calibrate Schedule: the schedule that is best for the user's own model, sampler and guidance, by measurement."""
+"""Calibrate Sigmas: the schedule that is best for the user's own model, sampler and guidance, by measurement."""
 
 from __future__ import annotations
 
-import logging
-import time
 from dataclasses import replace
 from typing import Any
 
@@ -11,18 +9,17 @@ from comfy_api.v0_0_2 import io
 from torch import Tensor
 
 from ...hso_core import NoiseSchedule, calibration
-from ...hso_core.calibration import BUDGETS, Calibration
-from ...hso_core.calibration.reference import reference_sigmas, reference_steps
+from ...hso_core.calibration import BUDGETS
+from ...hso_core.calibration.calibrate import EARLIER, FITTED
 from ...hso_core.schedule.sigmas import print_sigmas
 from .. import host
 from ..pictures.plot_data import plot_ui
-from . import calibration_store, reference_store
+from ..sampling.notes import name_of
 from .calibration_store import StoredCalibration
 from .fingerprint import fingerprint
 from .inputs import (
     check_ranges,
     denoise_widget,
-    distilled_warning,
     open_run,
     picture_start,
     sampling_sockets,
@@ -31,66 +28,51 @@ from .inputs import (
     selectable_schedules,
 )
 from .run import SamplingRun, cancelled_as_comfyui_does
-from .sampler_traits import check_sampler, name_of, reference_for
+from .sampler_traits import check_sampler
+from .search import (
+    ANEW,
+    REUSE,
+    Search,
+    budget_widget,
+    note_on,
+    recall_or_search,
+    remembered_widget,
+    search_fingerprint,
+)
 
-logger = logging.getLogger(__name__)
-
-NAME = "Calibrate Schedule (HSO)"
+NAME = "Calibrate Sigmas (HSO)"
 ALGORITHM = 2  # a new number forgets what older versions found
-REUSE, ANEW = "reuse", "search again"
-EARLIER = "earlier result"
 SHOWN_BESIDE = 4
-TELL_EVERY = 20.0  # seconds
 
 
 class CalibrateSchedule(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
-        # The order of the widgets is part of every saved workflow: new ones only at the end.
         return host.schema(
             node_id="HSOCalibrateSchedule",
-            display_name=NAME,
+            name=NAME,
             category=host.category_of("BasicScheduler"),
             description="Finds the schedule with which your model, sampler and guidance come closest to the converged "
             "picture, by sampling for real. The normal budget takes as long as 100 pictures of 20 steps, once: the "
             "result is remembered.",
-            search_aliases=["hso", "fit schedule", "tune sigmas", "few steps", "best scheduler"],
+            aliases=["fit schedule", "tune sigmas", "few steps", "best scheduler"],
             inputs=[
                 *sampling_widgets(steps=6),
-                io.Combo.Input(
-                    "budget",
-                    options=list(BUDGETS),
-                    default="normal",
-                    tooltip="How much of the model's time to spend: "
-                    + ", ".join(f"{name} {count}" for name, count in BUDGETS.items())
-                    + " evaluations. A picture of 20 steps takes 20.",
-                ),
+                budget_widget(),
                 seed_widget("The first of the seeds that the search samples. The schedule is good for all seeds."),
-                io.Combo.Input(
-                    "remembered",
-                    options=[REUSE, ANEW],
-                    default=REUSE,
-                    tooltip=f"{REUSE}: what was found earlier for just these inputs is returned at once. {ANEW}: the "
-                    "search runs again, and goes on from what was found.",
-                ),
+                remembered_widget(),
                 *sampling_sockets(),
                 denoise_widget(),
             ],
             outputs=[
-                io.Sigmas.Output(
-                    display_name="SIGMAS", tooltip="For SamplerCustom, SamplerCustomAdvanced or KSampler (HSO)."
-                ),
-                io.String.Output(
-                    display_name="report", tooltip="The gain, measured, in Markdown, and the sigmas as text."
-                ),
+                host.sigmas_out(),
+                host.report_out("The gain, measured, in Markdown, and the sigmas as text."),
             ],
-            has_intermediate_output=True,
         )
 
     @classmethod
     def fingerprint_inputs(cls, remembered: str | None = None, **_: Any) -> float:
-        """Another value at each call for a search anew, or ComfyUI's cache would put out the last one's result."""
-        return float("nan") if remembered == ANEW else 0.0
+        return search_fingerprint(remembered)
 
     @classmethod
     def execute(
@@ -116,128 +98,68 @@ class CalibrateSchedule(io.ComfyNode):
             candidates = selectable_schedules(model, steps, run.sampler, denoise)
             drawn_from = (run.latent, run.mask, run.batch_index, seed)
             key = fingerprint(run.guider, run.sampler, *drawn_from, steps, budget, denoise, ALGORITHM)
-            result = calibration_store.recall(key, noise)
-            if result is None or remembered == ANEW:
-                if result is not None:
-                    candidates = {EARLIER: result.sigmas, **candidates}  # the first is always tried, and tried first
-                earlier, result = result, _search(run, candidates, steps, noise, start, BUDGETS[budget], seed)
-                if result.complete or not (earlier and earlier.complete):
-                    calibration_store.store(key, result)
-                if not result.complete:
-                    host.stop_if_cancelled()
+            result, earlier = recall_or_search(
+                NAME,
+                key,
+                noise,
+                remembered,
+                BUDGETS[budget],
+                lambda earlier: _search(run, candidates, earlier, steps, noise, start, BUDGETS[budget], seed),
+            )
+            if earlier is not None and not earlier.sigmas.equal(result.sigmas):
+                candidates = {EARLIER: earlier.sigmas, **candidates}
         return _output(result, candidates, noise, model)
 
 
 def _search(
     run: SamplingRun,
     candidates: dict[str, Tensor],
+    earlier: StoredCalibration | None,
     steps: int,
     noise: NoiseSchedule,
     start: float | None,
     budget: int,
     seed: int,
 ) -> StoredCalibration:
-    """The calibration; where the user cancels, what it had found until then. It keeps its reference runs for others.
+    """The calibration; where the user cancels, what it had found until then.
 
-    start: the sigma at which a picture is changed; None where one is made.
+    earlier: what the last one found. start: the sigma at which a picture is changed; None where one is made.
     """
-    noise = noise if start is None else noise.up_to(start)
-    begun = time.monotonic()
     check_sampler(run)
-    tried_out = run.evaluations
-    reference_run = reference_for(run)
-    reference_schedule = reference_sigmas(noise, reference_steps(steps, noise.family))
-    key = reference_store.key_of(reference_run, reference_schedule, seed)
-    remembered = reference_store.recall(key, reference_run)
+    search = Search(NAME, run, noise, start, steps, seed, budget)
     found = calibration.calibrate(
         run,
-        reference_run,
+        search.reference_run,
         candidates,
         steps,
-        noise,
-        budget - tried_out,
-        first_seed=seed,
-        change=start is not None,
-        remembered=remembered,
-        on_progress=_Progress(),
-        should_stop=host.is_cancelled,
+        search.noise,
+        budget - search.tried_out,
+        earlier=None if earlier is None else earlier.sigmas,
+        **search.options(),
     )
-    if found.references and (remembered is None or len(found.references.by_place) > len(remembered.by_place)):
-        reference_store.store(key, found.references)
-    evaluations = found.evaluations + tried_out
-    cancelled = host.is_cancelled()
-    if not found.rows:  # nothing has been measured
-        host.stop_if_cancelled()
-        raise ValueError(f"a budget of {budget} evaluations is too small for {steps} steps; choose a larger one")
+    evaluations = found.evaluations + search.tried_out
+    search.ended(found.references, evaluations, bool(found.rows), earlier is not None)
     return StoredCalibration(
         sigmas=found.sigmas,
-        winner=found.name,
-        report=_report(replace(found, evaluations=evaluations), run, start, time.monotonic() - begun),
-        evaluations=evaluations,
-        complete=not cancelled,
-    )
-
-
-class _Progress:
-    """Moves the node's progress bar, and says in ComfyUI's log now and then how much time is left."""
-
-    def __init__(self) -> None:
-        self._bar = host.progress_bar()
-        self._begun: tuple[int, float] | None = None  # the first evaluations: those remembered take no time
-        self._told = time.monotonic()
-        self._stage = ""
-
-    def __call__(self, done: int, total: int, stage: str) -> None:
-        try:
-            self._bar(done, total)
-        except host.CANCELLED:
-            host.cancel()  # the search sees it, ends by itself, and keeps what it has found
-        now = time.monotonic()
-        if done and self._begun is None:
-            self._begun = done, now
-        first, begun = self._begun or (done, now)
-        if done > first and (stage != self._stage or now - self._told > TELL_EVERY):
-            left = (now - begun) * (total - done) / (done - first)
-            logger.info("%s: %s; %d of %d evaluations, about %s left", NAME, stage, done, total, duration(left))
-            self._told = now
-        self._stage = stage
-
-
-def duration(seconds: float) -> str:
-    """A time as a person says it."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = seconds / 60
-    return f"{minutes:.0f} min" if minutes < 90 else f"{minutes / 60:.1f} h"
-
-
-def _report(found: Calibration, run: SamplingRun, start: float | None, seconds: float) -> str:
-    warning = distilled_warning(run.guider.model_patcher)
-    from_start = "" if start is None else f" from sigma {start:.4g} on the picture in latent_image"
-    made = max(found.evaluations - found.remembered, 1)
-    size = " x ".join(str(length) for length in run.latent.shape[1:])
-    return "\n\n".join(
-        [
-            *([f"**{warning}**"] if warning else []),
-            found.report().strip(),
+        winner=found.shown_as,
+        report=search.report(
+            name_of(run.sampler),
+            evaluations,
+            found.remembered,
+            replace(found, evaluations=evaluations).report().strip(),
             f"sigmas: {print_sigmas(found.sigmas)}",
-            f"{name_of(run.sampler)}, {len(found.sigmas) - 1} steps{from_start}, latents of {size}; "
-            f"{duration(seconds)} in all, {1000 * seconds / made:.0f} ms an evaluation.",
-        ]
+        ),
+        evaluations=evaluations,
+        complete=not host.is_cancelled(),
     )
 
 
 def _output(
     result: StoredCalibration, candidates: dict[str, Tensor], noise: NoiseSchedule, model: Any
 ) -> io.NodeOutput:
-    note = distilled_warning(model)
-    if not result.complete:
-        note = (
-            f"The search was cancelled after {result.evaluations} evaluations; this is the best that it had found. "
-            f"With remembered at {ANEW!r} it goes on from there."
-        )
+    note = note_on(result, model)
     shown = [(name, sigmas) for name, sigmas in candidates.items() if not sigmas.equal(result.sigmas)]
-    facts = [("winner", result.winner), ("evaluations", str(result.evaluations))]
-    ui = plot_ui([("calibrated", result.sigmas), *shown[:SHOWN_BESIDE]], noise=noise, facts=facts, note=note)
-    report = f"{result.report}\n\n{note}" if not result.complete else result.report
+    facts = [] if result.winner == FITTED else [("winner", result.winner)]
+    ui = plot_ui([(FITTED, result.sigmas), *shown[:SHOWN_BESIDE]], noise=noise, facts=facts, note=note)
+    report = result.report if result.complete else f"{result.report}\n\n{note}"
     return io.NodeOutput(host.sigmas_output(result.sigmas), report, ui=ui)

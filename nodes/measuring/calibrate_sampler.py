@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-import time
-from dataclasses import replace
 from typing import Any
 
-import torch
 from comfy_api.v0_0_2 import io
 from torch import Tensor
 
 from ...hso_core import NoiseSchedule
-from ...hso_core.calibration import BUDGETS, SamplerCalibration, calibrate_sampler
+from ...hso_core.calibration import BUDGETS, calibrate_sampler
+from ...hso_core.calibration.calibrate import FITTED
 from ...hso_core.solvers import print_solver
 from .. import host
 from ..pictures.plot_data import plot_ui
 from ..sampling.fitted_sampler import as_sampler
-from . import calibration_store
-from .calibrate import ANEW, REUSE, SHOWN_BESIDE, Search, budget_widget, remembered_widget
+from .calibrate import SHOWN_BESIDE
 from .calibration_store import StoredCalibration
 from .fingerprint import fingerprint
 from .inputs import (
     check_ranges,
     denoise_widget,
-    distilled_warning,
     model_sockets,
     model_widgets,
     open_run,
@@ -32,27 +28,35 @@ from .inputs import (
     selectable_schedules,
 )
 from .run import SamplingRun, cancelled_as_comfyui_does
+from .search import (
+    ANEW,
+    REUSE,
+    Search,
+    budget_widget,
+    note_on,
+    recall_or_search,
+    remembered_widget,
+    search_fingerprint,
+)
 from .stepped_run import SteppedSamplingRun
 
 NAME = "Calibrate Sampler (HSO)"
 ALGORITHM = 1  # a new number forgets what older versions found
 COMPARED = ("dpmpp_2m", "uni_pc", "euler")
 """The samplers that the result must be better than, each with every schedule at hand."""
-EARLIER = "earlier result"
 
 
 class CalibrateSampler(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
-        # The order of the widgets is part of every saved workflow: new ones only at the end.
         return host.schema(
             node_id="HSOCalibrateSampler",
-            display_name=NAME,
+            name=NAME,
             category=host.category_of("BasicScheduler"),
             description="Fits a sampler together with its schedule to your model and guidance, by sampling for real: "
             "nearer to the converged picture than any sampler with any schedule. The normal budget takes as long as "
             "100 pictures of 20 steps, once: the result is remembered.",
-            search_aliases=["hso", "fit sampler", "solver", "few steps", "best sampler", "tune sampler"],
+            aliases=["fit sampler", "solver", "few steps", "best sampler", "tune sampler"],
             inputs=[
                 *model_widgets(steps=6),
                 budget_widget(),
@@ -67,18 +71,13 @@ class CalibrateSampler(io.ComfyNode):
                     tooltip="For SamplerCustom, SamplerCustomAdvanced or KSampler (HSO), with these sigmas only.",
                 ),
                 io.Sigmas.Output(display_name="SIGMAS", tooltip="The schedule that the sampler belongs to."),
-                io.String.Output(
-                    display_name="report",
-                    tooltip="The gain, measured, in Markdown, and the sampler as text for Fitted Sampler (HSO).",
-                ),
+                host.report_out("The gain, measured, in Markdown, and the sampler as text for Fitted Sampler (HSO)."),
             ],
-            has_intermediate_output=True,
         )
 
     @classmethod
     def fingerprint_inputs(cls, remembered: str | None = None, **_: Any) -> float:
-        """Another value at each call for a search anew, or ComfyUI's cache would put out the last one's result."""
-        return float("nan") if remembered == ANEW else 0.0
+        return search_fingerprint(remembered)
 
     @classmethod
     def execute(
@@ -102,15 +101,14 @@ class CalibrateSampler(io.ComfyNode):
             start = picture_start(model, denoise, latent_image)
             drawn_from = (run.latent, run.mask, run.batch_index, seed)
             key = fingerprint(run.guider, *drawn_from, steps, budget, denoise, "sampler", ALGORITHM)
-            result = calibration_store.recall(key, noise)
-            if result is None or remembered == ANEW:
-                pairs = pairs_at_hand(model, steps, denoise)
-                earlier = result
-                result = _search(run, pairs, earlier, steps, noise, start, BUDGETS[budget], seed)
-                if result.complete or not (earlier and earlier.complete):
-                    calibration_store.store(key, result)
-                if not result.complete:
-                    host.stop_if_cancelled()
+            result, _ = recall_or_search(
+                NAME,
+                key,
+                noise,
+                remembered,
+                BUDGETS[budget],
+                lambda earlier: _search(run, denoise, earlier, steps, noise, start, BUDGETS[budget], seed),
+            )
         return _output(result, noise, model, selectable_schedules(model, steps, run.sampler, denoise))
 
 
@@ -125,7 +123,7 @@ def pairs_at_hand(model: Any, steps: int, denoise: float = 1.0) -> dict[str, tup
 
 def _search(
     run: SamplingRun,
-    pairs: dict[str, tuple[str, Tensor]],
+    denoise: float,
     earlier: StoredCalibration | None,
     steps: int,
     noise: NoiseSchedule,
@@ -134,52 +132,38 @@ def _search(
     seed: int,
 ) -> StoredCalibration:
     """The calibration; where the user cancels, what it had found until then."""
-    search = Search(NAME, run, noise, start, steps, seed)
+    search = Search(NAME, run, noise, start, steps, seed, budget)
     found = calibrate_sampler(
         SteppedSamplingRun(run),
         search.reference_run,
-        pairs,
+        pairs_at_hand(run.guider.model_patcher, steps, denoise),
         steps,
         search.noise,
         budget,
-        earlier=(EARLIER, earlier.solver) if earlier else None,
+        earlier=earlier.solver if earlier else None,
         **search.options(),
     )
-    search.keep_references(found.references)
-    if not found.rows:  # nothing has been measured
-        search.nothing_measured(budget)
+    search.ended(found.references, found.evaluations, bool(found.rows), earlier is not None)
     return StoredCalibration(
         sigmas=found.solver.sigmas,
-        winner=found.name,
-        report=_report(found, search),
+        winner=found.shown_as,
+        report=search.report(
+            NAME,
+            found.evaluations,
+            found.remembered,
+            found.report().strip(),
+            f"As text, for Fitted Sampler (HSO):\n\n```\n{print_solver(found.solver)}\n```",
+        ),
         evaluations=found.evaluations,
         complete=not host.is_cancelled(),
         weights=found.solver.weights,
     )
 
 
-def _report(found: SamplerCalibration, search: Search) -> str:
-    warning = distilled_warning(search.run.guider.model_patcher)
-    parts = [
-        *([f"**{warning}**"] if warning else []),
-        found.report().strip(),
-        f"For Fitted Sampler (HSO):\n\n```\n{print_solver(found.solver)}\n```",
-        search.footer("fitted sampler", found.solver.steps, found.evaluations, found.remembered),
-    ]
-    return "\n\n".join(parts)
-
-
-def _output(
-    result: StoredCalibration, noise: NoiseSchedule, model: Any, schedules: dict[str, Tensor]
-) -> io.NodeOutput:
-    note = distilled_warning(model)
-    if not result.complete:
-        note = (
-            f"The search was cancelled after {result.evaluations} evaluations; this is the best that it had found. "
-            f"With remembered at {ANEW!r} it goes on from there."
-        )
+def _output(result: StoredCalibration, noise: NoiseSchedule, model: Any, schedules: dict[str, Tensor]) -> io.NodeOutput:
+    note = note_on(result, model)
     shown = [(name, sigmas) for name, sigmas in schedules.items() if not sigmas.equal(result.sigmas)]
-    facts = [("winner", result.winner), ("evaluations", str(result.evaluations))]
-    ui = plot_ui([("fitted", result.sigmas), *shown[:SHOWN_BESIDE]], noise=noise, facts=facts, note=note)
-    report = f"{result.report}\n\n{note}" if not result.complete else result.report
+    facts = [] if result.winner == FITTED else [("winner", result.winner)]
+    ui = plot_ui([(FITTED, result.sigmas), *shown[:SHOWN_BESIDE]], noise=noise, facts=facts, note=note)
+    report = result.report if result.complete else f"{result.report}\n\n{note}"
     return io.NodeOutput(as_sampler(result.solver), host.sigmas_output(result.sigmas), report, ui=ui)

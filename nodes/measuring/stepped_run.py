@@ -42,7 +42,7 @@ class SteppedSamplingRun:
             for sigma in levels[:-1]:
                 found = [self._ask(ask, x, sigma, meter).cpu() for ask, x in zip(asked, states, strict=True)]
                 moved = advance(_joined([x.cpu() for x in states], meter), _joined(found, meter))
-                parts = map(host.frames_of_video, moved.split(1)) if run.frames else moved.split(size)
+                parts = map(host.frames_of_video, torch.split(moved, 1)) if run.frames else torch.split(moved, size)
                 states = [part.to(x) for part, x in zip(parts, states, strict=True)]
             return states
 
@@ -74,7 +74,7 @@ class SteppedSamplingRun:
         else:
             meter.after(x, sigma, denoised)
             return denoised
-        return torch.cat([self._ask(ask, part, sigma, meter) for part in x.split(fewer)])
+        return torch.cat([self._ask(ask, part, sigma, meter) for part in torch.split(x, fewer)])
 
 
 def _joined(batches: Sequence[Tensor], meter: Meter) -> Tensor:

@@ -55,14 +55,13 @@ def sample_fitted(
 class FittedSampler(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
-        # The order of the widgets is part of every saved workflow: new ones only at the end.
         return host.schema(
             node_id="HSOFittedSampler",
-            display_name=NAME,
+            name=NAME,
             category=host.category_of("KSamplerSelect"),
             description="Keeps what Calibrate Sampler (HSO) has found in the workflow, so that everybody who opens it "
             "gets the same picture without a search.",
-            search_aliases=["hso", "custom sampler", "solver", "share sampler"],
+            aliases=["custom sampler", "solver", "share sampler"],
             inputs=[
                 io.String.Input(
                     "text",
@@ -93,7 +92,6 @@ class FittedSampler(io.ComfyNode):
                 io.Sigmas.Output(display_name="SIGMAS", tooltip="The schedule that the sampler belongs to."),
                 io.String.Output("sampler_text", display_name="text", tooltip="The same as text, ready to be pasted."),
             ],
-            has_intermediate_output=True,
         )
 
     @classmethod
