@@ -122,8 +122,8 @@ class SamplerCalibration:
             return f"Nothing could be measured within the budget; this is {self.shown_as} as it is."
         if not self.is_fitted:
             return (
-                f"**Nothing is better than {self.best_pair}**, {tried}: no other pair of {steps} steps promises to come "
-                f"closer to the converged picture on other seeds ({counted(self.seeds, 'seed')})."
+                f"**Nothing is better than {self.best_pair}**, {tried}: no other pair of {steps} steps promises to "
+                f"come closer to the converged picture on other seeds ({counted(self.seeds, 'seed')})."
             )
         what = f"a sampler and a schedule of {steps} steps, fitted together to this model"
         return verdict_text(self, self.best_pair, tried, what)

@@ -57,24 +57,26 @@ class SteppedSamplingRun:
         return SamplerResult(_joined([x.detach().float().cpu() for x in sampler.output], meter), meter.count)
 
     def _ask(self, ask: Ask, x: Tensor, sigma: Tensor, meter: Meter) -> Tensor:
-        """The prediction, in smaller batches where this one is too large; those of later steps are smaller, too."""
+        """The prediction, in smaller batches where this one is too large, from then on."""
+        fits = len(x) if self._run.frames else self._run.batch_size()
+        if len(x) > fits:
+            return torch.cat([self._ask(ask, part, sigma, meter) for part in torch.split(x, fits)])
         meter.before(x)
         try:
             denoised = ask(x, sigma * x.new_ones([len(x)]))
         except host.CANCELLED:
             raise
-        except Exception as error:
+        except Exception as error:  # whatever a patch raises that is made for one latent
             is_memory = isinstance(error, host.OUT_OF_MEMORY)
             if not is_memory:
                 meter.failed(x)
             if len(x) == 1 or self._run.frames:
                 raise
-            fewer = len(x) // 2 if is_memory else 1
-            self._run.take_fewer(fewer, None if is_memory else error)
+            self._run.take_fewer(len(x) // 2 if is_memory else 1, None if is_memory else error)
         else:
             meter.after(x, sigma, denoised)
             return denoised
-        return torch.cat([self._ask(ask, part, sigma, meter) for part in torch.split(x, fewer)])
+        return self._ask(ask, x, sigma, meter)
 
 
 def _joined(batches: Sequence[Tensor], meter: Meter) -> Tensor:
