@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from ..schedule.noise_schedule import NoiseSchedule
-from ..solvers import LinearMultistep, SolverError, known_solver
+from ..solvers import LinearMultistep, known_solver
 from ..solvers.known_solvers import SOLVERS
 from .calibrate import (
     EARLIER,
@@ -27,26 +26,28 @@ from .calibrate import (
     usable_schedules,
     verdict_text,
 )
-from .fit_solver import ClosedLoopFit
 from .generators import ANCHOR, Forecasts, foretold_errors, suggest_for_fits
 from .profile import Profile
 from .reference import Reference, reference_sigmas, reference_steps
 from .reference_runs import ReferenceRuns
+from .refine_solver import evaluations_of
 from .run import Advance, BudgetSpent, Observer, SamplerResult, SamplerRun, SteppedRun
-from .search import Bench, Search, Trial
+from .search import Search, Trial
 from .signed_defect import SignedDefect
+from .solver_bench import SolverBench
 from .statistics import paired_ratio
 
-FOLDS = 4  # parts of the seeds, each run with weights that are fitted to the others
-SEEDS, SEEDS_POWER = 1.3, 0.34  # of the search: seeds = SEEDS (budget / steps) ^ SEEDS_POWER
+SEEDS, SEEDS_POWER = 1.0, 0.34  # of the search: seeds = SEEDS (budget / steps) ^ SEEDS_POWER
 REFERENCE_SHARE = 0.4  # of the budget, at most, for the reference on the first seeds
 PAIR_SHARE = 0.12  # of the budget, for a look at the pairs at hand
-LOOK_SHARE, SEARCH_SHARE = 0.45, 0.7  # of the budget that may be spent when the looks, then the search, are done
-PAIRS_LOOKED_AT, PAIRS_MEASURED, BEST_PAIRS = 12, 3, 2
+LOOK_SHARE, SEARCH_SHARE = 0.45, 0.75  # of the budget that may be spent when the looks, then the search, are done
+PAIRS_LOOKED_AT, PAIRS_MEASURED, BEST_PAIRS = 8, 2, 1
 LEAST_FITS = 4  # that are tried whatever they take
-SUGGESTED_AT_HAND = 4  # schedules at hand that a fit is tried on
-FINALISTS = (4, 2)
-MOST_SEEDS = 64
+AT_HAND = 3  # schedules of the best pairs that a fit is tried on, and as many suggested ones
+AGAIN = 3  # fits that are run again on more seeds
+REFINEMENTS, LEAST_GAIN = 3, 0.01  # of the loss
+MORE_SEEDS = 1.25  # times those of the search, for which the best are run again
+MOST_SEEDS = 40
 
 Pair = tuple[str, Tensor]
 """The host's solver by its name, one of SOLVERS, and the schedule (N + 1,)."""
@@ -157,7 +158,7 @@ def calibrate_sampler(
     watch = Watch(lambda made, stage: on_progress and on_progress(made + reference.remembered, budget, stage))
     sigmas = reference_sigmas(noise, plan.reference_steps)
     reference = Reference(watch.watched(reference_run), sigmas, first_seed, remembered)
-    bench = Bench(_Sampling(_watched(run, watch), reference, first_seed, noise), reference, budget)
+    bench = SolverBench(_watched(run, watch), reference, first_seed, budget, noise)
 
     def told(stage: str) -> Callable[[], bool]:
         def stopped() -> bool:
@@ -175,25 +176,29 @@ def calibrate_sampler(
     profile = reference.profile()
     free = noise.family == "vp" and not change
     forecasts = Forecasts.of_fits(profile, noise)
-    search = Search(bench, noise, plan.seeds, profile.data_scale, forecasts, SEARCH_SEED, start_is_free=free)
+    search = Search(
+        bench, noise, plan.seeds, profile.data_scale, forecasts, SEARCH_SEED, start_is_free=free, again=AGAIN, fits=True
+    )
     own = [_pair_trial(search, name, pair, noise) for name, pair in _by_foretold_error(usable, profile, noise).items()]
     first = [] if earlier is None else [_trial(search, EARLIER, earlier)]
+    refined: list[Trial] = []
     try:
         for trial in first:
             bench.measure(trial, range(plan.seeds))
         _look_at_pairs(own, bench, plan, budget, told("trying the pairs at hand"))
         if steps > 1:
-            for name, schedule in _first_schedules(usable, profile, noise, steps).items():
+            for name, schedule in _first_schedules(own, profile, noise, steps).items():
                 enough = len(search.measured) >= LEAST_FITS and bench.spent > LOOK_SHARE * budget
                 if told("trying the first schedules")() or enough or steps * plan.seeds > bench.left:
                     break
                 bench.measure(search.add(name, schedule), range(plan.seeds))
             if search.measured:
                 search.explore((1 - SEARCH_SHARE) * budget, told("search"))
-                _measure_finalists(search, own, bench, told("comparing the best"))
+                refined += _refine(search, bench, profile.data_scale, told("refining the weights"))
+                _measure_finalists(search, refined, own, bench, told("comparing the best"))
     except BudgetSpent:
         pass
-    trials = [trial for trial in [*search.measured, *first, *own] if trial.distances]
+    trials = [trial for trial in [*search.measured, *refined, *first, *own] if trial.distances]
     if not trials:
         return _unmeasured(usable, noise, bench, reference)
     told("done")()
@@ -202,32 +207,7 @@ def calibrate_sampler(
             f"with {steps} steps all that was tried gives NaN or infinite values; try more steps, a higher precision, "
             "or a lower cfg"
         )
-    return _verdict(search, first, own, noise, bench, reference)
-
-
-class _Sampling:
-    """Runs a trial: with its solver where it has one, and otherwise with one that is fitted on the way, and kept."""
-
-    def __init__(self, run: SteppedRun, reference: Reference, first_seed: int, noise: NoiseSchedule) -> None:
-        self._run, self._reference, self._first_seed, self._noise = run, reference, first_seed, noise
-
-    def __call__(self, trial: Trial, places: Sequence[int], limit: int) -> SamplerResult:
-        seeds = [self._first_seed + place for place in places]
-        if trial.solver is not None:
-            return self._run(trial.sigmas, seeds, trial.solver.stepper, limit=limit)
-        anchor = known_solver(ANCHOR, trial.sigmas, self._noise)
-        fits: list[ClosedLoopFit] = []
-
-        def begin() -> Advance:
-            fits.append(self._reference.fit(trial.sigmas, anchor.weights.numpy(), places, FOLDS))
-            return fits[-1]
-
-        result = self._run(trial.sigmas, seeds, begin, limit=limit)
-        try:
-            trial.solver = LinearMultistep(trial.sigmas, torch.from_numpy(fits[-1].weights)).rounded()
-        except SolverError:  # weights beyond all measure
-            trial.solver = anchor
-        return result
+    return _verdict(search, [*refined, *first], own, noise, bench, reference)
 
 
 def _watched(run: SteppedRun, watch: Watch) -> SteppedRun:
@@ -281,7 +261,9 @@ def _by_foretold_error(usable: dict[str, Pair], profile: Profile, noise: NoiseSc
     return kept
 
 
-def _look_at_pairs(own: list[Trial], bench: Bench, plan: SamplerPlan, budget: int, stop: Callable[[], bool]) -> None:
+def _look_at_pairs(
+    own: list[Trial], bench: SolverBench, plan: SamplerPlan, budget: int, stop: Callable[[], bool]
+) -> None:
     """A look at those that are foretold to be the best, and the best of these on as many seeds as the fits."""
     begun = bench.spent
     for trial in own[:PAIRS_LOOKED_AT]:
@@ -295,56 +277,50 @@ def _look_at_pairs(own: list[Trial], bench: Bench, plan: SamplerPlan, budget: in
         bench.measure(trial, range(plan.seeds))
 
 
-def _first_schedules(usable: dict[str, Pair], profile: Profile, noise: NoiseSchedule, steps: int) -> dict[str, Tensor]:
-    """The suggested ones and those at hand in turn, the most promising first."""
+def _first_schedules(own: list[Trial], profile: Profile, noise: NoiseSchedule, steps: int) -> dict[str, Tensor]:
+    """Those of the best pairs and the suggested ones in turn, the most promising first."""
     suggested = suggest_for_fits(profile, noise, steps)
-    schedules = dict[str, Tensor]()
-    for name, (_, sigmas) in usable.items():
-        if not any(sigmas.allclose(other, rtol=0.02, atol=0) for other in schedules.values()):
-            schedules[f"fit on {name}"] = sigmas
-    forecasts = Forecasts.of_fits(profile, noise)
-    errors = forecasts.typical(list(schedules.values()))
-    at_hand = [name for _, name in sorted(zip(errors.tolist(), schedules, strict=True))][:SUGGESTED_AT_HAND]
+    measured = sorted((trial for trial in own if trial.distances), key=lambda trial: trial.first().mean())
+    at_hand = dict[str, Tensor]()
+    for trial in measured:
+        if not any(trial.sigmas.allclose(other, rtol=0.02, atol=0) for other in at_hand.values()):
+            at_hand[f"fit on {trial.name}"] = trial.sigmas
     mixed = dict[str, Tensor]()
-    for i in range(max(len(suggested), len(at_hand))):
+    for i in range(AT_HAND):
+        mixed.update(list(at_hand.items())[i : i + 1])
         mixed.update(list(suggested.items())[i : i + 1])
-        mixed.update((name, schedules[name]) for name in at_hand[i : i + 1])
     return mixed
 
 
-def _measure_finalists(search: Search, own: list[Trial], bench: Bench, stop: Callable[[], bool]) -> None:
-    """Fit the best anew on more seeds, those among them that the search has not seen, and run the best pairs there."""
-    for count in FINALISTS:
-        finalists = _apart(search, search.ranked(search.seeds), count)
-        pairs = _best_pairs(search, own)
-        share = bench.left / (2 if count != FINALISTS[-1] else 1)
-        places = search.seeds
-        while places < MOST_SEEDS and _price(bench, finalists, pairs, places + 1) <= share:
-            places += 1
-        if places < 1.25 * search.seeds:
-            continue
-        for trial in pairs:
-            if stop():
-                return
-            bench.measure(trial, range(places))
+def _refine(search: Search, bench: SolverBench, scale: float, stop: Callable[[], bool]) -> list[Trial]:
+    """The best fit with weights that end nearer, and that again, as long as it gets nearer."""
+    found: list[Trial] = []
+    best = next((trial for trial in search.ranked(search.seeds) if trial.is_sound), None)
+    places = range(search.seeds)
+    price = (evaluations_of(best.solver.steps) + best.solver.steps) * search.seeds if best and best.solver else 0
+    while best and len(found) < REFINEMENTS and price <= bench.left and not stop():
+        better = bench.refined(best, places, scale)
+        if better is None or search.loss(better) >= search.loss(best, search.seeds) - LEAST_GAIN:
+            break
+        found.append(better)
+        best = better
+    return found
+
+
+def _measure_finalists(
+    search: Search, refined: list[Trial], own: list[Trial], bench: SolverBench, stop: Callable[[], bool]
+) -> None:
+    """The best on more seeds, which the search has not seen, in turn while the budget lasts."""
+    best = [trial for trial in [*refined[::-1][:1], *search.ranked(search.seeds)[:1]] if trial.is_sound]
+    finalists = [*best, *_best_pairs(search, own)[: 1 if best else 0]]
+    places = search.seeds
+    while places < MOST_SEEDS and bench.price(finalists, range(places + 1)) <= bench.left:
+        places += 1
+    if places >= MORE_SEEDS * search.seeds:
         for trial in finalists:
             if stop():
                 return
-            bench.measure_anew(trial, range(places))
-        search.seeds = places
-
-
-def _price(bench: Bench, finalists: list[Trial], pairs: list[Trial], places: int) -> float:
-    return bench.price(pairs, range(places), new=len(finalists))
-
-
-def _apart(search: Search, ranked: list[Trial], count: int) -> list[Trial]:
-    """The first of them, none nearly the same as another."""
-    found: list[Trial] = []
-    for trial in ranked:
-        if len(found) < count and trial.is_sound and not search.is_near(trial, found):
-            found.append(trial)
-    return found
+            bench.measure(trial, range(places))
 
 
 def _best_pairs(search: Search, own: list[Trial]) -> list[Trial]:
@@ -353,10 +329,18 @@ def _best_pairs(search: Search, own: list[Trial]) -> list[Trial]:
 
 
 def _verdict(
-    search: Search, first: list[Trial], own: list[Trial], noise: NoiseSchedule, bench: Bench, reference: Reference
+    search: Search,
+    others: list[Trial],
+    own: list[Trial],
+    noise: NoiseSchedule,
+    bench: SolverBench,
+    reference: Reference,
 ) -> SamplerCalibration:
-    """The best of the fits that were judged on the most seeds, unless the best pair turns out to be as good there."""
-    fitted = [trial for trial in [*search.measured, *first] if trial.distances and trial.is_sound]
+    """The best of the fits that were judged on the most seeds, unless the best pair turns out to be as good there.
+
+    others: fits that the search of schedules knows nothing of.
+    """
+    fitted = [trial for trial in [*search.measured, *others] if trial.distances and trial.is_sound]
     pairs = [trial for trial in own if trial.distances and trial.is_sound]
     most = max((len(trial.distances) for trial in fitted), default=0)
     candidates = sorted((trial for trial in fitted if len(trial.distances) == most), key=search.loss)
@@ -387,7 +371,7 @@ def _verdict(
 
 
 def _unmeasured(
-    usable: dict[str, Pair], noise: NoiseSchedule, bench: Bench, reference: Reference
+    usable: dict[str, Pair], noise: NoiseSchedule, bench: SolverBench, reference: Reference
 ) -> SamplerCalibration:
     """The first pair, where the budget or the user ended before anything could be measured."""
     name, (solver, sigmas) = next(iter(usable.items()))

@@ -71,7 +71,9 @@ class SteppedRun(Protocol):
         """Sample along `sigmas` (N + 1,) from the noise of each of `seeds`: N evaluations of each.
 
         All seeds go through the steps together: at each sigma the model is asked for all of them, in as small batches
-        as it takes, and then what `begin` gave makes the step of all. `begin` is asked once for each run of the
-        schedule; where a run has to begin anew, for want of memory, it is asked again. Otherwise as a SamplerRun.
+        as it takes, and then what `begin` gave makes the step of all. It may give back more latents than it was given,
+        a multiple of the seeds, of which item k belongs to seed k modulo their number; the model is then asked for all
+        of these, and all are the result. `begin` is asked once for each run of the schedule; where a run has to begin
+        anew, for want of memory, it is asked again. Otherwise as a SamplerRun.
         """
         ...
