@@ -130,6 +130,7 @@ def test_the_label_covers_nothing_of_the_curve_that_is_marked(comfy: ComfyPage, 
     seen, panel = set(), comfy.page.locator(".hso-root:visible").bounding_box()
     for axis in ("sigma", "lambda"):
         comfy.page.locator(f".hso-choice:visible button[value={axis}]").click()
+        comfy.settle()
         for curve in range(5):
             for step in range(6):
                 x, y = faint_point(comfy, curve, step)

@@ -32,6 +32,8 @@ export class PlotView {
     this.plot = null;
     /** @type {Chart | null} */
     this.chart = null;
+    /** @type {Place | null} the point that is marked */
+    this.place = null;
     this.choice = choiceButtons(say("axis"), (name) => {
       onQuantity(name);
       this.draw();
@@ -59,6 +61,7 @@ export class PlotView {
    */
   show(plot, isOld) {
     this.plot = plot;
+    this.place = null;
     this.empty.hidden = true;
     this.content.hidden = false;
     this.content.classList.toggle("hso-old", isOld);
@@ -110,7 +113,7 @@ export class PlotView {
     this.picture.setAttribute("viewBox", `0 0 ${width} ${height}`);
     this.picture.setAttribute("aria-label", label);
     this.picture.replaceChildren(drawFrame(chart), ...parts.reverse()); // the main one on top
-    this.mark(null);
+    this.mark(this.place);
   }
 
   /** The axes that this plot has values for. */
@@ -190,6 +193,7 @@ export class PlotView {
    * @param {Place | null} place
    */
   mark(place) {
+    this.place = place;
     const points = place ? this.points(place.curve) : [];
     const point = place && points[place.step];
     this.emphasize(point ? place.curve : null);
