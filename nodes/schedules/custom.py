@@ -8,9 +8,7 @@ from typing import Any
 from comfy_api.v0_0_2 import io
 from torch import Tensor
 
-from ...hso_core import MAX_STEPS
 from ...hso_core.schedule.sigmas import (
-    RESAMPLINGS,
     SigmasError,
     check_sigmas,
     is_blank,
@@ -29,14 +27,13 @@ NAME = "Custom Sigmas (HSO)"
 class CustomSigmas(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
-        # The order of the widgets is part of every saved workflow: new ones only at the end.
         return host.schema(
             node_id="HSOCustomSigmas",
-            display_name=NAME,
-            category="sampling/custom_sampling/sigmas",
+            name=NAME,
+            category=host.category_of("SplitSigmas"),
             description="A schedule that you draw, type or paste. It is saved in the workflow, so everybody who opens "
             "the workflow samples with exactly these values.",
-            search_aliases=["hso", "manual sigmas", "sigmas from text", "schedule"],
+            aliases=["manual sigmas", "sigmas from text", "schedule", "curve", "control points"],
             inputs=[
                 io.String.Input(
                     "text",
@@ -46,20 +43,13 @@ class CustomSigmas(io.ComfyNode):
                     tooltip="The sigmas, from the first to the last (usually 0), separated by commas, spaces or new "
                     "lines. N + 1 values make N steps. Empty: the connected sigmas pass through.",
                 ),
-                io.Int.Input(
-                    "steps",
-                    default=0,
-                    min=0,
-                    max=MAX_STEPS,
-                    tooltip="0: the values exactly as they are. Otherwise the schedule is resampled to so many steps.",
+                host.steps_in(
+                    0,
+                    "0: the values exactly as they are. Otherwise the schedule is resampled to so many steps: a few "
+                    "values are then the points that a curve of more steps goes through.",
+                    low=0,
                 ),
-                io.Combo.Input(
-                    "resampling",
-                    options=list(RESAMPLINGS),
-                    default=RESAMPLINGS[0],
-                    tooltip="How values between the given ones are found: straight lines in ln sigma, or a smooth "
-                    "curve through them that never rises. The first and the last value stay.",
-                ),
+                host.resampling_in("How values between the given ones are found. The first and the last value stay."),
                 io.Sigmas.Input(
                     "sigmas",
                     optional=True,
@@ -73,12 +63,9 @@ class CustomSigmas(io.ComfyNode):
                 ),
             ],
             outputs=[
-                io.Sigmas.Output(
-                    display_name="SIGMAS", tooltip="For SamplerCustom, SamplerCustomAdvanced or KSampler (HSO)."
-                ),
+                host.sigmas_out(),
                 io.String.Output("sigmas_text", display_name="text", tooltip="The same values, ready to be pasted."),
             ],
-            has_intermediate_output=True,  # newer hosts then send the plot again when the result comes from the cache
         )
 
     @classmethod

@@ -1,4 +1,4 @@
-"""The plot on the nodes that give a schedule, most of it on HSO Optimize Schedule."""
+"""The plot on the nodes that give a schedule, most of it on Scheduler (HSO)."""
 
 from __future__ import annotations
 
