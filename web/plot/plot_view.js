@@ -61,7 +61,6 @@ export class PlotView {
    */
   show(plot, isOld) {
     this.plot = plot;
-    this.place = null;
     this.empty.hidden = true;
     this.content.hidden = false;
     this.content.classList.toggle("hso-old", isOld);
@@ -112,8 +111,11 @@ export class PlotView {
     const label = say("pictureOf", { name: sayName(this.plot.schedules[0].name), axis: say(quantity.title) });
     this.picture.setAttribute("viewBox", `0 0 ${width} ${height}`);
     this.picture.setAttribute("aria-label", label);
+    const focused = this.picture.querySelector(".hso-dot:focus")?.getAttribute("data-step");
     this.picture.replaceChildren(drawFrame(chart), ...parts.reverse()); // the main one on top
-    this.mark(this.place);
+    this.mark(focused ? null : this.place);
+    const dot = /** @type {SVGElement | null} */ (this.picture.querySelector(`.hso-dot[data-step="${focused}"]`));
+    dot?.focus({ preventScroll: true });
   }
 
   /** The axes that this plot has values for. */
@@ -172,8 +174,8 @@ export class PlotView {
    * @param {number} curve
    */
   points(curve) {
-    const { chart, plot } = this;
-    return chart && plot ? pointsOf(chart, plot.schedules[curve], QUANTITIES[this.axis()]) : [];
+    const [chart, schedule] = [this.chart, this.plot?.schedules[curve]];
+    return chart && schedule ? pointsOf(chart, schedule, QUANTITIES[this.axis()]) : [];
   }
 
   /**
