@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from .noise_schedule import NoiseSchedule
+from .numbers import whole_number
 
 MAX_STEPS = 10_000  # as in ComfyUI's own KSampler
 RESAMPLINGS = ("log-linear", "monotone")
@@ -139,8 +140,7 @@ def resample_sigmas(sigmas: Tensor, steps: int, method: str = "log-linear") -> T
     """
     if method not in RESAMPLINGS:
         raise SigmasError(f"the resampling is {method!r}; it must be one of {', '.join(RESAMPLINGS)}")
-    if steps < 1:
-        raise SigmasError(f"steps is {steps}; a schedule has at least 1 step")
+    steps = whole_number("steps", steps, 1, MAX_STEPS, SigmasError)
     check_sigmas(sigmas)
     if steps == len(sigmas) - 1:
         return sigmas.clone()

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from .noise_schedule import NoiseSchedule
+from .numbers import real_number, whole_number
 from .sigmas import SigmasError, check_sigmas, plain_decimal, resample_sigmas
 
 SAME = 1e-5  # relative: nearer values are one level
@@ -25,6 +26,7 @@ def blend(first: Tensor, second: Tensor, weight: float, method: str = "log-linea
     weight: 0 gives the first, 1 the second. Where the step counts differ, the shorter one is resampled first.
     Raises SigmasError if only one of them ends at 0.
     """
+    weight = real_number("weight", weight, error=SigmasError)
     if not 0 <= weight <= 1:
         raise SigmasError(f"weight is {weight:g}; it must be 0 (only the first schedule) to 1 (only the second)")
     ends = [float(sigmas[-1]) for sigmas in (first, second)]
@@ -53,8 +55,8 @@ def split_at_step(sigmas: Tensor, step: int) -> tuple[Tensor, Tensor]:
     steps = len(sigmas) - 1
     if steps < 2:
         raise SigmasError("a schedule of 1 step cannot be split")
-    if not 1 <= step < steps:
-        raise SigmasError(f"step is {step}; a schedule of {steps} steps can be split at step 1 to {steps - 1}")
+    right = f"a schedule of {steps} steps can be split at step 1 to {steps - 1}"
+    step = whole_number("step", step, 1, steps - 1, SigmasError, right)
     return sigmas[: step + 1].clone(), sigmas[step:].clone()
 
 
@@ -96,6 +98,7 @@ def start_at_denoise(sigmas: Tensor, noise: NoiseSchedule, denoise: float, keep_
     keep_steps: the rest is resampled (in ln sigma) to as many steps as before. Without it only the values below the
     start are left, and so fewer steps. A schedule that starts there or below is returned as it is.
     """
+    denoise = real_number("denoise", denoise, error=SigmasError)
     if not 0 < denoise <= 1:
         raise SigmasError(f"denoise is {denoise:g}; it must be above 0, and at most 1")
     start = noise.sigma_of_denoise(denoise)
@@ -125,6 +128,7 @@ def end_at_denoise(sigmas: Tensor, noise: NoiseSchedule, denoise: float, steps: 
 
 def _inner_value(sigmas: Tensor, sigma: float, action: str) -> float:
     """`sigma` as float32 if it lies between the ends of the schedule."""
+    sigma = real_number("sigma", sigma, error=SigmasError)
     value = float(torch.tensor(sigma, dtype=torch.float32))
     high, low = float(sigmas[0]), float(sigmas[-1])
     if not low * (1 + SAME) < value < high * (1 - SAME):

@@ -24,7 +24,6 @@ from ..pictures.latents import pictures
 from ..pictures.plot_data import plot_ui
 from ..pictures.plot_node import Schedules
 from .inputs import (
-    check_ranges,
     denoise_widget,
     distilled_warning,
     ksampler_form,
@@ -35,6 +34,7 @@ from .inputs import (
     sampling_widgets,
     seed_widget,
     selectable_schedules,
+    widget_numbers,
 )
 from .run import SamplingRun, cancelled_as_comfyui_does
 from .sampler_traits import check_sampler, name_of, reference_for
@@ -113,7 +113,8 @@ class CompareSchedules(io.ComfyNode):
     ) -> io.NodeOutput:
         with host.named_errors(NAME), cancelled_as_comfyui_does():
             host.check_choice("theme", theme, THEMES)
-            check_ranges(steps=steps, pictures=pictures, denoise=denoise)
+            given = widget_numbers(steps=steps, pictures=pictures, seed=seed, denoise=denoise)
+            steps, pictures, seed, denoise = given
             connected = {socket: sockets.pop(socket) for socket in SOCKETS if sockets.get(socket) is not None}
             run = open_run(latent_image, cfg, sampler_name, **{k: v for k, v in sockets.items() if k not in SOCKETS})
             model = run.guider.model_patcher

@@ -8,6 +8,7 @@ from typing import Any
 from comfy_api.v0_0_2 import io
 from torch import Tensor
 
+from ...hso_core.schedule.numbers import real_number, whole_number
 from ...hso_core.schedule.sigmas import check_sigmas
 from .. import host
 from .notes import TOOLTIP, note_on_sampler
@@ -87,6 +88,7 @@ class KSampler(io.ComfyNode):
             # As in core: what BasicScheduler gives for denoise 0, and SplitSigmas at the last step.
             return io.NodeOutput(latent_image)
         with host.named_errors(NAME):
+            seed, cfg = whole_number("seed", seed, 0, 2**64 - 1), real_number("cfg", cfg)
             sampler = host.sampler(sampler_name)
             odd = host.check_schedule(check_sigmas(sigmas), model)
         if odd and host.is_empty(latent_image):

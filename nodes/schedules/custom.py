@@ -9,6 +9,7 @@ from comfy_api.v0_0_2 import io
 from torch import Tensor
 
 from ...hso_core import MAX_STEPS
+from ...hso_core.schedule.numbers import whole_number
 from ...hso_core.schedule.sigmas import (
     RESAMPLINGS,
     SigmasError,
@@ -111,7 +112,7 @@ class CustomSigmas(io.ComfyNode):
                 result = check_sigmas(sigmas.detach().cpu().float())
             else:
                 raise SigmasError("there are no sigmas; type some into text, or connect some")
-            if steps:
+            if whole_number("steps", steps, 0, MAX_STEPS):
                 result = resample_sigmas(result, steps, resampling)
             odd = host.check_schedule(result, model) if model is not None else None
         warnings = [odd] if odd else []

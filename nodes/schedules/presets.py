@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ...hso_core import MAX_STEPS
 from ...hso_core.schedule.baselines import TABLES, describe_mismatch, table_sigmas
+from ...hso_core.schedule.numbers import real_number, whole_number
 from ...hso_core.schedule.sigmas import print_sigmas
 from .. import host
 from ..pictures.plot_data import plot_ui
@@ -76,6 +77,7 @@ class PresetSchedule(io.ComfyNode):
     @classmethod
     def execute(cls, preset: str, steps: int, denoise: float, model: Any = None) -> io.NodeOutput:
         with host.named_errors(NAME):
+            denoise = real_number("denoise", denoise, 0.01, 1)
             sigmas, notes = _end_of_table(preset, steps, denoise)
             noise = host.readable_noise_schedule(model) if model is not None else None
             low_start = host.check_schedule(sigmas, model) if model is not None else None
@@ -104,7 +106,7 @@ def _end_of_table(preset: str, steps: int, denoise: float) -> tuple[Tensor, list
     if denoise == 1:
         sigmas, note = table_sigmas(preset, steps)
         return sigmas, [note]
-    steps = steps or TABLES[preset].step_counts[-1]
+    steps = whole_number("steps", steps, 0, MAX_STEPS) or TABLES[preset].step_counts[-1]
     total = int(steps / denoise)
     if total > MAX_STEPS:
         raise ValueError(f"{steps} steps at denoise {denoise:g} are the end of {total}; at most {MAX_STEPS} are made")

@@ -225,7 +225,7 @@ class ResampleSchedule(io.ComfyNode):
         with host.named_errors(RESAMPLE):
             given = _given("sigmas", sigmas)
             result = resample_sigmas(given, steps, resampling)
-        return _result(result, f"{len(given) - 1} steps became {steps}.", ("before", given))
+        return _result(result, f"{len(given) - 1} steps became {len(result) - 1}.", ("before", given))
 
 
 # -- what they share ---------------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 
+import numpy as np
 import pytest
 import torch
 
@@ -65,6 +66,12 @@ def test_the_table_ranks_by_the_distance_to_the_converged_picture(compare, model
     for image in (ranking, pictures):
         assert image.ndim == 4 and image.shape[0] == 1 and image.shape[-1] == 3 and 0 <= image.min() < image.max() <= 1
     assert pictures.shape[1] > 5 * 128, "a row for the converged pictures and one for each schedule"
+
+
+def test_a_number_over_a_link_may_be_of_any_kind(compare):
+    usual = compare(schedulers="karras", steps=3, pictures=1, seed=5)
+    linked = compare(schedulers="karras", steps=np.int64(3), pictures=1.0, seed=np.uint64(5), cfg=np.float32(1))
+    assert rows_of(linked[0])["karras"][:3] == rows_of(usual[0])["karras"][:3]
 
 
 def test_the_seed_is_the_first_of_the_seeds_that_are_sampled(compare):
@@ -228,9 +235,9 @@ def test_a_scheduler_that_makes_no_schedule_here_is_left_out_and_named(compare, 
         ({"schedule_1": torch.tensor([3.0, 4.0, 0.0])}, "schedule_1: value 2 .4. is not below value 1"),
         ({"schedule_1": torch.tensor([700.0, 4.0, 0.0])}, "schedule_1: the schedule starts at sigma 700"),
         ({"sampler_name": "euler_ancestral"}, "the sampler euler_ancestral adds random noise"),
-        ({"pictures": 0}, "pictures is 0; it must be from 1 to 128"),
-        ({"steps": 1}, "steps is 1; it must be from 2 to 100"),
-        ({"denoise": float("nan")}, "denoise is nan; it must be from 0.01 to 1"),
+        ({"pictures": 0}, "pictures is 0; it must be a whole number from 1 to 128"),
+        ({"steps": 1}, "steps is 1; it must be a whole number from 2 to 100"),
+        ({"denoise": float("nan")}, "denoise is nan; it must be between 0.01 and 1"),
         ({"theme": "pink"}, "theme is 'pink'; it must be one of dark, "),
     ],
 )

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import importlib
+import json
 import os
 import re
 
+import numpy as np
 import pytest
 import tomllib
 import torch
@@ -282,6 +284,37 @@ def test_the_tools(run, sd15):
 def test_wrong_inputs_name_node_and_input(run, node, inputs, message):
     with pytest.raises(ValueError, match=f"^{message}"):
         run(node, **inputs)
+
+
+NUMBERS_OVER_LINKS = {
+    "HSOOptimizeSchedule": ("steps", {}),
+    "HSOResampleSchedule": ("steps", {"sigmas": EIGHT}),
+    "HSOCustomSigmas": ("steps", {"text": "8 4 2 1 0"}),
+    "HSOPresetSchedule": ("steps", {"preset": "AYS SDXL", "denoise": np.float32(0.5)}),
+    "HSOSplitSchedule": ("sigma", {"sigmas": EIGHT}),
+    "HSOPinSigma": ("sigma", {"sigmas": EIGHT}),
+}
+
+
+@pytest.mark.parametrize("node", NUMBERS_OVER_LINKS)
+def test_a_number_over_a_link_may_be_of_any_kind(run, sd15, node):
+    """Other packs put out numpy's numbers, and floats where a whole number is meant."""
+    name, inputs = NUMBERS_OVER_LINKS[node]
+    inputs = {**inputs, "model": sd15} if node == "HSOOptimizeSchedule" else inputs
+    expected = run(node, **inputs, **{name: 6}).args
+    for six in (6.0, np.int64(6), np.float32(6), torch.tensor(6)):
+        found = run(node, **inputs, **{name: six})
+        assert torch.equal(found.args[0], expected[0]) and found.args[-1] == expected[-1]
+        assert json.dumps(found.ui)
+    with pytest.raises(ValueError, match=f"^[^:]*HSO[^:]*: {name} is '6'; "):
+        run(node, **inputs, **{name: "6"})
+
+
+def test_a_denoise_of_few_bits_gives_the_schedule_of_the_widget(run, sd15):
+    for node in ("HSOOptimizeSchedule", "HSOStartAtDenoise", "HSOPresetSchedule"):
+        inputs = {"sigmas": EIGHT} if node == "HSOStartAtDenoise" else {}
+        found = [run(node, model=sd15, **inputs, denoise=d).args[0] for d in (0.1, np.float32(0.1), torch.tensor(0.1))]
+        assert torch.equal(found[0], found[1]) and torch.equal(found[0], found[2]), node
 
 
 def test_incoming_schedules_stay_as_they_are_and_outputs_keep_the_contract(run, sd15):

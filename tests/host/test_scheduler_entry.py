@@ -6,6 +6,7 @@ import asyncio
 import sys
 import types
 
+import numpy as np
 import pytest
 import torch
 
@@ -47,6 +48,13 @@ def test_the_entry_gives_the_numbers_of_the_library(pack, steps):
     sigmas = samplers.calculate_sigmas(sd15(), "hso", steps)
     assert sigmas.tolist() == list(optimize_schedule(named_schedule("sd15"), steps).sigmas)
     assert sigmas.dtype == torch.float32 and sigmas.device.type == "cpu"
+
+
+@pytest.mark.parametrize("six", [np.int64(6), 6.0, torch.tensor(6)])
+def test_a_step_count_over_a_link_may_be_of_any_kind(pack, six):
+    assert samplers.calculate_sigmas(sd15(), "hso", six).equal(samplers.calculate_sigmas(sd15(), "hso", 6))
+    with pytest.raises(ValueError, match="^Scheduler 'hso': steps is 6.5; it must be a whole number from 1 to 10000"):
+        samplers.calculate_sigmas(sd15(), "hso", 6.5)
 
 
 def test_every_call_gives_a_tensor_of_its_own(pack):
