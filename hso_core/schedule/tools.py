@@ -65,7 +65,11 @@ def split_at_sigma(sigmas: Tensor, sigma: float, insert: bool = True) -> tuple[T
 
     insert: `sigma` itself becomes the value between the two parts, which is one step more (unless it is there
     already). Without it the low part starts at the first value below `sigma`.
+
+    Where the schedule starts at `sigma` or below, all steps are in the second part, and the first is the start alone.
     """
+    if real_number("sigma", sigma, error=SigmasError) >= float(sigmas[0]) * (1 - SAME):
+        return sigmas[:1].clone(), sigmas.clone()
     boundary = _inner_value(sigmas, sigma, "split")
     above, below = sigmas[sigmas > boundary * (1 + SAME)], sigmas[sigmas < boundary * (1 - SAME)]
     between = sigmas[len(above) : len(sigmas) - len(below)]

@@ -5,17 +5,19 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+import torch
 from comfy_api.v0_0_2 import io
 from torch import Tensor
 
 from ...hso_core.schedule.numbers import real_number, whole_number
-from ...hso_core.schedule.sigmas import check_sigmas
+from ...hso_core.schedule.sigmas import SigmasError, check_sigmas
 from .. import host
 from .notes import TOOLTIP, note_on_sampler
 
 logger = logging.getLogger(__name__)
 
 NAME = "KSampler (HSO)"
+WITHOUT_STEPS = "euler"  # puts out what it is given where there is no step; uni_pc and others fail on that
 
 
 class KSampler(io.ComfyNode):
@@ -90,7 +92,13 @@ class KSampler(io.ComfyNode):
         with host.named_errors(NAME):
             seed, cfg = whole_number("seed", seed, 0, 2**64 - 1), real_number("cfg", cfg)
             sampler = host.sampler(sampler_name)
-            odd = host.check_schedule(check_sigmas(sigmas), model)
+            if sigmas.ndim == 1 and len(sigmas) == 1:
+                if not add_noise:
+                    return io.NodeOutput(latent_image)
+                sampler = host.sampler(WITHOUT_STEPS)
+                odd = _check_level(sigmas, model)
+            else:
+                odd = host.check_schedule(check_sigmas(sigmas), model)
         if odd and host.is_empty(latent_image):
             logger.warning("%s: %s", NAME, odd)
         note = note_on_sampler(sampler_name, len(sigmas) - 1)
@@ -101,3 +109,15 @@ class KSampler(io.ComfyNode):
                 model, seed, cfg, sampler, sigmas, positive, negative, latent_image, add_noise=add_noise
             )
         )
+
+
+def _check_level(sigmas: Tensor, model: Any) -> str | None:
+    """As host.check_schedule, for a part of no steps: the noise level (1,) at which the next sampler goes on."""
+    odd = host.check_schedule(check_sigmas(torch.cat([sigmas, sigmas.new_zeros(1)])), model)
+    noise = host.readable_noise_schedule(model)
+    if noise is not None and noise.family == "flow" and float(sigmas[0]) >= 1:
+        raise SigmasError(
+            "the schedule has no step, only the start at sigma 1. There a flow model's latent is noise alone, which "
+            "ComfyUI cannot hand on; leave this sampler out, and let the next one add the noise"
+        )
+    return odd

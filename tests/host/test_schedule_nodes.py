@@ -264,6 +264,8 @@ def test_the_tools(run, sd15):
     assert report.startswith("Split at sigma 3: 2 steps are high, 3 low.")
     high, low, _ = run("HSOSplitSchedule", sigmas=EIGHT, where="step", step=1, sigma=99.0).args
     assert (high.tolist(), low.tolist()) == ([8, 4], [4, 2, 1, 0])
+    high, low, report = run("HSOSplitSchedule", sigmas=EIGHT, sigma=9.0).args
+    assert (high.tolist(), low.tolist()) == ([8], [8, 4, 2, 1, 0]) and "0 steps are high, 4 low. The schedule" in report
     pinned, report = run("HSOPinSigma", sigmas=EIGHT, sigma=2.5).args
     assert pinned.tolist() == [8, 4, 2.5, 1, 0] and report.startswith("Value 3 was 2, and is now 2.5.")
     later, _ = run("HSOStartAtDenoise", sigmas=EIGHT, model=sd15, denoise=0.5).args
