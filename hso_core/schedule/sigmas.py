@@ -95,15 +95,37 @@ def check_sigmas(sigmas: Tensor) -> Tensor:
 
 
 def check_range(sigmas: Tensor, noise: NoiseSchedule) -> Tensor:
-    """`sigmas` itself unless it starts above the largest noise level of the model."""
+    """`sigmas` itself unless it starts above the largest noise level of the model: none that was made for it does."""
     start = float(sigmas[0])
-    if start > noise.sigma_max * (1 + SLACK):
+    if starts_above(sigmas, noise):
         kind = "flow " if noise.family == "flow" else ""
         raise SigmasError(
             f"the schedule starts at sigma {start:g}, but the largest of this {kind}model is {noise.sigma_max:g}: "
             "it was made for another model; use a schedule of this model, or start at most there"
         )
     return sigmas
+
+
+def starts_above(sigmas: Tensor, noise: NoiseSchedule) -> bool:
+    """Whether a schedule starts above the largest noise level of the model, by more than rounding."""
+    return float(sigmas[0]) > noise.sigma_max * (1 + SLACK)
+
+
+def describe_high_start(sigmas: Tensor, noise: NoiseSchedule) -> str | None:
+    """A sentence if the schedule starts above the model's table, where the model can still sample.
+
+    It takes the table's last timestep, and the input is scaled to the noise that is there. Zero terminal SNR models
+    are meant to do so (their last entry stands for infinite noise). A flow model cannot: above sigma 1 its alpha would
+    be negative. Raises SigmasError then.
+    """
+    if not starts_above(sigmas, noise):
+        return None
+    if noise.family == "flow" and float(sigmas[0]) > 1 + SLACK:
+        check_range(sigmas, noise)
+    return (
+        f"the schedule starts at sigma {float(sigmas[0]):g}, above the largest of this model, {noise.sigma_max:g}: the "
+        "model takes it for that. Was it made for another model?"
+    )
 
 
 def describe_low_start(sigmas: Tensor, noise: NoiseSchedule) -> str | None:

@@ -8,7 +8,7 @@ import comfy.model_sampling
 from torch import Tensor
 
 from ...hso_core import NoiseSchedule, NoiseScheduleError
-from ...hso_core.schedule.sigmas import check_range, describe_low_start
+from ...hso_core.schedule.sigmas import describe_high_start, describe_low_start
 
 
 def noise_schedule(model: Any) -> NoiseSchedule:
@@ -24,16 +24,17 @@ def readable_noise_schedule(model: Any) -> NoiseSchedule | None:
         return None
 
 
-def check_schedule(sigmas: Tensor, model: Any) -> str | None:
-    """Refuse sigmas (n,) that start above the largest noise level of `model`; say what is odd about a low start.
+def check_schedule(sigmas: Tensor, model: Any, *, changes_picture: bool = False) -> str | None:
+    """Say what is odd about where sigmas (n,) start: above the largest noise level of `model`, or far below it.
 
-    Raises SigmasError. A model whose noise schedule cannot be read is not held against the schedule.
+    changes_picture: something is there to start from, so that a low start is as it should be.
+    Raises SigmasError where no flow model can start. A model whose noise schedule cannot be read is not held against
+    the schedule.
     """
     noise = readable_noise_schedule(model)
     if noise is None:
         return None
-    check_range(sigmas, noise)
-    return describe_low_start(sigmas, noise)
+    return describe_high_start(sigmas, noise) or (None if changes_picture else describe_low_start(sigmas, noise))
 
 
 def noise_schedule_of_sampling(model_sampling: Any) -> NoiseSchedule:

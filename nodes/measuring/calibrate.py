@@ -20,6 +20,7 @@ from . import calibration_store, reference_store
 from .calibration_store import StoredCalibration
 from .fingerprint import fingerprint
 from .inputs import (
+    check_guider,
     denoise_widget,
     distilled_warning,
     open_run,
@@ -112,6 +113,7 @@ class CalibrateSchedule(io.ComfyNode):
             run = open_run(latent_image, cfg, sampler_name, **sockets)
             model = run.guider.model_patcher
             noise = host.noise_schedule(model)
+            check_guider(run.guider, steps, reference_steps(steps, noise.family))
             start = picture_start(model, denoise, latent_image)
             candidates = selectable_schedules(model, steps, run.sampler, denoise)
             drawn_from = (run.latent, run.mask, run.batch_index, seed)

@@ -127,6 +127,20 @@ def open_run(
     return SamplingRun(guider, host.sampler(sampler_name) if sampler is None else sampler, latent)
 
 
+def check_guider(guider: Any, *step_counts: int) -> None:
+    """Raises ValueError for a guider made for one number of steps, where runs of all `step_counts` are to come.
+
+    KJNodes' ScheduledCFGGuidance takes a list of cfg values, one for each step.
+    """
+    cfg = getattr(guider, "cfg", None)
+    if isinstance(cfg, list | tuple):
+        counts = " and ".join(str(count) for count in step_counts)
+        raise ValueError(
+            f"the guider has a list of {len(cfg)} cfg values, one for each step, but the model is sampled with "
+            f"{counts} steps here; use a guider with one cfg for all steps"
+        )
+
+
 def picture_start(model: Any, denoise: float, latent: dict[str, Any]) -> float | None:
     """The sigma at which a picture is changed with `denoise` below 1; None at 1, where one is made."""
     if denoise == 1:

@@ -96,10 +96,12 @@ class KSampler(io.ComfyNode):
                 if not add_noise:
                     return io.NodeOutput(latent_image)
                 sampler = host.sampler(WITHOUT_STEPS)
-                odd = _check_level(sigmas, model)
+                _check_level(sigmas, model)
+                schedule = torch.cat([sigmas, sigmas.new_zeros(1)])
             else:
-                odd = host.check_schedule(check_sigmas(sigmas), model)
-        if odd and host.is_empty(latent_image):
+                schedule = sigmas
+            odd = host.check_schedule(check_sigmas(schedule), model, changes_picture=not host.is_empty(latent_image))
+        if odd:
             logger.warning("%s: %s", NAME, odd)
         note = note_on_sampler(sampler_name, len(sigmas) - 1)
         if note:
@@ -111,13 +113,11 @@ class KSampler(io.ComfyNode):
         )
 
 
-def _check_level(sigmas: Tensor, model: Any) -> str | None:
-    """As host.check_schedule, for a part of no steps: the noise level (1,) at which the next sampler goes on."""
-    odd = host.check_schedule(check_sigmas(torch.cat([sigmas, sigmas.new_zeros(1)])), model)
+def _check_level(sigmas: Tensor, model: Any) -> None:
+    """Raises SigmasError where the next sampler could not go on from the noise level (1,)."""
     noise = host.readable_noise_schedule(model)
-    if noise is not None and noise.family == "flow" and float(sigmas[0]) >= 1:
+    if noise is not None and noise.family == "flow" and float(sigmas[0]) == 1:
         raise SigmasError(
             "the schedule has no step, only the start at sigma 1. There a flow model's latent is noise alone, which "
             "ComfyUI cannot hand on; leave this sampler out, and let the next one add the noise"
         )
-    return odd

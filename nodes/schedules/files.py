@@ -154,8 +154,8 @@ class LoadSchedule(io.ComfyNode):
                 io.Model.Input(
                     "model",
                     optional=True,
-                    tooltip="If connected, the schedule is checked: it must not start above the model's largest sigma, "
-                    "and one that was made for another model is announced.",
+                    tooltip="If connected, the schedule is checked: a start above the model's largest sigma is "
+                    "announced, and refused for a flow model. One that was made for another model is announced.",
                 ),
             ],
             outputs=[

@@ -60,7 +60,7 @@ class PresetSchedule(io.ComfyNode):
                     "model",
                     optional=True,
                     tooltip="If connected, a preset for another kind of model is announced, and refused where it "
-                    "starts above the model's largest sigma.",
+                    "starts above the largest sigma of a flow model.",
                 ),
             ],
             outputs=[
@@ -80,11 +80,12 @@ class PresetSchedule(io.ComfyNode):
             denoise = real_number("denoise", denoise, 0.01, 1)
             sigmas, notes = _end_of_table(preset, steps, denoise)
             noise = host.readable_noise_schedule(model) if model is not None else None
-            low_start = host.check_schedule(sigmas, model) if model is not None else None
-            odd = describe_mismatch(preset, noise) if noise is not None else None
             table = TABLES[preset]
-            if denoise == 1 and not table.continues:
-                odd = odd or low_start
+            odd = None
+            if model is not None:
+                continues = denoise < 1 or table.continues
+                odd = host.check_schedule(sigmas, model, changes_picture=continues)
+            odd = (describe_mismatch(preset, noise) if noise is not None else None) or odd
         if odd:
             logger.warning("%s: %s", NAME, odd)
         report = "\n\n".join(

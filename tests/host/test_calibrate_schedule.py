@@ -520,6 +520,28 @@ def test_what_cannot_be_calibrated_is_refused_in_one_sentence(calibrate, model, 
     assert not evaluations
 
 
+@pytest.mark.parametrize(("node", "most"), [("HSOCalibrateSchedule", 14), ("HSOCompareSchedules", 60)])
+def test_a_guider_with_a_cfg_for_each_step_is_refused_with_the_step_counts(node_classes, model, node, most):
+    """KJNodes' ScheduledCFGGuidance: its own assertion, from inside the first run, names neither."""
+    guider = comfy.samplers.CFGGuider(model)
+    guider.set_conds(galaxies.conditioning(), galaxies.conditioning())
+    guider.set_cfg([3.0, 2.0, 1.5, 1.0])
+    usual = {"budget": "quick", "remembered": "reuse"}
+    if node == "HSOCompareSchedules":
+        usual = {"schedulers": "karras", "pictures": 1, "theme": "dark"}
+    name = node_classes[node].define_schema().display_name
+    message = (
+        f"{name}: the guider has a list of 4 cfg values, one for each step, but the model is sampled with 4 and {most} "
+        "steps here; use a guider with one cfg for all steps"
+    )
+    with evaluations_of(model) as evaluations, pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        node_classes[node].execute(
+            steps=4, cfg=1.0, sampler_name="euler", seed=0, latent_image=galaxies.galaxy_latent(), guider=guider,
+            **usual,
+        )  # fmt: skip
+    assert not evaluations
+
+
 def test_a_distilled_model_is_announced(first, calibrate, nodes, model):
     from comfy_extras import nodes_model_advanced
 

@@ -363,13 +363,48 @@ def test_custom_sigmas_announces_noise_that_is_left(node_classes, caplog):
         ([1.0, float("nan"), 0.0], "value 2 is nan"),
         ([1.0, 2.0, 0.0], "value 2 .2. is not below value 1"),
         (1.0, "at least 2 sigmas"),
-        ([700.0, 1.0, 0.0], "starts at sigma 700, but the largest of this model is 14.6146"),
     ],
 )
 def test_ksampler_refuses_wrong_schedules(node_classes, sigmas, message):
     with pytest.raises(ValueError, match=f"^KSampler .HSO.: .*{message}"):
         node_classes["HSOKSampler"].execute(
             SD15, 0, 1.0, "euler", [], [], {"samples": torch.zeros(1, 4, 8, 8)}, torch.tensor(sigmas)
+        )
+
+
+@pytest.mark.parametrize("first", [20000.0, 4540.0])
+def test_a_first_sigma_above_the_table_is_announced_and_sampled_as_core_does(node_classes, caplog, first):
+    """Core's SetFirstSigma goes up to 20000, which is for models with zero terminal SNR."""
+    import comfy_extras.nodes_custom_sampler as core
+
+    model, prompt = tiny_models.tiny_model("v zsnr"), tiny_models.conditioning()
+    sigmas = core.SetFirstSigma.execute(core.BasicScheduler.execute(model, "simple", 4, 1.0).args[0], first).args[0]
+    latent = tiny_models.empty_latent(model)
+    ours = run(
+        node_classes["HSOKSampler"], model=model, seed=3, cfg=1.0, sampler_name="euler", positive=prompt,
+        negative=prompt, latent_image=latent, sigmas=sigmas,
+    )[0]["samples"]  # fmt: skip
+    solver = core.KSamplerSelect.execute("euler").args[0]
+    theirs = core.SamplerCustom.execute(model, True, 3, 1.0, prompt, prompt, solver, sigmas, latent).args[0]["samples"]
+    torch.testing.assert_close(ours, theirs)
+    announced = f"KSampler (HSO): the schedule starts at sigma {first:g}, above the largest of this model, 4518.76"
+    assert (announced in caplog.text) is (first > 4518.76 * 1.01)
+    _, text = run(node_classes["HSOCustomSigmas"], text="20000, 14, 3, 0", model=model)
+    assert text == "20000, 14, 3, 0" and "Custom Sigmas (HSO): the schedule starts at sigma 20000" in caplog.text
+
+
+def test_ksampler_refuses_a_list_of_cfg_by_name(node_classes):
+    """What KJNodes' nodes put out for a cfg of each step; core fails on it with an error of the multiplication."""
+    with pytest.raises(ValueError, match=r"^KSampler .HSO.: cfg is \[3.0, 2.0\]; it must be a number"):
+        node_classes["HSOKSampler"].execute(
+            SD15, 0, [3.0, 2.0], "euler", [], [], {"samples": torch.zeros(1, 4, 8, 8)}, torch.tensor([9.0, 3.0, 0.0])
+        )
+
+
+def test_ksampler_refuses_a_start_where_no_flow_model_has_noise(node_classes):
+    with pytest.raises(ValueError, match="^KSampler .HSO.: .*starts at sigma 700, but the largest of this flow model"):
+        node_classes["HSOKSampler"].execute(
+            FLOW, 0, 1.0, "euler", [], [], {"samples": torch.zeros(1, 4, 8, 8)}, torch.tensor([700.0, 1.0, 0.0])
         )
 
 

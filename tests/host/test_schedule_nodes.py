@@ -131,10 +131,15 @@ def test_a_folder_that_is_not_in_the_list_is_refused(run, folders):
         run("HSOSaveSchedule", sigmas=EIGHT, name="x", folder="desk")
 
 
-def test_what_starts_above_the_connected_model_is_not_saved(run, folders, sd15):
-    with pytest.raises(ValueError, match="^Save Schedule .HSO.: the schedule starts at sigma 700"):
-        run("HSOSaveSchedule", sigmas=torch.tensor([700.0, 1.0, 0.0]), name="x", model=sd15)
-    assert not folders["output"].exists()
+def test_a_schedule_that_starts_above_the_connected_model_is_announced_or_not_saved(run, folders, sd15, flow, caplog):
+    high = torch.tensor([700.0, 1.0, 0.0])
+    with pytest.raises(ValueError, match="^Save Schedule .HSO.: the schedule starts at sigma 700, but the largest of"):
+        run("HSOSaveSchedule", sigmas=high, name="x", model=flow)
+    assert not folders["output"].exists() and not caplog.text
+    saved = run("HSOSaveSchedule", sigmas=high, name="x", model=sd15)
+    said = "the schedule starts at sigma 700, above the largest of this model, 14.6146: the model takes it for that"
+    assert said in caplog.text and said in saved.ui["hso_plot"][0]["note"]
+    assert said in run("HSOLoadSchedule", file=saved.ui["text"][0], model=sd15).args[1]
 
 
 def test_a_loaded_schedule_that_starts_low_is_announced(run, folders, sd15, caplog):
