@@ -10,7 +10,7 @@ from torch import Tensor
 from ...hso_core import MAX_STEPS, optimize_schedule
 from ...hso_core.schedule.numbers import whole_number
 from .. import host
-from .notes import tell_of_samplers
+from .notes import tell_of_nodes
 
 NAME = "hso"
 
@@ -31,4 +31,4 @@ def hso_scheduler(model_sampling: Any, steps: int) -> Tensor:
 
 def register() -> None:
     host.add_scheduler(NAME, hso_scheduler)
-    host.on_prompt(lambda prompt: tell_of_samplers(prompt, NAME))
+    host.on_prompt(lambda prompt: tell_of_nodes(prompt, NAME))
