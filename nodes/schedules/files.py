@@ -57,7 +57,7 @@ class SaveSchedule(io.ComfyNode):
                 ),
                 io.Combo.Input(
                     "folder",
-                    options=list(host.schedule_folders()),
+                    options=list(host.FOLDERS),
                     default="output",
                     tooltip="output: the folder schedules beside your pictures. user: the folder schedules among your "
                     "own settings and workflows.",
@@ -112,7 +112,7 @@ class SaveSchedule(io.ComfyNode):
         report: str | None = None,
     ) -> io.NodeOutput:
         with host.named_errors(SAVE):
-            host.check_choice("folder", folder, host.schedule_folders())
+            root = host.schedule_folder(folder)
             schedule = as_schedule(sigmas)
             noise = host.readable_noise_schedule(model) if model is not None else None
             odd = host.check_schedule(schedule, model) if model is not None else None
@@ -123,7 +123,7 @@ class SaveSchedule(io.ComfyNode):
                 known["made_by"] = json.dumps(made_by, ensure_ascii=False) if made_by else ""
             if noise is not None:
                 known.update(model_metadata(noise))
-            path = host.numbered_file(host.schedule_folders()[folder], check_file_name(name), SUFFIX)
+            path = host.numbered_file(root, check_file_name(name), SUFFIX)
             kept = {key: text for key, text in known.items() if text}
             write_schedule(path, schedule, {**kept, "pack_version": __version__})
         if odd:

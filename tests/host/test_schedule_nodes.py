@@ -131,6 +131,22 @@ def test_a_folder_that_is_not_in_the_list_is_refused(run, folders):
         run("HSOSaveSchedule", sigmas=EIGHT, name="x", folder="desk")
 
 
+def test_several_users_have_no_user_folder_in_common(run, node_classes, folders, monkeypatch):
+    """What lies there is nobody's own: with --multi-user ComfyUI gives each user a folder of another name."""
+    kept = run("HSOSaveSchedule", sigmas=EIGHT, name="mine", folder="user").ui["text"][0]
+    offered = node_classes["HSOSaveSchedule"].INPUT_TYPES()["required"]["folder"][1]["options"]
+    monkeypatch.setattr(comfy.cli_args.args, "multi_user", True)
+    assert node_classes["HSOSaveSchedule"].INPUT_TYPES()["required"]["folder"][1]["options"] == offered
+    message = "Save Schedule .HSO.: folder is 'user', but this ComfyUI has several users, .*; use output, whose files"
+    with pytest.raises(ValueError, match=f"^{message}"):
+        run("HSOSaveSchedule", sigmas=EIGHT, name="x", folder="user")
+    assert [path.name for path in folders["user"].iterdir()] == ["mine_00001_.safetensors"]
+    with pytest.raises(ValueError, match="^Load Schedule .HSO.: there is no schedule 'mine_00001_.safetensors .user.'"):
+        run("HSOLoadSchedule", file=kept)
+    shared = run("HSOSaveSchedule", sigmas=EIGHT, name="x").ui["text"][0]
+    assert torch.equal(run("HSOLoadSchedule", file=shared).args[0], EIGHT)
+
+
 def test_a_schedule_that_starts_above_the_connected_model_is_announced_or_not_saved(run, folders, sd15, flow, caplog):
     high = torch.tensor([700.0, 1.0, 0.0])
     with pytest.raises(ValueError, match="^Save Schedule .HSO.: the schedule starts at sigma 700, but the largest of"):
