@@ -121,8 +121,8 @@ def suitable_times(noise: NoiseSchedule, settings: Settings) -> tuple[Pair, Pair
         return t_min, t_max
     if noise.family == "flow":
         return FLOW_TIMES[0], (t_max if settings.start == "searched" else FLOW_TIMES[1])
-    if float(noise.sigma_of_t(torch.tensor(t_min[1], dtype=torch.float64))) < LOWEST_LEVEL:
-        low, high = noise.t_of_lambda(-torch.tensor(SD_LEVELS, dtype=torch.float64).log()).tolist()
+    if float(noise.sigma_of_t(torch.tensor(t_min[1], dtype=torch.float64, device="cpu"))) < LOWEST_LEVEL:
+        low, high = noise.t_of_lambda(-torch.tensor(SD_LEVELS, dtype=torch.float64, device="cpu").log()).tolist()
         t_min = low, high
     return t_min, t_max
 
@@ -192,7 +192,7 @@ class Problem:
         t_min = [max(d * t, floor) for t in lowest]
         if t_min[1] >= t_max[0]:
             t_min = [min(t, t_max[0] / 2) for t in t_min]
-        return torch.tensor([self.settings.rho, t_min, t_max], dtype=torch.float64)
+        return torch.tensor([self.settings.rho, t_min, t_max], dtype=torch.float64, device="cpu")
 
     @property
     def _finite_t(self) -> float:

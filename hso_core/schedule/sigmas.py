@@ -52,7 +52,7 @@ def parse_sigmas(text: str) -> Tensor:
         raise SigmasError(f"{len(tokens)} values are too many; a schedule has at most {MAX_STEPS + 1}")
     values = [_number(token, place) for place, token in enumerate(tokens, start=1)]
     try:
-        return check_sigmas(torch.tensor(values, dtype=torch.float32))
+        return check_sigmas(torch.tensor(values, dtype=torch.float32, device="cpu"))
     except SigmasError as error:
         if _COMMA_INSIDE.search(text) and "." not in text:
             raise SigmasError(f"{error} (write decimals with a point: 14.6, not 14,6)") from None
@@ -150,7 +150,7 @@ def is_full_noise(sigma: float, noise: NoiseSchedule) -> bool:
 
 def _time(sigma: float, noise: NoiseSchedule) -> float:
     """t, from 0 to 1."""
-    level = torch.tensor(sigma, dtype=torch.float64)
+    level = torch.tensor(sigma, dtype=torch.float64, device="cpu")
     return float(noise.t_of_lambda(noise.lambda_of_sigma(level))) if sigma > 0 else 0.0
 
 

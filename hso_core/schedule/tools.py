@@ -5,6 +5,8 @@ Every function takes sigmas (n,) as `as_schedule` gives them, and returns fresh 
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -74,7 +76,7 @@ def split_at_sigma(sigmas: Tensor, sigma: float, insert: bool = True) -> tuple[T
     above, below = sigmas[sigmas > boundary * (1 + SAME)], sigmas[sigmas < boundary * (1 - SAME)]
     between = sigmas[len(above) : len(sigmas) - len(below)]
     if insert or len(between):
-        between = between if len(between) else torch.tensor([boundary])
+        between = between if len(between) else sigmas.new_tensor([boundary])
         return torch.cat([above, between]), torch.cat([between, below])
     if len(below) < 2:
         raise SigmasError(
@@ -90,7 +92,7 @@ def pin_sigma(sigmas: Tensor, sigma: float) -> tuple[Tensor, int]:
     inner = sigmas[1:-1]
     if len(inner) == 0:
         raise SigmasError("a schedule of 1 step has no inner value that could be moved")
-    place = 1 + int((inner.double().log() - torch.tensor(value).double().log()).abs().argmin())
+    place = 1 + int((inner.double().log() - math.log(value)).abs().argmin())
     result = sigmas.clone()
     result[place] = value
     return check_sigmas(result), place
@@ -117,8 +119,8 @@ def start_at_denoise(sigmas: Tensor, noise: NoiseSchedule, denoise: float, keep_
     if keep_steps and len(rest) == 1 and float(rest[0]) == 0:
         # Room for the other steps: down to sigma_min, or where the start lies below that already, to half its time.
         lowest = noise.sigma_min if noise.sigma_min < start * (1 - SAME) else noise.sigma_of_denoise(denoise / 2)
-        rest = torch.cat([torch.tensor([lowest], dtype=torch.float32), rest])
-    tail = torch.cat([torch.tensor([start], dtype=torch.float32), rest])
+        rest = torch.cat([sigmas.new_tensor([lowest]), rest])
+    tail = torch.cat([sigmas.new_tensor([start]), rest])
     return resample_sigmas(tail, len(sigmas) - 1) if keep_steps else check_sigmas(tail)
 
 
@@ -133,7 +135,7 @@ def end_at_denoise(sigmas: Tensor, noise: NoiseSchedule, denoise: float, steps: 
 def _inner_value(sigmas: Tensor, sigma: float, action: str) -> float:
     """`sigma` as float32 if it lies between the ends of the schedule."""
     sigma = real_number("sigma", sigma, error=SigmasError)
-    value = float(torch.tensor(sigma, dtype=torch.float32))
+    value = float(torch.tensor(sigma, dtype=torch.float32, device="cpu"))
     high, low = float(sigmas[0]), float(sigmas[-1])
     if not low * (1 + SAME) < value < high * (1 - SAME):
         raise SigmasError(

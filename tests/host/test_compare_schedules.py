@@ -212,6 +212,17 @@ def test_the_batch_of_a_model_of_frames_is_compared_as_one_video(compare):
     assert compare(**values, schedulers="karras", pictures=1)[2].shape[1] > 0
 
 
+def test_previews_do_not_depend_on_the_default_dtype(pack):
+    module, model = importlib.import_module(f"{pack.__name__}.nodes.pictures.latents"), tiny_models.tiny_model("eps")
+    latents, before = torch.linspace(-2, 2, 2 * 4 * 8 * 8).reshape(2, 4, 8, 8), torch.get_default_dtype()
+    expected = [picture.tobytes() for picture in module.pictures(model, latents)]
+    torch.set_default_dtype(torch.bfloat16)
+    try:
+        assert [picture.tobytes() for picture in module.pictures(model, latents)] == expected
+    finally:
+        torch.set_default_dtype(before)
+
+
 def test_a_scheduler_that_makes_no_schedule_here_is_left_out_and_named(compare, monkeypatch):
     def of_few_steps(sampling, steps):
         raise RuntimeError

@@ -340,6 +340,39 @@ def test_a_denoise_of_few_bits_gives_the_schedule_of_the_widget(run, sd15):
         assert torch.equal(found[0], found[1]) and torch.equal(found[0], found[2]), node
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64], ids=str)
+def test_another_default_dtype_changes_no_output(run, sd15, flow, dtype):
+    """Some nodes leave torch's default dtype changed; core's own schedulers follow it, and only their faint curves."""
+
+    def outputs():
+        values = []
+        for model in (sd15, flow):
+            values.append(run("HSOOptimizeSchedule", model=model, steps=6))
+            values.append(run("HSOStartAtDenoise", sigmas=values[-1].args[0], model=model, denoise=0.3))
+        values.append(run("HSOSplitSchedule", sigmas=EIGHT / 8, sigma=0.9))
+        values.append(run("HSOSplitSchedule", sigmas=EIGHT / 8, sigma=2.0))
+        values.append(run("HSOPinSigma", sigmas=EIGHT, sigma=2.7))
+        values.append(run("HSOBlendSchedules", first=EIGHT, second=EIGHT / 3, weight=0.3))
+        values.append(run("HSOResampleSchedule", sigmas=EIGHT, steps=7, resampling="monotone"))
+        values.append(run("HSOPresetSchedule", preset="AYS SDXL", steps=7, model=sd15))
+        values.append(run("HSOCustomSigmas", text="14.6 6.47 3.3 0.9 0", steps=6, model=sd15))
+        values.append(run("HSOPlotSchedules", schedule_1=EIGHT, model=sd15, axis="timestep"))
+        tensors = [value for node in values for value in node.args if isinstance(value, torch.Tensor)]
+        plots = [{**plot, "schedules": plot["schedules"][:1], "facts": []} for v in values for plot in v.ui["hso_plot"]]
+        return tensors, plots
+
+    before = torch.get_default_dtype()
+    expected, plots = outputs()
+    torch.set_default_dtype(dtype)
+    try:
+        found, other_plots = outputs()
+    finally:
+        torch.set_default_dtype(before)
+    for one, other in zip(found, expected, strict=True):
+        assert one.dtype == torch.float32 and torch.equal(one, other)
+    assert other_plots == plots
+
+
 def test_incoming_schedules_stay_as_they_are_and_outputs_keep_the_contract(run, sd15):
     calls = {
         "HSOBlendSchedules": {"first": EIGHT, "second": EIGHT},
