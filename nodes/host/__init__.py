@@ -10,10 +10,10 @@ from .errors import check_choice, named_errors
 from .files import may_keep_metadata, numbered_file, schedule_folders, user_folder
 from .guarded_sigmas import sigmas_output
 from .latents import batch_is_frames, first_latent, frames_of_video, is_empty, noise_of_seed, video_of_frames
-from .memory import OUT_OF_MEMORY, batch_that_fits, free_memory
+from .memory import OUT_OF_MEMORY, batch_that_fits, free_memory, rounding
 from .model import check_schedule, noise_schedule, noise_schedule_of_sampling, readable_noise_schedule
 from .progress import CANCELLED, cancel, is_cancelled, progress_bar, stop_if_cancelled
-from .sampling import guider, sample_with_sigmas, sampler, sampler_names, samplers_that_lose_a_step
+from .sampling import guider, is_own_sampler, sample_with_sigmas, sampler, sampler_names, samplers_that_lose_a_step
 from .schedulers import add_scheduler, ksampler_sigmas, scheduler_names, scheduler_sigmas
 from .schema import advanced, schema
 from .workflow import on_prompt, origin, short_name
@@ -35,6 +35,7 @@ __all__ = [
     "guider",
     "is_cancelled",
     "is_empty",
+    "is_own_sampler",
     "ksampler_sigmas",
     "left_by_a_run",
     "may_keep_metadata",
@@ -47,6 +48,7 @@ __all__ = [
     "origin",
     "progress_bar",
     "readable_noise_schedule",
+    "rounding",
     "sample_with_sigmas",
     "sampler",
     "sampler_names",
