@@ -14,7 +14,7 @@ from .. import host
 
 logger = logging.getLogger(__name__)
 
-KEY = "hso_plot"  # web/plot/plot_node.js looks for it
+KEY = "hso_plot"  # web/plot/results.js looks for it
 VERSION = 1
 USUAL_SCHEDULERS = ("karras", "simple", "beta", "exponential")
 MAX_COMPARED_STEPS = 200  # with more steps the curves of the usual schedulers are one thick line

@@ -217,9 +217,8 @@ def test_a_search_can_be_cancelled(server: ComfyServer, search: dict) -> None:
     prompt_id = server.queue(prompt)
 
     def cancel() -> None:
-        while not server.get("/queue")["queue_running"]:
-            time.sleep(0.05)
-        time.sleep(0.5)
+        server.wait_until_running()
+        time.sleep(0.5)  # into the search
         server.interrupt()
 
     thread = threading.Thread(target=cancel)

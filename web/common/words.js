@@ -7,7 +7,7 @@ import { ENGLISH, fill } from "./english.js";
 /** @typedef {import("./english.js").Word} Word */
 /** @typedef {import("./english.js").Values} Values */
 
-/** @type {Record<string, any>} by language: { nodeDefs, main: { hso }} and what other packs have */
+/** @type {Record<string, any>} by language: { hso, nodeDefs } and what other packs have */
 let languages = {};
 
 /**
@@ -16,7 +16,7 @@ let languages = {};
  */
 export function say(word, values) {
   const language = /** @type {any} */ (app).extensionManager?.setting?.get("Comfy.Locale");
-  return fill(languages[language]?.main?.hso?.[word] ?? ENGLISH[word], values);
+  return fill(languages[language]?.hso?.[word] ?? ENGLISH[word], values);
 }
 
 /**

@@ -5,14 +5,18 @@ import { changeTracker } from "./host_history.js";
 
 /** @typedef {import("../common/graph.js").ComfyNode} ComfyNode */
 
-const MAX_AGE = 10_000; // milliseconds between the end of a node and the beginning of the next
-const MAX_FRAMES = 60; // until the page shows it
+const MAX_FRAMES = 60; // until the page shows the next editor
 
 /** @type {WeakMap<object, Map<string, string>>} texts by node, for as long as their workflow is open */
 const openedTexts = new WeakMap();
 
-/** @type {Map<string, { selected: number, focus: string, time: number }>} by node */
-const left = new Map();
+/**
+ * @typedef {import("./editor_view.js").EditorView} EditorView
+ * @typedef {{ view: EditorView, key: string, part: string | null }} Focused
+ */
+
+/** @type {Focused | null} the part of an editor that has the keyboard, or had it when its editor went */
+let focused = null;
 
 /**
  * The text that a node had when its workflow was opened, if that has been noted.
@@ -35,43 +39,48 @@ export function noteOpened(node, text) {
 }
 
 /**
- * The node goes.
+ * Remember which part of this editor has the keyboard. The page takes the old editor off before the node hears of it.
  * @param {ComfyNode} node
- * @param {import("./editor_view.js").EditorView} view
+ * @param {EditorView} view
  */
-export function leave(node, view) {
-  const key = nodeKey(node);
-  if (!key || !view.element.isConnected) return;
-  const active = view.element.contains(document.activeElement) ? document.activeElement : null;
-  const [step, part] = ["data-step", "data-testid"].map((name) => active?.getAttribute(name));
-  const focus = step != null ? "[data-step]" : part ? `[data-testid="${part}"]` : "";
-  left.set(key, { selected: view.selected, focus, time: performance.now() });
+export function watchFocus(node, view) {
+  view.element.addEventListener("focusin", (event) => {
+    const part = /** @type {Element} */ (event.target).getAttribute("data-testid"); // a point of the picture has none
+    focused = { view, key: nodeKey(node) ?? "", part };
+  });
+}
+
+for (const kind of ["focusin", "pointerdown"]) {
+  const forget = (/** @type {Event} */ event) => {
+    if (!focused?.view.element.contains(/** @type {Node} */ (event.target))) focused = null;
+  };
+  window.addEventListener(kind, forget, { capture: true });
 }
 
 /**
- * The node has come.
+ * A new node: its editor goes on where that of the old one was.
  * @param {ComfyNode} node
- * @param {import("./editor_view.js").EditorView} view
+ * @param {EditorView} view
  */
-export function arrive(node, view) {
-  const key = nodeKey(node) ?? "";
-  const before = left.get(key);
-  left.delete(key);
-  if (!before || performance.now() - before.time > MAX_AGE) return;
-  view.selected = before.selected;
-  if (before.focus) focusSoon(view, before.focus, MAX_FRAMES);
+export function goOn(node, view) {
+  if (!focused || focused.view === view || focused.key !== nodeKey(node)) return;
+  const { part } = focused;
+  view.selected = focused.view.selected;
+  focused = { ...focused, view };
+  focusSoon(view, part, MAX_FRAMES);
 }
 
 /**
- * @param {import("./editor_view.js").EditorView} view
- * @param {string} focus what had it
+ * @param {EditorView} view
+ * @param {string | null} name of the part
  * @param {number} frames
  */
-function focusSoon(view, focus, frames) {
-  if (document.activeElement && document.activeElement !== document.body) return; // somebody has chosen something else
-  const part = /** @type {HTMLElement | null} */ (focus === "[data-step]" ? null : view.element.querySelector(focus));
-  if (part && !part.matches(":disabled")) part.focus({ preventScroll: true });
+function focusSoon(view, name, frames) {
+  const active = document.activeElement;
+  if (focused?.view !== view || (active && active !== document.body)) return; // the user went elsewhere
+  const part = name && view.element.querySelector(`[data-testid="${name}"]`);
+  if (part instanceof HTMLElement && !part.matches(":disabled")) part.focus({ preventScroll: true });
   else view.picture.focus(view.selected);
   const hasFocus = view.element.contains(document.activeElement);
-  if (!hasFocus && frames > 0) requestAnimationFrame(() => focusSoon(view, focus, frames - 1));
+  if (!hasFocus && frames > 0) requestAnimationFrame(() => focusSoon(view, name, frames - 1));
 }

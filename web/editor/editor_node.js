@@ -5,7 +5,7 @@ import { addElement, after, afterLayout } from "../common/dom_widget.js";
 import { allNodes } from "../common/graph.js";
 import { keptPlot, replacePlot, tellHistory } from "../plot/kept_plot.js";
 import { onPlot } from "../plot/results.js";
-import { arrive, leave, noteOpened, openedWith } from "./carried_over.js";
+import { goOn, noteOpened, openedWith, watchFocus } from "./carried_over.js";
 import { EditorView } from "./editor_view.js";
 import { hostHistory } from "./host_history.js";
 import { isConnected, plotOfSource, sourceNode, sourceOf, without } from "./source.js";
@@ -77,19 +77,17 @@ function addEditor(node) {
     view.settings = settingsOf(node);
     loaded = String(widgets.text.value ?? "");
     view.open(loaded);
-    arrive(node, view);
+    goOn(node, view);
     show();
   });
-  after(node, "onRemoved", () => {
-    view.pointer.forget();
-    leave(node, view);
-  });
+  after(node, "onRemoved", () => view.pointer.forget());
   onPlot(node, (received, isOldNow) => {
     plot = received;
     isOld = isOldNow;
     show();
   });
   node.hsoRefresh = show;
+  watchFocus(node, view);
   addElement(node, WIDGET, view.element, { minHeight: 270, minWidth: 400 });
   show();
 }

@@ -109,13 +109,15 @@ export class EditorView {
 
   /** Find the values to draw, and say what is wrong or missing. */
   read() {
-    const { text, source, isOld } = this.shown;
+    const { text, source } = this.shown;
     this.editable = false;
     this.values = [];
     if (source === "text") this.readText(text);
-    else if (source === "linked") this.readResult("text", say("fromText"), say("runForValues"));
     else if (source === "nothing") this.tell(say("nothing"), say("example"));
-    else this.readResult("connected", say(isOld ? "fromLastRun" : "fromSigmas"), say("runForSigmas"), say("takeOver"));
+    else if (source === "linked" && this.takeResult("text")) this.tell(say("fromText"));
+    else if (source === "linked") this.tell(`${say("fromText")} ${say("runForValues")}`);
+    else if (!this.takeResult("connected")) this.tell(`${say("fromSigmas")} ${say("runForSigmas")}`);
+    else this.tell(say(this.shown.isOld ? "fromLastRun" : "fromSigmas"), say("takeOver"));
     this.selected = Math.min(this.selected, Math.max(this.values.length - 1, 0));
   }
 
@@ -133,19 +135,15 @@ export class EditorView {
   }
 
   /**
+   * Show the last result.
    * @param {string} name of the schedule that is meant
-   * @param {string} message
-   * @param {string} missing what to do where there is none
-   * @param {string} [action] what can be done with it
+   * @returns {boolean} whether there is one
    */
-  readResult(name, message, missing, action) {
+  takeResult(name) {
     const curve = this.shown.plot?.schedules[0];
-    if (curve?.name !== name) {
-      this.tell(`${message} ${missing}`);
-      return;
-    }
+    if (curve?.name !== name) return false;
     this.values = curve.sigmas.map(Math.fround);
-    this.tell(message, action);
+    return true;
   }
 
   /**
