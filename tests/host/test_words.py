@@ -46,7 +46,8 @@ def test_every_word_is_used_and_every_word_that_is_used_is_there(english):
 
 def test_the_names_that_nodes_send_are_words(english):
     """Each is in the Python code, as the name of a curve or of a fact."""
-    code = "\n".join(file.read_text("utf-8") for file in (REPOSITORY / "nodes").rglob("*.py"))
+    files = [file for folder in ("nodes", "hso_core") for file in (REPOSITORY / folder).rglob("*.py")]
+    code = "\n".join(file.read_text("utf-8") for file in files)
     names = [name.removeprefix("name_").replace("_", " ") for _, name in english if name.startswith("name_")]
     assert len(names) > 10 and not [name for name in names if f'"{name}"' not in code]
 
