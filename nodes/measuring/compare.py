@@ -56,8 +56,8 @@ class CompareSchedules(io.ComfyNode):
             name=NAME,
             category=host.category_of("SplitSigmas"),
             description="Samples the same seeds with several schedulers on your model, and measures how far each "
-            "picture is from the converged one: a table, a ranking and the pictures side by side. Plot Sigmas (HSO) only draws "
-            "the values.",
+            "picture is from the converged one: a table, a ranking and the pictures side by side. Plot Sigmas (HSO) "
+            "only draws the values.",
             aliases=["compare schedulers", "benchmark sigmas", "best scheduler", "xy plot"],
             hidden=[io.Hidden.unique_id, io.Hidden.prompt],
             inputs=[

@@ -13,6 +13,7 @@ from .drawing import OVERSAMPLING, THEMES, Theme, font_for, shortened
 LEAST_TILE, LARGEST_TILE = 128, 384  # pixels of the longer side of a picture in the grid
 GAP = 8
 MARGIN, LETTERS = 14, 18  # of the grid's words
+LEAST_LABEL = 230  # width of the names beside the grid
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ def draw_grid(
     head = 40
     names = [shortened(name) for name, _, _ in rows]
     words = [*((name, LETTERS) for name in names), *((line, LETTERS - 4) for _, line, _ in rows)]
-    label = round(max(font_for(text, em).getlength(text) for text, em in words)) + 2 * MARGIN
+    label = max(LEAST_LABEL, *(round(font_for(text, em).getlength(text)) + 2 * MARGIN for text, em in words))
     width = max(label + columns * (tile[0] + GAP) + GAP, round(font_for(title, LETTERS).getlength(title)) + 2 * MARGIN)
     size = (width, head + len(rows) * (tile[1] + GAP) + GAP)
     canvas = Image.new("RGB", size, THEMES[theme].ground)
