@@ -56,8 +56,9 @@ class CompareSchedules(io.ComfyNode):
             node_id="HSOCompareSchedules",
             name=NAME,
             category=host.category_of("SplitSigmas"),
-            description="Samples the same seeds with several schedules on your model, and measures how far each "
-            "picture is from the converged one: a table, a ranking and the pictures side by side.",
+            description="Samples the same seeds with several schedulers on your model, and measures how far each "
+            "picture is from the converged one: a table, a ranking and the pictures side by side. Plot Sigmas (HSO) "
+            "only draws the values.",
             aliases=["compare schedulers", "benchmark sigmas", "best scheduler", "xy plot"],
             hidden=[io.Hidden.unique_id, io.Hidden.prompt],
             inputs=[
@@ -65,8 +66,9 @@ class CompareSchedules(io.ComfyNode):
                 io.String.Input(
                     "schedulers",
                     default="hso, karras, exponential, simple, beta",
-                    tooltip="Built-in schedulers and published tables to compare with, separated by commas; "
-                    f"{ALL}: every one that fits the model. May be empty if schedules are connected.",
+                    tooltip="Names, separated by commas: hso, simple, sgm_uniform, karras, exponential, ddim_uniform, "
+                    "beta, normal, linear_quadratic, kl_optimal, those that other packs add, and those of Preset "
+                    f"Sigmas (HSO). {ALL}: every one that fits the model. May be empty if schedules are connected.",
                 ),
                 io.Int.Input(
                     "pictures",

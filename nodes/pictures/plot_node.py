@@ -36,9 +36,10 @@ class PlotSchedules(io.ComfyNode):
             node_id="HSOPlotSchedules",
             name=NAME,
             category=host.category_of("SplitSigmas"),
-            description="Compares schedules: a picture, a table of all values, and a plot on the node. For more than "
-            "eight, connect several of these nodes in a row through 'more'.",
-            aliases=["plot sigmas", "visualize sigmas", "graph sigmas", "compare schedulers"],
+            description="Draws the values of several schedules: a picture, a table, and a plot on the node. Nothing is "
+            "sampled; Compare Schedulers (HSO) measures the pictures. For more than eight, connect several of these "
+            "nodes in a row through 'more'.",
+            aliases=["plot sigmas", "visualize sigmas", "graph sigmas", "plot schedules"],
             is_output_node=True,
             hidden=[io.Hidden.unique_id],
             inputs=[

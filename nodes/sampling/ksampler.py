@@ -66,7 +66,7 @@ class KSampler(io.ComfyNode):
                         min=0,
                         max=MAX_STEPS,
                         optional=True,
-                        tooltip="As in KSampler (Advanced): so many steps at its beginning are left out.",
+                        tooltip="As in KSampler (Advanced): the step of the schedule at which it begins.",
                     )
                 ),
                 host.advanced(

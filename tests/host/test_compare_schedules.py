@@ -7,6 +7,7 @@ import importlib
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import host_import
 
@@ -151,6 +152,16 @@ class Decoder:
 
 def test_a_vae_decodes_the_pictures(compare):
     assert compare(pictures=2, vae=Decoder())[2].shape == (1, 40 + 8 + 4 * (256 + 8), 230 + 8 + 2 * (256 + 8), 3)
+
+
+def test_the_names_beside_the_pictures_are_whole(pack):
+    """As long as a name may be in a legend; the pictures then begin further to the right."""
+    black = [Image.new("RGB", (128, 128))]
+    draw_grid = importlib.import_module(f"{pack.__name__}.nodes.pictures.comparison").draw_grid
+    short, long = (draw_grid([(name, "RMSE 0.1", black)], title="") for name in ("hso", "MMMMMMMMMMMMMMMMMMMMMMMMMM"))
+    ground = short.getpixel((0, 0))
+    words = np.asarray(long)[:, : long.width - 128 - 2 * 8] != ground
+    assert long.width > short.width and not words[:, -8:].any() and words[:, -40:-8].any()
 
 
 class OfOtherLatents:

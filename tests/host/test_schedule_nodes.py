@@ -191,7 +191,9 @@ def test_every_node_has_a_help_page_with_its_inputs_a_picture_and_an_example(nod
         names = {name for group in ("required", "optional") for name in order.get(group, [])} - middle
         assert [name for name in sorted(names) if name not in page] == [], node_id
         pictures = re.findall(r"!\[[^]]+\]\(([^)]+)\)", page)
-        assert pictures and "\n## Example\n" in page, node_id
+        assert pictures and "\n## Example\n" in page and "\n## What usually follows\n" in page, node_id
+        loose = re.findall(r"(?m)^- ", page.split("\n## Good to know\n")[-1].split("\n### ")[0])
+        assert len(loose) < 7, "a long list is in groups"
         for picture in pictures:
             assert (docs / picture).is_file(), (node_id, picture)
 
