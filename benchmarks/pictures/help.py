@@ -2,7 +2,7 @@
 
     .venv/bin/python -P benchmarks/pictures/help.py [NODE ID ...]
 
-It needs what the browser tests need, which `python3 dev.py setup` installs. The picture of Plot Schedules is what it
+It needs what the browser tests need, which `python3 dev.py setup` installs. The picture of Plot Sigmas is what it
 draws, and comes from thumbnails.py.
 """
 

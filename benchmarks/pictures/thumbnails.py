@@ -1,4 +1,4 @@
-"""The pictures of the example workflows in ComfyUI's template browser, and of the help page of Plot Schedules.
+"""The pictures of the example workflows in ComfyUI's template browser, and of the help page of Plot Sigmas.
 
     .venv/bin/python -P benchmarks/pictures/thumbnails.py
 
@@ -115,7 +115,7 @@ def galaxies(server: ComfyServer) -> Image.Image:
 
 
 def comparison(server: ComfyServer) -> Image.Image:
-    """What Plot Schedules draws of schedules for Stable Diffusion 1.5."""
+    """What Plot Sigmas draws of schedules for Stable Diffusion 1.5."""
     from hso_core import named_schedule, optimize_schedule
     from hso_core.schedule.sigmas import print_sigmas
 
@@ -135,7 +135,7 @@ def comparison(server: ComfyServer) -> Image.Image:
 
 
 def gain(server: ComfyServer) -> Image.Image:
-    """The ranking that the workflow of Calibrate Schedule ends with, on the demonstration network."""
+    """The ranking that the workflow of Calibrate Sigmas ends with, on the demonstration network."""
     saved = json.loads((EXAMPLES / f"{CALIBRATE}.json").read_text("utf-8"))
     prompt = on_demo_network(to_prompt(saved, server.object_info()))
     (compared,) = (number for number, entry in prompt.items() if entry["class_type"] == "HSOCompareSchedules")

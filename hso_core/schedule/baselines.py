@@ -22,11 +22,12 @@ SHIFT_SLACK = 0.02  # relative: a shift in a file is rounded
 class Table:
     """One published schedule.
 
-    lists    number of steps N -> its N + 1 sigmas as they were published, the last 0 or the model's sigma_min
-    family   "vp" or "flow", as in NoiseSchedule
-    suits    the model that it was made for; source: who published it, and where
-    trained  the model was distilled on just these values: no use to any other
-    shift    the time shift of a flow model that the values belong to, if to one
+    lists      number of steps N -> its N + 1 sigmas as they were published, the last 0 or the model's sigma_min
+    family     "vp" or "flow", as in NoiseSchedule
+    suits      the model that it was made for; source: who published it, and where
+    trained    the model was distilled on just these values: no use to any other
+    shift      the time shift of a flow model that the values belong to, if to one
+    continues  goes on from the latent of another stage: it starts below full noise, as it should
     """
 
     name: str
@@ -36,6 +37,7 @@ class Table:
     lists: Mapping[int, tuple[float, ...]]
     trained: bool = False
     shift: float | None = None
+    continues: bool = False
 
     @property
     def step_counts(self) -> list[int]:

@@ -28,7 +28,8 @@ class NoiseScheduleError(ValueError):
 class NoiseSchedule:
     """A table of sigmas, ascending, and the convention it is written in.
 
-    sigmas: (T,) float64 on the CPU, non-decreasing, positive. Entry k belongs to time t = (k + 1) / T.
+    sigmas: (T,) float64 on the CPU, non-decreasing, positive. Entry k belongs to time t = (k + 1) / T. What rounding
+            has left of a table is mended: zeros in front, which belong to time 0, go; a dip becomes level.
     family: "vp" (also VE and EDM: entry = sigma/alpha, lambda = -ln entry) or
             "flow" (entry = sigma, alpha = 1 - sigma, lambda = -logit entry).
 
@@ -43,8 +44,8 @@ class NoiseSchedule:
             raise NoiseScheduleError(f"unknown family {self.family!r}: it is one of {', '.join(FAMILIES)}")
         # .cpu() first: MPS tensors cannot be float64.
         table = torch.as_tensor(self.sigmas).detach().cpu().double().clone()
-        if self.family == "flow" and table.ndim == 1:
-            table[(table > 1) & (table < 1 + ROUNDING)] = 1.0
+        if table.ndim == 1 and len(table) and bool(table.isfinite().all()):
+            table = _without_rounding(table, self.family)
         _check_table(table, self.family)
         object.__setattr__(self, "sigmas", table)
 
@@ -168,6 +169,22 @@ class NoiseSchedule:
         return ((1 - t) / t).flip(0), ((1 - sigmas) / sigmas).flip(0)
 
 
+def _without_rounding(table: Tensor, family: str) -> Tensor:
+    """A finite table (T,) as it was meant, with nothing changed by more than rounding.
+
+    ComfyUI's schedulers read tables from the end and never come to zeros in front, nor mind a dip.
+    """
+    least = ROUNDING * float(table.max())
+    first = int((table > 0).to(torch.uint8).argmax())
+    if first < len(table) - 1 and bool((table[:first] >= -least).all()):
+        table = table[first:]
+    raised = table.cummax(0).values
+    table = raised if bool((raised - table <= ROUNDING * raised).all()) else table
+    if family == "flow":
+        table = torch.where((table > 1) & (table < 1 + ROUNDING), 1.0, table)
+    return table
+
+
 def _check_table(table: Tensor, family: str) -> None:
     if table.ndim != 1 or len(table) < 2:
         raise NoiseScheduleError(
@@ -181,9 +198,9 @@ def _check_table(table: Tensor, family: str) -> None:
     falls = table[1:] < table[:-1]
     if bool(falls.any()):
         k = _where(falls)
-        before, after = _told_apart(float(table[k]), float(table[k + 1]))
         raise NoiseScheduleError(
-            f"the noise schedule must increase, but entry {k + 1} ({after}) is below entry {k} ({before})"
+            f"the noise schedule must increase, but entry {k + 1} ({float(table[k + 1]):g}) is below entry {k} "
+            f"({float(table[k]):g})"
         )
     if not bool(table[0] < table[-1]):
         raise NoiseScheduleError(f"all sigmas of the noise schedule are {float(table[0]):g}; they must increase")
@@ -193,12 +210,6 @@ def _check_table(table: Tensor, family: str) -> None:
 
 def _where(mask: Tensor) -> int:
     return int(mask.nonzero()[0])
-
-
-def _told_apart(one: float, other: float) -> tuple[str, str]:
-    """Two different numbers with as few digits as tell them apart: 6, or a float32's, or a float64's."""
-    texts = ((f"{one:.{digits}g}", f"{other:.{digits}g}") for digits in (6, 9, 17))
-    return next(pair for pair in texts if pair[0] != pair[1])
 
 
 def _first_of_equal(sigmas: Tensor) -> Tensor:

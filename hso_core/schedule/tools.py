@@ -1,6 +1,7 @@
-"""What people do to a schedule: blend, split, pin a value, start later. Pure functions of sigmas.
+"""What people do to a schedule: blend, split, join, pin a value, start later, scale, shift, flip. Pure functions.
 
-Every function takes sigmas (n,) as `as_schedule` gives them, and returns fresh ones of the same form.
+Every function takes sigmas (n,) as `as_schedule` gives them, and returns fresh ones of the same form; those of `flip`
+rise.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from .noise_schedule import NoiseSchedule
 from .sigmas import SigmasError, check_sigmas, plain_decimal, resample_sigmas
 
 SAME = 1e-5  # relative: nearer values are one level
+LEAST_NOISE = 1e-4  # where a flipped schedule starts: samplers divide by sigma
 
 
 def as_schedule(sigmas: Tensor) -> Tensor:
@@ -48,6 +50,60 @@ def blend(first: Tensor, second: Tensor, weight: float, method: str = "log-linea
     return check_sigmas(mixed), note
 
 
+def scale(sigmas: Tensor, factor: float) -> Tensor:
+    """Every value `factor` times as large; a 0 at the end stays."""
+    if not 0 < factor < float("inf"):
+        raise SigmasError(f"factor is {factor:g}; it must be above 0 (1 leaves the schedule as it is)")
+    return check_sigmas(sigmas * factor)
+
+
+def shift(sigmas: Tensor, noise: NoiseSchedule, factor: float) -> Tensor:
+    """A flow model's schedule shifted as ModelSamplingSD3 shifts its model: sigma / (1 - sigma) grows by `factor`.
+
+    The ends 1 and 0 stay. Raises SigmasError for other models, where sigma itself has that role (see `scale`).
+    """
+    if noise.family != "flow":
+        raise SigmasError("only schedules of flow models (Flux, SD3, Wan, Qwen) can be shifted; scale does it here")
+    if not 0 < factor < float("inf"):
+        raise SigmasError(f"factor is {factor:g}; it must be above 0 (1 leaves the schedule as it is)")
+    if float(sigmas[0]) > 1:
+        raise SigmasError(
+            f"the schedule starts at {plain_decimal(sigmas[0])}; that of a flow model starts at most at 1"
+        )
+    values = sigmas.double()
+    return check_sigmas((factor * values / (1 + (factor - 1) * values)).float())
+
+
+def join(first: Tensor, second: Tensor) -> Tensor:
+    """The values of `first` that lie above the start of `second`, then all of `second`. It undoes a split."""
+    above = first[first > float(second[0]) * (1 + SAME)]
+    if not len(above):
+        raise SigmasError(
+            f"nothing of the first schedule, which starts at {plain_decimal(first[0])}, lies above the start of the "
+            f"second, {plain_decimal(second[0])}; change places"
+        )
+    return check_sigmas(torch.cat([above, second]))
+
+
+def flip(sigmas: Tensor) -> Tensor:
+    """The schedule backwards, rising, for turning a picture into its noise (unsampling); a 0 becomes LEAST_NOISE."""
+    flipped = sigmas.flip(0)
+    if float(flipped[0]) == 0:
+        flipped[0] = min(LEAST_NOISE, float(flipped[1]) / 2)
+    return flipped
+
+
+def check_flipped(sigmas: Tensor, noise: NoiseSchedule | None) -> Tensor:
+    """`sigmas` itself if it is a flipped schedule with which a model can unsample. Raises SigmasError."""
+    check_sigmas(sigmas.flip(0))
+    if noise is not None and noise.family == "flow" and float(sigmas[-1]) >= 1 - SAME:
+        raise SigmasError(
+            "a flow model's flipped schedule must end below 1, where nothing of the picture is left: start the "
+            "schedule at denoise 0.95 or less before it is flipped"
+        )
+    return sigmas
+
+
 def split_at_step(sigmas: Tensor, step: int) -> tuple[Tensor, Tensor]:
     """The first `step` steps and the rest; the value between them ends the one and starts the other."""
     steps = len(sigmas) - 1
@@ -58,13 +114,19 @@ def split_at_step(sigmas: Tensor, step: int) -> tuple[Tensor, Tensor]:
     return sigmas[: step + 1].clone(), sigmas[step:].clone()
 
 
-def split_at_sigma(sigmas: Tensor, sigma: float, insert: bool = True) -> tuple[Tensor, Tensor]:
+def split_at_sigma(
+    sigmas: Tensor, sigma: float, insert: bool = True, *, keep_steps: bool = False
+) -> tuple[Tensor, Tensor]:
     """The steps that start above `sigma`, and those that start at it or below.
+
+    keep_steps: the nearest inner value moves on to `sigma` first (see `pin_sigma`), in place of `insert`.
 
     insert: `sigma` itself becomes the value between the two parts, which is one step more (unless it is there
     already). Without it the low part starts at the first value below `sigma`.
     """
     boundary = _inner_value(sigmas, sigma, "split")
+    if keep_steps:
+        sigmas, _ = pin_sigma(sigmas, sigma)
     above, below = sigmas[sigmas > boundary * (1 + SAME)], sigmas[sigmas < boundary * (1 - SAME)]
     between = sigmas[len(above) : len(sigmas) - len(below)]
     if insert or len(between):

@@ -1,4 +1,4 @@
-"""Compare Schedules: how far the pictures of several schedules are from the converged one, on the user's own model."""
+"""Compare Schedulers: how far the pictures of several schedules are from the converged one, on the user's own model."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from ..pictures.drawing import THEMES
 from ..pictures.latents import pictures
 from ..pictures.plot_data import plot_ui
 from ..pictures.plot_node import Schedules
+from ..sampling.notes import name_of
 from .inputs import (
     check_ranges,
     denoise_widget,
@@ -37,11 +38,11 @@ from .inputs import (
     selectable_schedules,
 )
 from .run import SamplingRun, cancelled_as_comfyui_does
-from .sampler_traits import check_sampler, name_of, reference_for
+from .sampler_traits import check_sampler, reference_for
 
 logger = logging.getLogger(__name__)
 
-NAME = "Compare Schedules (HSO)"
+NAME = "Compare Schedulers (HSO)"
 SOCKETS = tuple(f"schedule_{k}" for k in range(1, 5))
 ALL = "all"
 MOST_COLUMNS, MOST_ROWS, MOST_CURVES = 6, 24, 8
@@ -50,14 +51,13 @@ MOST_COLUMNS, MOST_ROWS, MOST_CURVES = 6, 24, 8
 class CompareSchedules(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
-        # The order of the widgets is part of every saved workflow: new ones only at the end.
         return host.schema(
             node_id="HSOCompareSchedules",
-            display_name=NAME,
-            category="sampling/custom_sampling/sigmas",
+            name=NAME,
+            category=host.category_of("SplitSigmas"),
             description="Samples the same seeds with several schedules on your model, and measures how far each "
             "picture is from the converged one: a table, a ranking and the pictures side by side.",
-            search_aliases=["hso", "compare schedulers", "benchmark sigmas", "best scheduler", "xy plot"],
+            aliases=["compare schedulers", "benchmark sigmas", "best scheduler", "xy plot"],
             hidden=[io.Hidden.unique_id, io.Hidden.prompt],
             inputs=[
                 *sampling_widgets(steps=6),
@@ -81,9 +81,7 @@ class CompareSchedules(io.ComfyNode):
                     io.Sigmas.Input(name, optional=True, tooltip=f"Schedule {k} to compare, of any number of steps.")
                     for k, name in enumerate(SOCKETS, start=1)
                 ),
-                Schedules.Input(
-                    "more", optional=True, tooltip="Any number of schedules, from 'more' of Plot Schedules."
-                ),
+                Schedules.Input("more", optional=True, tooltip="Any number of schedules, from 'more' of Plot Sigmas."),
                 denoise_widget(),
             ],
             outputs=[
@@ -92,7 +90,6 @@ class CompareSchedules(io.ComfyNode):
                 io.Image.Output("grid", display_name="pictures", tooltip="The pictures of the first seeds in a grid."),
                 io.Sigmas.Output(display_name="best", tooltip="The schedule with the least mean distance."),
             ],
-            has_intermediate_output=True,
         )
 
     @classmethod

@@ -15,13 +15,13 @@ from ...hso_core.schedule.baselines import table_sigmas, tables_for
 from ...hso_core.schedule.sigmas import SigmasError, check_range, check_sigmas
 from ...hso_core.schedule.tools import as_schedule, end_at_denoise
 from .. import host
+from ..sampling.notes import name_of
 from ..sampling.scheduler_entry import NAME as HSO
 from .run import SEEDS, SamplingRun
-from .sampler_traits import name_of
 
 logger = logging.getLogger(__name__)
 
-RANGES: dict[str, tuple[float, float]] = {"steps": (2, 100), "pictures": (1, 128), "denoise": (0.01, 1.0)}
+RANGES: dict[str, tuple[Any, Any]] = {"steps": (2, 100), "pictures": (1, 128), "denoise": (0.01, 1.0)}
 LCM_TABLE = 50  # levels of the table that core's ModelSamplingDiscrete node makes for LCM
 
 
@@ -42,22 +42,11 @@ def check_ranges(**values: float) -> None:
 def sampling_widgets(steps: int) -> list[io.Input]:
     """The widgets that every node of this kind begins with."""
     return [
-        io.Int.Input("steps", default=steps, **limits("steps"), tooltip="Number of steps. Few is where it matters."),
-        io.Float.Input(
-            "cfg",
-            default=8.0,
-            min=0.0,
-            max=100.0,
-            step=0.1,
-            round=0.01,
-            tooltip="Classifier-free guidance: what you use in KSampler. Of no effect with a guider.",
-        ),
-        io.Combo.Input(
-            "sampler_name",
-            options=host.sampler_names(),
-            default="dpmpp_2m",
-            tooltip="The sampler that you use in KSampler. It must not add noise of its own (no ancestral, no SDE). Of "
-            "no effect if sampler is connected.",
+        host.steps_in(steps, "Number of steps. Few is where it matters.", *RANGES["steps"]),
+        host.cfg_in("Classifier-free guidance: what you use in KSampler. Of no effect with a guider."),
+        host.sampler_name_in(
+            "The sampler that you use in KSampler. It must not add noise of its own (no ancestral, no SDE). Of no "
+            "effect if sampler is connected."
         ),
     ]
 
@@ -69,14 +58,10 @@ def seed_widget(tooltip: str) -> io.Input:
 
 def denoise_widget() -> io.Input:
     """Goes behind all other inputs, and may be absent: saved workflows do not have it."""
-    return io.Float.Input(
-        "denoise",
-        default=1.0,
-        **limits("denoise"),
-        step=0.01,
+    return host.denoise_in(
+        "Below 1 for image to image: all schedules start at the noise level of this denoise, and change the picture in "
+        "latent_image.",
         optional=True,
-        tooltip="Below 1 for image to image: all schedules start at the noise level of this denoise, and change the "
-        "picture in latent_image.",
     )
 
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
 from ...hso_core.calibration.reference import reference_sigmas
 from .. import host
-from ..sampling.notes import OWN_STEPS
+from ..sampling.notes import OWN_STEPS, name_of
 from .run import SamplingRun
 
 # tests/host/test_sampling_run.py runs every sampler of the host and holds these lists against what they do.
@@ -65,14 +63,6 @@ TRIAL_SEED, TRIAL_STEPS = 0, 4
 
 class SamplerError(ValueError):
     """A sampler that has no best schedule, or none that could be found; the message says why."""
-
-
-def name_of(sampler: Any) -> str:
-    """The name in ComfyUI's list of what a SAMPLER runs; of another pack's sampler whatever its function is called."""
-    function = getattr(sampler, "sampler_function", None)
-    name = getattr(function, "__name__", None) or type(sampler).__name__
-    name = name.removeprefix("sample_").removesuffix("_function")
-    return name.replace("unipc", "uni_pc")
 
 
 def check_sampler(run: SamplingRun) -> None:

@@ -1,4 +1,4 @@
-"""Plot Schedules: any number of schedules in one picture and one table."""
+"""Plot Sigmas: any number of schedules in one picture and one table."""
 
 from __future__ import annotations
 
@@ -16,28 +16,27 @@ from .. import host
 from .drawing import THEMES, Curve, draw_curves
 from .plot_data import Named, plot_ui
 
-NAME = "Plot Schedules (HSO)"
+NAME = "Plot Sigmas (HSO)"
 # Inputs that grow in number need ComfyUI 0.4. Eight sockets are enough for most, and nodes in a row have no end.
 SOCKETS = tuple(f"schedule_{k}" for k in range(1, 9))
 AXES = ("log sigma", "sigma", "lambda", "timestep")
 NEED_MODEL = ("lambda", "timestep")
 
 
-# Schedules with their names, on their way to the next Plot Schedules.
+# Schedules with their names, on their way to the next Plot Sigmas.
 Schedules = io.Custom("HSO_SCHEDULES")
 
 
 class PlotSchedules(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
-        # The order of the widgets is part of every saved workflow: new ones only at the end.
         return host.schema(
             node_id="HSOPlotSchedules",
-            display_name=NAME,
-            category="sampling/custom_sampling/sigmas",
+            name=NAME,
+            category=host.category_of("SplitSigmas"),
             description="Compares schedules: a picture, a table of all values, and a plot on the node. For more than "
             "eight, connect several of these nodes in a row through 'more'.",
-            search_aliases=["hso", "plot sigmas", "visualize sigmas", "graph sigmas", "compare schedulers"],
+            aliases=["plot sigmas", "visualize sigmas", "graph sigmas", "compare schedulers"],
             is_output_node=True,
             hidden=[io.Hidden.unique_id],
             inputs=[
@@ -67,13 +66,13 @@ class PlotSchedules(io.ComfyNode):
                     "model", optional=True, tooltip="Needed for the axes lambda and timestep: they depend on it."
                 ),
                 Schedules.Input(
-                    "more", optional=True, tooltip="The schedules of another Plot Schedules, drawn before these."
+                    "more", optional=True, tooltip="The schedules of another Plot Sigmas, drawn before these."
                 ),
             ],
             outputs=[
                 io.Image.Output(display_name="IMAGE", tooltip="The picture, for Save Image or Preview Image."),
                 io.String.Output(display_name="table", tooltip="All values as a table, in Markdown."),
-                Schedules.Output("schedules", display_name="more", tooltip="For 'more' of the next Plot Schedules."),
+                Schedules.Output("schedules", display_name="more", tooltip="For 'more' of the next Plot Sigmas."),
             ],
         )
 

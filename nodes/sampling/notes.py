@@ -14,6 +14,14 @@ NOTHING_IN_ONE_STEP = ("uni_pc", "uni_pc_bh2")
 TOOLTIP = "dpm_fast and dpm_adaptive choose steps of their own between its ends."
 
 
+def name_of(sampler: Any) -> str:
+    """The name in ComfyUI's list of what a SAMPLER runs; of another pack's sampler whatever its function is called."""
+    function = getattr(sampler, "sampler_function", None)
+    name = getattr(function, "__name__", None) or type(sampler).__name__
+    name = name.removeprefix("sample_").removesuffix("_function")
+    return name.replace("unipc", "uni_pc")
+
+
 def note_on_sampler(name: str, steps: int | None = None) -> str | None:
     """A sentence about a sampler that does not follow a schedule of so many steps; None for all others."""
     if name in OWN_STEPS:

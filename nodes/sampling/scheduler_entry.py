@@ -14,7 +14,7 @@ NAME = "hso"
 
 
 def hso_scheduler(model_sampling: Any, steps: int) -> Tensor:
-    """Sigmas (steps + 1,) for a model_sampling: what HSO Optimize Schedule gives with its default settings.
+    """Sigmas (steps + 1,) for a model_sampling: what Scheduler (HSO) gives with its default settings.
 
     A pure function of the two: KSampler's cache knows only the scheduler's name. For denoise below 1 ComfyUI asks for
     steps / denoise steps and takes the last ones.

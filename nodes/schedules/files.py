@@ -1,4 +1,4 @@
-"""Save Schedule and Load Schedule: schedules as files in ComfyUI's own folders."""
+"""Save Sigmas and Load Sigmas: schedules as files in ComfyUI's own folders."""
 
 from __future__ import annotations
 
@@ -30,22 +30,20 @@ from ..pictures.plot_data import plot_ui
 
 logger = logging.getLogger(__name__)
 
-SAVE = "Save Schedule (HSO)"
-LOAD = "Load Schedule (HSO)"
-CATEGORY = "sampling/custom_sampling/sigmas"
+SAVE = "Save Sigmas (HSO)"
+LOAD = "Load Sigmas (HSO)"
 
 
 class SaveSchedule(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
-        # The order of the widgets is part of every saved workflow: new ones only at the end.
         return host.schema(
             node_id="HSOSaveSchedule",
-            display_name=SAVE,
-            category=CATEGORY,
+            name=SAVE,
+            category=host.category_of("SplitSigmas"),
             description="Keeps a schedule as a small file, with all that is known of how and for which model it was "
-            "made. Load Schedule (HSO) finds it again.",
-            search_aliases=["hso", "save sigmas", "export schedule", "share"],
+            "made. Load Sigmas (HSO) finds it again.",
+            aliases=["save schedule", "export sigmas", "share"],
             is_output_node=True,
             hidden=[io.Hidden.unique_id],
             inputs=[
@@ -137,14 +135,13 @@ class SaveSchedule(io.ComfyNode):
 class LoadSchedule(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
-        # The order of the widgets is part of every saved workflow: new ones only at the end.
         return host.schema(
             node_id="HSOLoadSchedule",
-            display_name=LOAD,
-            category=CATEGORY,
-            description="A schedule that Save Schedule (HSO) has kept, or that you were given. The file is checked "
+            name=LOAD,
+            category=host.category_of("SplitSigmas"),
+            description="A schedule that Save Sigmas (HSO) has kept, or that you were given. The file is checked "
             "before it is used.",
-            search_aliases=["hso", "load sigmas", "import schedule"],
+            aliases=["load schedule", "import sigmas"],
             inputs=[
                 io.Combo.Input(
                     "file",
@@ -160,14 +157,9 @@ class LoadSchedule(io.ComfyNode):
                 ),
             ],
             outputs=[
-                io.Sigmas.Output(
-                    display_name="SIGMAS", tooltip="For SamplerCustom, SamplerCustomAdvanced or KSampler (HSO)."
-                ),
-                io.String.Output(
-                    display_name="report", tooltip="The values, and all that the file says of where they come from."
-                ),
+                host.sigmas_out(),
+                host.report_out("The values, and all that the file says of where they come from."),
             ],
-            has_intermediate_output=True,
         )
 
     @classmethod

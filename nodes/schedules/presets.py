@@ -1,4 +1,4 @@
-"""Preset Schedule: published schedules, each with its source."""
+"""Preset Sigmas: published schedules, each with its source."""
 
 from __future__ import annotations
 
@@ -16,20 +16,28 @@ from ..pictures.plot_data import plot_ui
 
 logger = logging.getLogger(__name__)
 
-NAME = "Preset Schedule (HSO)"
+NAME = "Preset Sigmas (HSO)"
 
 
 class PresetSchedule(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
-        # The order of the widgets is part of every saved workflow: new ones only at the end.
         return host.schema(
             node_id="HSOPresetSchedule",
-            display_name=NAME,
-            category="sampling/custom_sampling/schedulers",
+            name=NAME,
+            category=host.category_of("BasicScheduler"),
             description="Schedules that others have published: Align Your Steps, GITS, OptimalSteps, and the lists of "
             "distilled models. The report names the source, and the model that each one is for.",
-            search_aliases=["hso", "ays", "align your steps", "gits", "oss", "optimal steps", "turbo", "lightning"],
+            aliases=[
+                "preset schedule",
+                "ays",
+                "align your steps",
+                "gits",
+                "oss",
+                "optimal steps",
+                "turbo",
+                "lightning",
+            ],
             inputs=[
                 io.Combo.Input(
                     "preset",
@@ -38,22 +46,15 @@ class PresetSchedule(io.ComfyNode):
                     tooltip="The published schedule. It suits the model in its name, and others with the same noise "
                     "less well.",
                 ),
-                io.Int.Input(
-                    "steps",
-                    default=0,
-                    min=0,
-                    max=MAX_STEPS,
-                    tooltip="0: as many as were published (the most, if there are several lists). At other numbers the "
-                    "values are interpolated, and the report says so.",
+                host.steps_in(
+                    0,
+                    "0: as many as were published (the most, if there are several lists). At other numbers the values "
+                    "are interpolated, and the report says so.",
+                    low=0,
                 ),
-                io.Float.Input(
-                    "denoise",
-                    default=1.0,
-                    min=0.01,
-                    max=1.0,
-                    step=0.01,
-                    tooltip="Below 1 for image to image, as in BasicScheduler: the last steps of a longer schedule, so "
-                    "that their number stays.",
+                host.denoise_in(
+                    "Below 1 for image to image, as in BasicScheduler: the last steps of a longer schedule, so that "
+                    "their number stays."
                 ),
                 io.Model.Input(
                     "model",
@@ -63,14 +64,9 @@ class PresetSchedule(io.ComfyNode):
                 ),
             ],
             outputs=[
-                io.Sigmas.Output(
-                    display_name="SIGMAS", tooltip="For SamplerCustom, SamplerCustomAdvanced or KSampler (HSO)."
-                ),
-                io.String.Output(
-                    display_name="report", tooltip="Whose values these are, whether as published, and for which model."
-                ),
+                host.sigmas_out(),
+                host.report_out("Whose values these are, whether as published, and for which model."),
             ],
-            has_intermediate_output=True,
         )
 
     @classmethod
@@ -80,11 +76,11 @@ class PresetSchedule(io.ComfyNode):
             noise = host.readable_noise_schedule(model) if model is not None else None
             low_start = host.check_schedule(sigmas, model) if model is not None else None
             odd = describe_mismatch(preset, noise) if noise is not None else None
-            if denoise == 1:
+            table = TABLES[preset]
+            if denoise == 1 and not table.continues:
                 odd = odd or low_start
         if odd:
             logger.warning("%s: %s", NAME, odd)
-        table = TABLES[preset]
         report = "\n\n".join(
             [
                 *([f"Warning: {odd}"] if odd else []),
@@ -94,7 +90,7 @@ class PresetSchedule(io.ComfyNode):
                 f"Source: {table.source}.",
             ]
         )
-        facts = [("made for", table.suits), ("values", notes[0])]
+        facts = [("made for", table.suits)]
         ui = plot_ui([(preset, sigmas)], noise=noise, facts=facts, note=odd or "")
         return io.NodeOutput(host.sigmas_output(sigmas), report, ui=ui)
 

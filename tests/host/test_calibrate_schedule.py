@@ -1,4 +1,4 @@
-"""Calibrate Schedule on a real network in a real ComfyUI in this process."""
+"""Calibrate Sigmas on a real network in a real ComfyUI in this process."""
 
 from __future__ import annotations
 
@@ -239,7 +239,15 @@ def test_a_damaged_file_is_announced_and_counts_as_none(nodes, model, user_folde
     file.unlink()
 
 
-def test_cancel_keeps_the_best_so_far_and_the_search_can_go_on_from_it(calibrate, model):
+@pytest.fixture
+def told(nodes, monkeypatch) -> list:
+    """What the page is told of cancelled searches."""
+    events: list = []
+    monkeypatch.setattr(nodes("host"), "tell_page", lambda event, **what: events.append((event, what)))
+    return events
+
+
+def test_cancel_keeps_the_best_so_far_and_the_search_can_go_on_from_it(calibrate, model, told):
     def cancel(value, total):
         if value >= 0.6 * total:
             comfy.model_management.interrupt_current_processing()
@@ -249,6 +257,7 @@ def test_cancel_keeps_the_best_so_far_and_the_search_can_go_on_from_it(calibrate
         with progress(cancel), evaluations_of(model) as evaluations, interrupted:
             calibrate(seed=7)
         assert 150 < sum(evaluations) < 300
+        assert told == [("hso_cancelled", {"evaluations": sum(evaluations), "budget": 300, "kept": "schedule"})]
         assert not comfy.model_management.processing_interrupted()
     finally:
         comfy.model_management.interrupt_current_processing(False)
@@ -262,7 +271,7 @@ def test_cancel_keeps_the_best_so_far_and_the_search_can_go_on_from_it(calibrate
     assert "cancelled" not in report and len(continued) == len(sigmas)
 
 
-def test_a_new_search_that_is_cancelled_does_not_replace_a_complete_result(first, calibrate):
+def test_a_new_search_that_is_cancelled_does_not_replace_a_complete_result(first, calibrate, told):
     whole = calibrate()
 
     def cancel(value, total):
@@ -275,18 +284,21 @@ def test_a_new_search_that_is_cancelled_does_not_replace_a_complete_result(first
     finally:
         comfy.model_management.interrupt_current_processing(False)
     again = calibrate()
+    assert [what["kept"] for _, what in told] == ["earlier"]
     assert torch.equal(again.args[0], whole.args[0]) and again.args[1] == whole.args[1]
 
 
 def test_an_earlier_result_takes_part_in_a_new_search_however_bad_it_looks(first, calibrate, nodes, monkeypatch):
-    tried = {}
+    given_before = []
     module = nodes("measuring.calibrate")
     search = module.calibration.calibrate
     monkeypatch.setattr(
-        module.calibration, "calibrate", lambda *given, **named: tried.update(given[2]) or search(*given, **named)
+        module.calibration,
+        "calibrate",
+        lambda *given, **named: given_before.append(named["earlier"]) or search(*given, **named),
     )
     calibrate(remembered="search again")
-    assert next(iter(tried)) == "earlier result" and torch.equal(tried["earlier result"], first[0].args[0])
+    assert torch.equal(given_before[0], first[0].args[0])
 
 
 def test_only_a_search_anew_is_never_served_from_comfyuis_cache(node_classes):
@@ -310,7 +322,8 @@ def test_only_a_search_anew_is_never_served_from_comfyuis_cache(node_classes):
     assert keys(over_a_link) == keys(over_a_link)
 
 
-def test_a_cancellation_before_anything_is_measured_keeps_nothing(calibrate, model, user_folder):
+def test_a_cancellation_before_anything_is_measured_keeps_nothing(calibrate, model, user_folder, told, caplog):
+    caplog.set_level("INFO")
     before = set((user_folder / "hso" / "calibrations").glob("*"))
 
     def cancel(*_):
@@ -324,6 +337,8 @@ def test_a_cancellation_before_anything_is_measured_keeps_nothing(calibrate, mod
         hook.remove()
         comfy.model_management.interrupt_current_processing(False)
     assert set((user_folder / "hso" / "calibrations").glob("*")) == before
+    assert [what["kept"] for _, what in told] == ["nothing"]
+    assert "of 300 evaluations; nothing was finished yet, so nothing is kept." in caplog.text
 
 
 @pytest.fixture
@@ -373,7 +388,7 @@ def test_another_reference_is_not_taken_from_memory(calibrate, model, new_user, 
     assert sum(evaluations) > 250 and "remembered" not in report
 
 
-def test_a_search_that_is_cancelled_before_it_measures_leaves_its_reference(calibrate, model, new_user):
+def test_a_search_that_is_cancelled_before_it_measures_leaves_its_reference(calibrate, model, new_user, told):
     plan = Plan.of(BUDGETS["quick"], 5, "vp")
 
     def cancel(value, _total):
@@ -387,6 +402,7 @@ def test_a_search_that_is_cancelled_before_it_measures_leaves_its_reference(cali
             calibrate()
     finally:
         comfy.model_management.interrupt_current_processing(False)
+    assert [what["kept"] for _, what in told] == ["references"]
     with evaluations_of(model) as evaluations:
         _, report = calibrate().args
     assert f", {sum(begun)} of them remembered from an earlier search" in report
@@ -503,7 +519,7 @@ def test_a_budget_that_measures_nothing_is_refused(calibrate, nodes, monkeypatch
     ],
 )
 def test_what_cannot_be_calibrated_is_refused_in_one_sentence(calibrate, model, values, message):
-    refused = pytest.raises(ValueError, match=f"^Calibrate Schedule .HSO.: {message}")
+    refused = pytest.raises(ValueError, match=f"^Calibrate Sigmas .HSO.: {message}")
     with evaluations_of(model) as evaluations, refused:
         calibrate(**values)
     assert not evaluations

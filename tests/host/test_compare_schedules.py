@@ -1,4 +1,4 @@
-"""Compare Schedules on a real network in a real ComfyUI in this process."""
+"""Compare Schedulers on a real network in a real ComfyUI in this process."""
 
 from __future__ import annotations
 
@@ -235,5 +235,5 @@ def test_a_scheduler_that_makes_no_schedule_here_is_left_out_and_named(compare, 
     ],
 )
 def test_what_cannot_be_compared_is_refused(compare, values, message):
-    with pytest.raises(ValueError, match=f"^Compare Schedules .HSO.: {message}"):
+    with pytest.raises(ValueError, match=f"^Compare Schedulers .HSO.: {message}"):
         compare(**values)

@@ -74,12 +74,17 @@ def test_ids_and_widgets_of_a_released_node_never_change(node_classes):
         "HSOCustomSigmas": ["text", "steps", "resampling", "sigmas", "model"],
         "HSOKSampler": [
             "model", "seed", "cfg", "sampler_name", "positive", "negative", "latent_image", "sigmas", "add_noise",
+            "start_at_step", "end_at_step", "return_with_leftover_noise", "sampler",
         ],
         "HSOPresetSchedule": ["preset", "steps", "denoise", "model"],
         "HSOSaveSchedule": ["sigmas", "name", "folder", "sampler", "note", "model", "report"],
         "HSOLoadSchedule": ["file", "model"],
         "HSOBlendSchedules": ["first", "second", "weight", "resampling"],
-        "HSOSplitSchedule": ["sigmas", "where", "sigma", "insert", "step"],
+        "HSOEditSigmas": [
+            "sigmas", "edit", "steps", "resampling", "factor", "sigma", "denoise", "keep_steps", "weight", "second",
+            "model",
+        ],
+        "HSOSplitSchedule": ["sigmas", "where", "sigma", "insert", "step", "keep_steps"],
         "HSOPinSigma": ["sigmas", "sigma"],
         "HSOStartAtDenoise": ["sigmas", "model", "denoise", "keep_steps"],
         "HSOResampleSchedule": ["sigmas", "steps", "resampling"],
@@ -96,6 +101,39 @@ def test_ids_and_widgets_of_a_released_node_never_change(node_classes):
             "denoise",
         ],
     }  # fmt: skip
+
+
+def test_display_names_follow_one_pattern(node_classes):
+    """What it does, then ComfyUI's own word for what it is about."""
+    shown = {cls.GET_NODE_INFO_V1()["display_name"] for cls in node_classes.values() if not is_deprecated(cls)}
+    assert not [name for name in shown if not re.fullmatch(r"(\w+ )?(Sigmas|K?Sampler|Schedulers?) \(HSO\)", name)]
+    assert "Scheduler (HSO)" in shown  # begins with what people search for, so it is found first
+
+
+def test_the_menu_shows_no_node_that_another_one_replaces(node_classes):
+    replaced = {name for name, cls in node_classes.items() if is_deprecated(cls)}
+    assert replaced == {"HSOBlendSchedules", "HSOPinSigma", "HSOResampleSchedule", "HSOStartAtDenoise"}
+
+
+def is_deprecated(cls) -> bool:
+    return cls.GET_NODE_INFO_V1()["deprecated"]
+
+
+def test_the_nodes_stand_beside_cores_own_in_the_menu(node_classes, monkeypatch):
+    """Wherever this ComfyUI has them: newer ones have moved theirs from sampling/custom_sampling to model/sampling."""
+    import nodes
+    from comfy_extras import nodes_custom_sampler
+
+    for core in ("BasicScheduler", "SplitSigmas"):  # the server has loaded them by itself
+        monkeypatch.setitem(nodes.NODE_CLASS_MAPPINGS, core, getattr(nodes_custom_sampler, core))
+    beside = {name: nodes.NODE_CLASS_MAPPINGS[name].CATEGORY for name in ("BasicScheduler", "SplitSigmas", "KSampler")}
+    where = {name: cls.define_schema().category for name, cls in node_classes.items()}
+    assert set(where.values()) == set(beside.values()) and len(set(beside.values())) == 3
+    for core, ours in (("BasicScheduler", "HSOOptimizeSchedule"), ("SplitSigmas", "HSOSplitSchedule"),
+                       ("KSampler", "HSOKSampler")):  # fmt: skip
+        assert where[ours] == beside[core]
+    monkeypatch.setattr(nodes.KSampler, "CATEGORY", "anywhere/else")
+    assert node_classes["HSOKSampler"].define_schema().category == "anywhere/else"
 
 
 def test_only_ksampler_draws_a_new_seed_after_each_run(node_classes):
@@ -184,7 +222,7 @@ def test_a_bound_of_0_is_the_one_that_suits_the_model(node_classes, widgets, set
     ],
 )  # fmt: skip
 def test_where_bounds_clash_it_is_said_which_are_the_models(node_classes, widgets, message, filled_in):
-    whole = f"HSO Optimize Schedule: {message}. Not set, but as suits this model: {filled_in}"
+    whole = f"Scheduler (HSO): {message}. Not set, but as suits this model: {filled_in}"
     with pytest.raises(ValueError, match=f"^{re.escape(whole)}$"):
         run(node_classes["HSOOptimizeSchedule"], model=FLOW, steps=5, **widgets)
 
@@ -237,7 +275,7 @@ def test_the_output_is_a_tensor_that_a_slice_cannot_spoil(node_classes):
 )
 def test_a_model_without_a_usable_table_is_refused(node_classes, table, message):
     odd = type("Odd", (), {} if table is None else {"sigmas": table})()
-    with pytest.raises(ValueError, match=f"^HSO Optimize Schedule: {message}"):
+    with pytest.raises(ValueError, match=f"^Scheduler .HSO.: {message}"):
         run(node_classes["HSOOptimizeSchedule"], model=model_with(odd))
 
 
@@ -283,7 +321,7 @@ def test_the_search_moves_the_progress_bar_and_stops_when_the_user_cancels(node_
 
 
 def test_bad_settings_name_the_node(node_classes):
-    with pytest.raises(ValueError, match="^HSO Optimize Schedule: rho goes from 9 to 3; the first must not be"):
+    with pytest.raises(ValueError, match="^Scheduler .HSO.: rho goes from 9 to 3; the first must not be"):
         run(node_classes["HSOOptimizeSchedule"], model=SD15, rho_low=9.0, rho_high=3.0)
 
 
@@ -426,6 +464,75 @@ def test_two_ksamplers_in_a_row_are_one_if_the_second_adds_no_noise(node_classes
     rest = sample(half, sigmas[2:], 7, add_noise=False)["samples"]
     torch.testing.assert_close(rest, whole, rtol=0, atol=1e-4)
     assert (sample(half, sigmas[2:], 7)["samples"] - whole).std() > 0.1
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "leftover"), [(0, 10_000, False), (0, 2, True), (0, 2, False), (2, 10_000, False), (1, 3, False)]
+)
+def test_start_and_end_step_are_those_of_ksampler_advanced(node_classes, start, end, leftover):
+    import comfy.samplers
+    import nodes as core_nodes
+
+    model, prompt, latent = galaxies.galaxy_model(), galaxies.conditioning(), galaxies.galaxy_latent()
+    sigmas = comfy.samplers.calculate_sigmas(model.get_model_object("model_sampling"), "karras", 4)
+    ours = run(
+        node_classes["HSOKSampler"], model=model, seed=7, cfg=1.0, sampler_name="euler", positive=prompt,
+        negative=prompt, latent_image=latent, sigmas=sigmas, start_at_step=start, end_at_step=end,
+        return_with_leftover_noise=leftover,
+    )[0]  # fmt: skip
+    (theirs,) = core_nodes.KSamplerAdvanced().sample(
+        model, "enable", 7, 4, 1.0, "euler", "karras", prompt, prompt, latent, start, end,
+        "enable" if leftover else "disable",
+    )  # fmt: skip
+    torch.testing.assert_close(ours["samples"], theirs["samples"])
+
+
+def test_no_step_at_all_gives_back_the_latent(node_classes):
+    sigmas = torch.tensor([9.0, 3.0, 0.0])
+    for part in ({"start_at_step": 2}, {"end_at_step": 0}, {"start_at_step": 1, "end_at_step": 1}):
+        latent = {"samples": torch.zeros(1, 4, 8, 8)}
+        given = node_classes["HSOKSampler"].execute(SD15, 0, 1.0, "euler", [], [], latent, sigmas, **part)
+        assert given.args[0] is latent
+
+
+def test_a_connected_sampler_takes_the_place_of_sampler_name(node_classes, host, caplog):
+    def sample(*sigmas, **values):
+        prompt = galaxies.conditioning()
+        return run(
+            node_classes["HSOKSampler"], model=galaxies.galaxy_model(), seed=1, cfg=1.0, positive=prompt,
+            negative=prompt, latent_image=galaxies.galaxy_latent(), sigmas=torch.tensor(sigmas or (100.0, 5, 0.5, 0)),
+            **values,
+        )[0]["samples"]  # fmt: skip
+
+    torch.testing.assert_close(sample(sampler=host.sampler("heun"), sampler_name="euler"), sample(sampler_name="heun"))
+    assert (sample(sampler_name="heun") - sample(sampler_name="euler")).abs().max() > 1e-3
+    sample(100.0, 0.0, sampler=host.sampler("uni_pc"), sampler_name="euler")
+    assert "the sampler uni_pc does nothing in a single step" in caplog.text
+
+
+def test_a_flipped_schedule_turns_a_picture_into_its_noise_and_back(node_classes):
+    """With many steps of Euler both ways lie close together; noise of its own it must not add."""
+    model, prompt = galaxies.galaxy_model(), galaxies.conditioning()
+    falling = torch.cat([torch.logspace(2, -2, 60), torch.zeros(1)])
+    (rising, _) = run(node_classes["HSOEditSigmas"], sigmas=falling, edit="flip", model=model)
+
+    def sample(latent, sigmas, **values):
+        return run(
+            node_classes["HSOKSampler"], model=model, seed=1, cfg=1.0, sampler_name="euler", positive=prompt,
+            negative=prompt, latent_image=latent, sigmas=sigmas, **values,
+        )[0]  # fmt: skip
+
+    picture = sample(galaxies.galaxy_latent(), falling)
+    noise = sample(picture, rising, add_noise=False)
+    again = sample(noise, falling, add_noise=False)
+    assert 90 < noise["samples"].std() < 110
+    distance = (again["samples"] - picture["samples"]).square().mean().sqrt()
+    assert distance < 0.2 * picture["samples"].std()
+    with pytest.raises(ValueError, match="^KSampler .HSO.: the sigmas rise, .* switch add_noise off"):
+        sample(picture, rising)
+    rising_flow = torch.tensor([0.0001, 0.5, 1.0])
+    with pytest.raises(ValueError, match="must end below 1"):
+        node_classes["HSOKSampler"].execute(FLOW, 0, 1.0, "euler", [], [], picture, rising_flow, add_noise=False)
 
 
 def test_ksampler_samples_a_model_whose_noise_schedule_cannot_be_read(node_classes, monkeypatch, host):

@@ -48,7 +48,7 @@ def notes(pack: Any) -> Any:
 
 @pytest.fixture(scope="module")
 def schedules(models: Any, node_classes: Any) -> dict[tuple[str, int, float], torch.Tensor]:
-    """What HSO Optimize Schedule puts out, for each kind of model, step count and denoise."""
+    """What Scheduler (HSO) puts out, for each kind of model, step count and denoise."""
     return {
         (kind, steps, denoise): node_classes["HSOOptimizeSchedule"]
         .execute(model=model, steps=steps, denoise=denoise, start="auto")

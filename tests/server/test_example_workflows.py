@@ -181,7 +181,7 @@ def test_the_comparison_runs(server: ComfyServer) -> None:
     """With the demonstration network in the place of the user's checkpoint."""
     entry = server.run(on_demo_network(to_prompt(load(FOLDERS[0] / "hso_compare.json"), server.object_info())))
     (table,) = server.texts(entry)
-    assert table.startswith("| step | HSO Optimize Schedule | karras | beta | AYS SD 1.5 |")
+    assert table.startswith("| step | Scheduler (HSO) | karras | beta | AYS SD 1.5 |")
     (picture,) = server.files(entry)
     assert Image.open(io.BytesIO(server.fetch(picture))).size == (1024, 640)
 
@@ -194,9 +194,7 @@ def test_the_calibration_runs_and_shows_what_it_gains(server: ComfyServer) -> No
     texts = server.texts(entry)
     assert any("fitted to this model and sampler" in text for text in texts), "the report"
     (table,) = (text for text in texts if text.startswith("| schedule | mean"))
-    assert table.splitlines()[2].startswith("| Calibrate Schedule (HSO) |"), (
-        "the first row: nearest on seeds of its own"
-    )
+    assert table.splitlines()[2].startswith("| Calibrate Sigmas (HSO) |"), "the first row: nearest on seeds of its own"
     assert len(server.files(entry)) == 3, "a picture, the ranking, and the pictures side by side"
 
 
