@@ -1,10 +1,10 @@
 """A solver's weights moved towards the least error at the end, by one step of Gauss and Newton.
 
-The fit of fit_solver.py brings every step to the reference's trajectory, but what counts is where the last one ends, and
-errors of earlier steps may cancel. How the end moves with the weights is measured: of every row but the last the few
-directions in which the mean prediction changes most are tried, in one run, in which the seeds branch; the last row's are
-known without. The change of all weights is then one of least squares, with a ridge whose strength the seeds decide that
-are left out.
+The fit of fit_solver.py brings every step to the reference's trajectory, but what counts is where the last one ends,
+and errors of earlier steps may cancel. How the end moves with the weights is measured: of every row but the last the
+few directions in which the mean prediction changes most are tried, in one run, in which the seeds branch; the last
+row's are known without. The change of all weights is then one of least squares, with a ridge whose strength the seeds
+decide that are left out.
 """
 
 from __future__ import annotations

@@ -7,19 +7,20 @@ from __future__ import annotations
 
 from .conditioning import conditioning_is_batch, left_by_a_run
 from .errors import check_choice, named_errors
-from .files import may_keep_metadata, numbered_file, schedule_folders, user_folder
+from .files import FOLDERS, may_keep_metadata, numbered_file, schedule_folder, schedule_folders, user_folder
 from .guarded_sigmas import sigmas_output
 from .latents import batch_is_frames, first_latent, frames_of_video, is_empty, noise_of_seed, video_of_frames
-from .memory import OUT_OF_MEMORY, batch_that_fits, free_memory
+from .memory import OUT_OF_MEMORY, batch_that_fits, free_memory, rounding
 from .model import check_schedule, noise_schedule, noise_schedule_of_sampling, readable_noise_schedule
 from .progress import CANCELLED, cancel, is_cancelled, progress_bar, stop_if_cancelled, tell_page
 from .sampling import (
     SteppedSampler,
     guider,
-    own_sampler,
+    is_own_sampler,
     sample_with_sigmas,
     sampler,
     sampler_names,
+    sampler_of,
     samplers_that_lose_a_step,
 )
 from .schedulers import add_scheduler, ksampler_sigmas, scheduler_names, scheduler_sigmas
@@ -40,6 +41,7 @@ from .workflow import blocked, on_prompt, origin, short_name
 
 __all__ = [
     "CANCELLED",
+    "FOLDERS",
     "OUT_OF_MEMORY",
     "SteppedSampler",
     "add_scheduler",
@@ -60,6 +62,7 @@ __all__ = [
     "guider",
     "is_cancelled",
     "is_empty",
+    "is_own_sampler",
     "ksampler_sigmas",
     "left_by_a_run",
     "may_keep_metadata",
@@ -70,16 +73,18 @@ __all__ = [
     "numbered_file",
     "on_prompt",
     "origin",
-    "own_sampler",
     "progress_bar",
     "readable_noise_schedule",
     "report_out",
     "resampling_in",
+    "rounding",
     "sample_with_sigmas",
     "sampler",
     "sampler_name_in",
     "sampler_names",
+    "sampler_of",
     "samplers_that_lose_a_step",
+    "schedule_folder",
     "schedule_folders",
     "scheduler_names",
     "scheduler_sigmas",

@@ -35,9 +35,15 @@ def sampler(name: str) -> Any:
         ) from None
 
 
-def own_sampler(function: Callable[..., Tensor], **options: Any) -> Any:
+def sampler_of(function: Callable[..., Tensor], **options: Any) -> Any:
     """The SAMPLER that runs `function`, which is called as core's are, with these options."""
     return comfy.samplers.KSAMPLER(function, extra_options=options)
+
+
+def is_own_sampler(sampler: Any) -> bool:
+    """Whether what a SAMPLER runs is one of ComfyUI's own functions, and not one of another pack by the same name."""
+    module = getattr(getattr(sampler, "sampler_function", None), "__module__", None) or ""
+    return module.split(".")[0] == "comfy"
 
 
 def guider(model: Any, positive: list[Any], negative: list[Any], cfg: float) -> Any:

@@ -11,6 +11,7 @@ from torch import Tensor
 from ...hso_core import NoiseSchedule, calibration
 from ...hso_core.calibration import BUDGETS
 from ...hso_core.calibration.calibrate import EARLIER, FITTED
+from ...hso_core.calibration.reference import reference_steps
 from ...hso_core.schedule.sigmas import print_sigmas
 from .. import host
 from ..pictures.plot_data import plot_ui
@@ -18,7 +19,7 @@ from ..sampling.notes import name_of
 from .calibration_store import StoredCalibration
 from .fingerprint import fingerprint
 from .inputs import (
-    check_ranges,
+    check_guider,
     denoise_widget,
     open_run,
     picture_start,
@@ -26,6 +27,7 @@ from .inputs import (
     sampling_widgets,
     seed_widget,
     selectable_schedules,
+    widget_numbers,
 )
 from .run import SamplingRun, cancelled_as_comfyui_does
 from .sampler_traits import check_sampler
@@ -90,10 +92,11 @@ class CalibrateSchedule(io.ComfyNode):
         with host.named_errors(NAME), cancelled_as_comfyui_does():
             host.check_choice("budget", budget, BUDGETS)
             host.check_choice("remembered", remembered, (REUSE, ANEW))
-            check_ranges(steps=steps, denoise=denoise)
+            steps, seed, denoise = widget_numbers(steps=steps, seed=seed, denoise=denoise)
             run = open_run(latent_image, cfg, sampler_name, **sockets)
             model = run.guider.model_patcher
             noise = host.noise_schedule(model)
+            check_guider(run.guider, steps, reference_steps(steps, noise.family))
             start = picture_start(model, denoise, latent_image)
             candidates = selectable_schedules(model, steps, run.sampler, denoise)
             drawn_from = (run.latent, run.mask, run.batch_index, seed)
@@ -125,19 +128,19 @@ def _search(
 
     earlier: what the last one found. start: the sigma at which a picture is changed; None where one is made.
     """
-    check_sampler(run)
-    search = Search(NAME, run, noise, start, steps, seed, budget)
+    a_step = check_sampler(run)
+    search = Search(NAME, run, noise, start, steps, seed, budget, a_step)
     found = calibration.calibrate(
         run,
         search.reference_run,
         candidates,
         steps,
         search.noise,
-        budget - search.tried_out,
+        search.left,
         earlier=None if earlier is None else earlier.sigmas,
         **search.options(),
     )
-    evaluations = found.evaluations + search.tried_out
+    evaluations, remembered = search.total(found.evaluations, found.remembered)
     search.ended(found.references, evaluations, bool(found.rows), earlier is not None)
     return StoredCalibration(
         sigmas=found.sigmas,
@@ -145,8 +148,8 @@ def _search(
         report=search.report(
             name_of(run.sampler),
             evaluations,
-            found.remembered,
-            replace(found, evaluations=evaluations).report().strip(),
+            remembered,
+            replace(found, evaluations=evaluations, remembered=remembered).report().strip(),
             f"sigmas: {print_sigmas(found.sigmas)}",
         ),
         evaluations=evaluations,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from comfy_api.v0_0_2 import io
@@ -10,6 +11,7 @@ from torch import Tensor
 from ...hso_core import NoiseSchedule
 from ...hso_core.calibration import BUDGETS, calibrate_sampler
 from ...hso_core.calibration.calibrate import FITTED
+from ...hso_core.calibration.reference import reference_steps
 from ...hso_core.solvers import print_solver
 from .. import host
 from ..pictures.plot_data import plot_ui
@@ -18,7 +20,6 @@ from .calibrate import SHOWN_BESIDE
 from .calibration_store import StoredCalibration
 from .fingerprint import fingerprint
 from .inputs import (
-    check_ranges,
     denoise_widget,
     model_sockets,
     model_widgets,
@@ -26,6 +27,7 @@ from .inputs import (
     picture_start,
     seed_widget,
     selectable_schedules,
+    widget_numbers,
 )
 from .run import SamplingRun, cancelled_as_comfyui_does
 from .search import (
@@ -94,10 +96,11 @@ class CalibrateSampler(io.ComfyNode):
         with host.named_errors(NAME), cancelled_as_comfyui_does():
             host.check_choice("budget", budget, BUDGETS)
             host.check_choice("remembered", remembered, (REUSE, ANEW))
-            check_ranges(steps=steps, denoise=denoise)
+            steps, seed, denoise = widget_numbers(steps=steps, seed=seed, denoise=denoise)
             run = open_run(latent_image, cfg, COMPARED[0], **sockets)
             model = run.guider.model_patcher
             noise = host.noise_schedule(model)
+            check_guider(run.guider, steps, reference_steps(steps, noise.family))
             start = picture_start(model, denoise, latent_image)
             drawn_from = (run.latent, run.mask, run.batch_index, seed)
             key = fingerprint(run.guider, *drawn_from, steps, budget, denoise, "sampler", ALGORITHM)
@@ -139,22 +142,23 @@ def _search(
         pairs_at_hand(run.guider.model_patcher, steps, denoise),
         steps,
         search.noise,
-        budget,
+        search.left,
         earlier=earlier.solver if earlier else None,
         **search.options(),
     )
-    search.ended(found.references, found.evaluations, bool(found.rows), earlier is not None)
+    evaluations, remembered = search.total(found.evaluations, found.remembered)
+    search.ended(found.references, evaluations, bool(found.rows), earlier is not None)
     return StoredCalibration(
         sigmas=found.solver.sigmas,
         winner=found.shown_as,
         report=search.report(
             NAME,
-            found.evaluations,
-            found.remembered,
-            found.report().strip(),
+            evaluations,
+            remembered,
+            replace(found, evaluations=evaluations, remembered=remembered).report().strip(),
             f"As text, for Fitted Sampler (HSO):\n\n```\n{print_solver(found.solver)}\n```",
         ),
-        evaluations=found.evaluations,
+        evaluations=evaluations,
         complete=not host.is_cancelled(),
         weights=found.solver.weights,
     )

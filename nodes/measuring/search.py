@@ -73,7 +73,8 @@ class Search:
     """One search for a node: its reference, from disk where it is there, its progress, and the time that it takes.
 
     node: the node's name. run: of the model and the sampler. noise: of the model. start: the sigma at which a picture
-    is changed; None where one is made. budget: evaluations; those that `run` has made already count.
+    is changed; None where one is made. budget: evaluations; those that `run` has made already count. a_step: how many a
+    step of the reference takes. left: of the budget, for the search.
     """
 
     def __init__(
@@ -85,13 +86,17 @@ class Search:
         steps: int,
         seed: int,
         budget: int,
+        a_step: int = 1,
     ) -> None:
         self.node, self.run, self.steps, self.budget = node, run, steps, budget
         self._start, self._seed, self._begun = start, seed, time.monotonic()
-        self.tried_out = run.evaluations
         self.noise = noise if start is None else noise.up_to(start)
         self.reference_run = reference_for(run)
         schedule = reference_sigmas(self.noise, reference_steps(steps, noise.family))
+        # Kept back for run.proof, also where remembered runs spare it, so that the result is the same with them.
+        self._proof = 2 * a_step * (len(schedule) - 1) if run.largest_batch > 1 else 0
+        self._tried_out = run.evaluations
+        self.left = budget - self._tried_out - self._proof
         self._key = reference_store.key_of(self.reference_run, schedule, seed)
         self._remembered = reference_store.recall(self._key, self.reference_run)
 
@@ -103,6 +108,11 @@ class Search:
             "on_progress": _Progress(self.node),
             "should_stop": host.is_cancelled,
         }
+
+    def total(self, evaluations: int, remembered: int) -> tuple[int, int]:
+        """All evaluations that count, and how many of them were remembered, from those of the search itself."""
+        spared = max(self._proof - self.run.proof, 0) if remembered else 0
+        return evaluations + self._tried_out + self.run.proof + spared, remembered + spared
 
     def ended(self, references: ReferenceRuns | None, evaluations: int, measured: bool, earlier: bool) -> None:
         """Keep the reference runs for other searches. Where nothing was measured, say why, and raise.

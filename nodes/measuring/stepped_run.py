@@ -35,8 +35,15 @@ class SteppedSamplingRun:
         observe: Observer | None = None,
     ) -> SamplerResult:
         """See SteppedRun. Raises Cancelled, a BudgetSpent, once the user has cancelled."""
-        run, size = self._run, self._run.batch_size()
-        meter, advance = run.meter(limit, observe), begin()
+        run = self._run
+        if len(seeds) > 1 and run.unproven:
+            run.prove(sigmas, seeds[0])
+        if run.disturbed:
+            raise ValueError(
+                "a patch of this model remembers earlier steps or looks at the whole batch (a cache such as LazyCache "
+                "does), so a sampler cannot be fitted step by step; take the patch away for the calibration"
+            )
+        size, meter, advance = run.batch_size(), run.meter(limit, observe), begin()
 
         def walk(asked: list[Ask], states: list[Tensor], levels: Tensor) -> list[Tensor]:
             for sigma in levels[:-1]:

@@ -20,7 +20,7 @@ NAME = "Fitted Sampler (HSO)"
 
 def as_sampler(solver: LinearMultistep) -> Any:
     """The SAMPLER that runs `solver`, wherever ComfyUI takes one."""
-    return host.own_sampler(sample_fitted, solver=solver)
+    return host.sampler_of(sample_fitted, solver=solver)
 
 
 def solver_of(sampler: Any) -> LinearMultistep | None:
