@@ -20,6 +20,7 @@ from .calibrate import SHOWN_BESIDE
 from .calibration_store import StoredCalibration
 from .fingerprint import fingerprint
 from .inputs import (
+    check_guider,
     denoise_widget,
     model_sockets,
     model_widgets,

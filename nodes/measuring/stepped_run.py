@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 
 import torch
@@ -47,10 +48,10 @@ class SteppedSamplingRun:
 
         def walk(asked: list[Ask], states: list[Tensor], levels: Tensor) -> list[Tensor]:
             for sigma in levels[:-1]:
-                found = [self._ask(ask, x, sigma, meter).cpu() for ask, x in zip(asked, states, strict=True)]
+                pairs = zip(itertools.cycle(asked), states, strict=False)  # the seeds may have branched
+                found = [self._ask(ask, x, sigma, meter).cpu() for ask, x in pairs]
                 moved = advance(_joined([x.cpu() for x in states], meter), _joined(found, meter))
-                parts = map(host.frames_of_video, torch.split(moved, 1)) if run.frames else torch.split(moved, size)
-                states = [part.to(x) for part, x in zip(parts, states, strict=True)]
+                states = [part.to(states[0]) for part in self._batches_of(moved, len(seeds), size)]
             return states
 
         sampler = host.SteppedSampler([run.noise(seeds[i : i + size]) for i in range(0, len(seeds), size)], walk)
@@ -62,6 +63,12 @@ class SteppedSamplingRun:
         finally:
             run.evaluations += meter.count
         return SamplerResult(_joined([x.detach().float().cpu() for x in sampler.output], meter), meter.count)
+
+    def _batches_of(self, latents: Tensor, seeds: int, size: int) -> list[Tensor]:
+        """Latents (seeds, ...), or several times as many, as batches of the sampler's of at most `size` seeds."""
+        if self._run.frames:
+            return [host.frames_of_video(one) for one in torch.split(latents, 1)]
+        return [batch for branch in torch.split(latents, seeds) for batch in torch.split(branch, size)]
 
     def _ask(self, ask: Ask, x: Tensor, sigma: Tensor, meter: Meter) -> Tensor:
         """The prediction, in smaller batches where this one is too large, from then on."""

@@ -80,6 +80,35 @@ def test_a_step_sees_all_seeds_of_the_call(nodes, runs):
     assert seen == [((5, 4, 8, 8), (5, 4, 8, 8))] * 3
 
 
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("largest_batch", [2, 8])
+def test_seeds_that_branch_go_on_each_with_its_own_noise(nodes, solvers, runs, largest_batch, masked):
+    """Item k belongs to seed k modulo their number; a branch that changes nothing ends where its seed does."""
+    model = tiny_models.tiny_model("eps")
+    mask = torch.zeros(1, 8, 8)
+    mask[:, :, 4:] = 1
+    picture = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(3))
+    latent = {"samples": picture, "noise_mask": mask} if masked else latent_of(model, "eps")
+    run, stepped = runs(model, latent, largest_batch=largest_batch)
+    sigmas = schedule(model, 4)
+    solver = solvers.known_solver("euler", sigmas, nodes("host").noise_schedule(model))
+
+    def begin():
+        step, steps = solver.stepper(), []
+
+        def advance(x, denoised):
+            steps.append(len(x))
+            moved = step(x, denoised)
+            return torch.cat([moved, moved]) if len(steps) == 2 else moved
+
+        return advance
+
+    found = stepped(sigmas, SEEDS[:3], begin)
+    alone = run(sigmas, SEEDS[:3]).latents
+    assert found.evaluations == 3 * (2 + 2 * 2)
+    torch.testing.assert_close(found.latents, torch.cat([alone, alone]), rtol=1e-4, atol=1e-4)
+
+
 def test_the_frames_of_a_video_stay_together(nodes, solvers, runs):
     model = tiny_models.svd_model()
     latent = {"samples": torch.zeros(3, 4, 8, 8)}
@@ -120,8 +149,25 @@ def test_a_batch_that_does_not_fit_is_halved_where_it_stands(nodes, solvers, run
     sigmas = schedule(model, 3)
     solver = solvers.known_solver("euler", sigmas, nodes("host").noise_schedule(model))
     found = stepped(sigmas, SEEDS, solver.stepper)
-    assert found.evaluations == 15 and sizes == [5, *[2, 2, 1] * 3]
+    proof = [1, 1, 1, 2, 2, 2]  # that seeds of a batch leave each other alone
+    assert found.evaluations == 15 and sizes == [*proof, 5, *[2, 2, 1] * 3]
     torch.testing.assert_close(found.latents, plain(sigmas, SEEDS).latents, rtol=1e-4, atol=1e-4)
+
+
+def test_a_patch_that_computes_over_the_batch_is_refused(nodes, solvers, runs):
+    model = tiny_models.tiny_model("eps")
+
+    def predict(apply, arguments):
+        denoised = apply(arguments["input"], arguments["timestep"], **arguments["c"])
+        return denoised + 0.1 * denoised.mean(0, keepdim=True)
+
+    patched = model.clone()
+    patched.set_model_unet_function_wrapper(predict)
+    _, stepped = runs(patched, latent_of(model, "eps"))
+    sigmas = schedule(model, 3)
+    solver = solvers.known_solver("euler", sigmas, nodes("host").noise_schedule(model))
+    with pytest.raises(ValueError, match="looks at the whole batch .* take the patch away for the calibration"):
+        stepped(sigmas, SEEDS, solver.stepper)
 
 
 def test_the_limit_is_kept_and_what_was_made_is_told(nodes, solvers, runs):
@@ -131,7 +177,7 @@ def test_the_limit_is_kept_and_what_was_made_is_told(nodes, solvers, runs):
     solver = solvers.known_solver("euler", sigmas, nodes("host").noise_schedule(model))
     with pytest.raises(nodes("measuring.run").BudgetSpent) as spent:
         stepped(sigmas, SEEDS, solver.stepper, limit=7)
-    assert spent.value.evaluations == 7 == run.evaluations
+    assert spent.value.evaluations == 7 == run.evaluations - run.proof
 
 
 def test_a_cancellation_ends_the_run(nodes, solvers, runs):
