@@ -603,7 +603,8 @@ def test_a_saved_workflow_has_the_text_and_nothing_else(comfy: ComfyPage) -> Non
 
 
 def test_a_workflow_from_before_the_editor_opens_as_it_was(comfy: ComfyPage) -> None:
-    old = json.loads((workbench.REPOSITORY / "example_workflows" / "hso_custom_sigmas.json").read_text("utf-8"))
+    frozen = workbench.REPOSITORY / "tests" / "frozen_workflows" / "0.1.0" / "hso_custom_sigmas.json"
+    old = json.loads(frozen.read_text("utf-8"))
     (node,) = [node for node in old["nodes"] if node["type"] == NODE]
     comfy.open_workflow(old)
     comfy.look_at(NODE)
