@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
@@ -169,7 +170,7 @@ class NoiseSchedule:
         return ((1 - t) / t).flip(0), ((1 - sigmas) / sigmas).flip(0)
 
 
-def _as_double(values: Tensor) -> Tensor:
+def _as_double(values: Any) -> Tensor:
     """Values, also such as are no tensor, in float64 on the CPU. (.cpu() first: MPS tensors cannot be float64.)"""
     if not isinstance(values, Tensor):
         values = torch.from_numpy(np.array(values, dtype=np.float64))
