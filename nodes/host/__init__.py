@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from .conditioning import conditioning_is_batch, left_by_a_run
 from .errors import check_choice, named_errors
-from .files import may_keep_metadata, numbered_file, schedule_folders, user_folder
+from .files import FOLDERS, may_keep_metadata, numbered_file, schedule_folder, schedule_folders, user_folder
 from .guarded_sigmas import sigmas_output
 from .latents import batch_is_frames, first_latent, frames_of_video, is_empty, noise_of_seed, video_of_frames
 from .memory import OUT_OF_MEMORY, batch_that_fits, free_memory
@@ -32,6 +32,7 @@ from .workflow import on_prompt, origin, short_name
 
 __all__ = [
     "CANCELLED",
+    "FOLDERS",
     "OUT_OF_MEMORY",
     "add_scheduler",
     "advanced",
@@ -69,6 +70,7 @@ __all__ = [
     "sampler_name_in",
     "sampler_names",
     "samplers_that_lose_a_step",
+    "schedule_folder",
     "schedule_folders",
     "scheduler_names",
     "scheduler_sigmas",

@@ -22,7 +22,7 @@ from . import calibration_store, reference_store
 from .calibration_store import StoredCalibration
 from .fingerprint import fingerprint
 from .inputs import (
-    check_ranges,
+    check_guider,
     denoise_widget,
     distilled_warning,
     open_run,
@@ -31,6 +31,7 @@ from .inputs import (
     sampling_widgets,
     seed_widget,
     selectable_schedules,
+    widget_numbers,
 )
 from .run import SamplingRun, cancelled_as_comfyui_does
 from .sampler_traits import check_sampler, reference_for
@@ -103,10 +104,11 @@ class CalibrateSchedule(io.ComfyNode):
         with host.named_errors(NAME), cancelled_as_comfyui_does():
             host.check_choice("budget", budget, BUDGETS)
             host.check_choice("remembered", remembered, (REUSE, ANEW))
-            check_ranges(steps=steps, denoise=denoise)
+            steps, seed, denoise = widget_numbers(steps=steps, seed=seed, denoise=denoise)
             run = open_run(latent_image, cfg, sampler_name, **sockets)
             model = run.guider.model_patcher
             noise = host.noise_schedule(model)
+            check_guider(run.guider, steps, reference_steps(steps, noise.family))
             start = picture_start(model, denoise, latent_image)
             candidates = selectable_schedules(model, steps, run.sampler, denoise)
             drawn_from = (run.latent, run.mask, run.batch_index, seed)
