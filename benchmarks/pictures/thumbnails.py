@@ -61,9 +61,7 @@ def photograph(page: ComfyPage, workflow: Path) -> Image.Image:
     saved = json.loads(workflow.read_text("utf-8"))
     page.open_workflow(saved)
     page.page.add_style_tag(content=ONLY_CANVAS)
-    for number, output in schedule_outputs(page.server, saved).items():
-        page.page.evaluate("([id, output]) => app.graph.getNodeById(id).onExecuted?.(output)", [int(number), output])
-    page.settle()
+    show_plots(page, saved)
     left, top, right, bottom = box_of(page, FOCUS.get(workflow.stem, ("HSOOptimizeSchedule", *SAMPLERS)))
     scale = 0.92 * min(PAGE[0] / (right - left), PAGE[1] / (bottom - top))
     offset = [PAGE[0] / 2 / scale - (left + right) / 2, PAGE[1] / 2 / scale - (top + bottom) / 2]
@@ -73,6 +71,13 @@ def photograph(page: ComfyPage, workflow: Path) -> Image.Image:
     )
     page.page.wait_for_timeout(800)  # the canvas is drawn
     return Image.open(io.BytesIO(page.page.screenshot()))
+
+
+def show_plots(page: ComfyPage, workflow: dict[str, Any]) -> None:
+    """Give the schedule nodes of a workflow that is open what a run would."""
+    for number, output in schedule_outputs(page.server, workflow).items():
+        page.page.evaluate("([id, output]) => app.graph.getNodeById(id).onExecuted?.(output)", [int(number), output])
+    page.settle()
 
 
 def schedule_outputs(server: ComfyServer, workflow: dict[str, Any]) -> dict[str, Any]:

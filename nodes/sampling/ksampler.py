@@ -129,7 +129,8 @@ class KSampler(io.ComfyNode):
                     return io.NodeOutput(latent_image)
                 sampler = host.sampler(WITHOUT_STEPS)
                 _check_level(sigmas, model)
-                odd = _check(torch.cat([sigmas, sigmas.new_zeros(1)]), model, add_noise, latent_image)
+                level = check_sigmas(torch.cat([sigmas, sigmas.new_zeros(1)]))
+                odd = host.check_schedule(level, model, changes_picture=not host.is_empty(latent_image))
             else:
                 odd = _check(sigmas, model, add_noise, latent_image)
         if odd:

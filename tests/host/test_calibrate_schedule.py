@@ -21,6 +21,7 @@ import workbench
 
 host_import.import_host()
 
+import comfy.k_diffusion.sampling  # noqa: E402
 import comfy.model_management  # noqa: E402
 import comfy.samplers  # noqa: E402
 import comfy.utils  # noqa: E402
@@ -387,7 +388,15 @@ def test_a_later_search_takes_the_reference_runs_from_memory(calibrate, model, n
     assert f"{alone} evaluations in all, {alone - made} of them remembered from an earlier search" in report
 
 
-@pytest.mark.parametrize("other", [{"cfg": 2.0}, {"seed": 1}, {"sampler_name": "euler_cfg_pp"}, {"steps": 6}], ids=str)
+def another_packs(model, x, sigmas, extra_args, callback, disable):
+    """A sampler of which nothing is known: euler."""
+    return comfy.k_diffusion.sampling.sample_euler(model, x, sigmas, extra_args, callback, disable)
+
+
+OF_ANOTHER_PACK = comfy.samplers.KSAMPLER(another_packs)
+
+
+@pytest.mark.parametrize("other", [{"cfg": 2.0}, {"seed": 1}, {"sampler": OF_ANOTHER_PACK}, {"steps": 6}], ids=str)
 def test_another_reference_is_not_taken_from_memory(calibrate, model, new_user, other):
     new_user("one")
     calibrate()
@@ -440,7 +449,10 @@ def test_prompts_and_cfg_reach_the_guider(nodes, model):
 
 
 def test_a_guider_and_a_sampler_with_options_take_the_place_of_the_widgets(calibrate, nodes, model, monkeypatch):
-    """Such a sampler is tried out first, in three runs of 4 steps, which the budget pays for and the report counts."""
+    """Such a sampler is tried out first, in three runs of 4 steps, which the budget pays for and the report counts.
+
+    As it does for a pair of the reference, with which it is found out whether seeds leave each other alone.
+    """
     budgets, search = [], nodes("measuring.calibrate").calibration.calibrate
 
     def watched(*given, **named):
@@ -454,7 +466,9 @@ def test_a_guider_and_a_sampler_with_options_take_the_place_of_the_widgets(calib
     with evaluations_of(model) as evaluations:
         sigmas, report = calibrate(guider=guider, sampler=sampler, **widgets).args
     assert len(sigmas) == STEPS + 1 and "lms, 5 steps" in report and sum(evaluations) <= 300
-    assert budgets == [300 - 3 * 4] and f"; {sum(evaluations)} evaluations in all" in report
+    assert (
+        budgets == [300 - 3 * 4 - 2 * reference_steps(5, "vp")] and f"; {sum(evaluations)} evaluations in all" in report
+    )
 
 
 def test_the_guidance_that_is_calibrated_is_the_users(calibrate, model):
@@ -517,6 +531,7 @@ def test_a_budget_that_measures_nothing_is_refused(calibrate, nodes, monkeypatch
     [
         ({"sampler_name": "dpmpp_2m_sde"}, "the sampler dpmpp_2m_sde adds random noise in its steps"),
         ({"sampler_name": "dpm_fast"}, "the sampler dpm_fast chooses its own steps"),
+        ({"sampler_name": "euler_cfg_pp"}, "with more and more steps the picture of the sampler euler_cfg_pp goes on"),
         ({"steps": 500}, "steps is 500; it must be a whole number from 2 to 100"),
         ({"steps": -1}, "steps is -1; it must be a whole number from 2 to 100"),
         ({"steps": 6.5}, "steps is 6.5; it must be a whole number from 2 to 100"),

@@ -95,6 +95,7 @@ export const ENGLISH = {
   name_high_and_low: "high and low",
   name_high: "high",
   name_low: "low",
+  name_earlier_result: "earlier result",
   name_connected: "connected",
   name_text: "text",
   name_saved_as: "saved as",
