@@ -360,6 +360,7 @@ NUMBERS_OVER_LINKS = {
     "HSOPresetSchedule": ("steps", {"preset": "AYS SDXL", "denoise": np.float32(0.5)}),
     "HSOSplitSchedule": ("sigma", {"sigmas": EIGHT}),
     "HSOPinSigma": ("sigma", {"sigmas": EIGHT}),
+    "HSOEditSigmas": ("factor", {"sigmas": EIGHT, "edit": "scale"}),
 }
 
 
