@@ -72,6 +72,19 @@ def examples() -> Prompt:
         "HSOSplitSchedule": node(
             "HSOSplitSchedule", sigmas=["flow", 0], where="sigma", sigma=0.875, insert=True, step=2
         ),
+        "HSOEditSigmas": node(
+            "HSOEditSigmas",
+            **from_optimised,
+            model=["model", 0],
+            edit="start at denoise",
+            steps=8,
+            resampling="log-linear",
+            factor=1.0,
+            sigma=0.875,
+            denoise=0.6,
+            keep_steps=True,
+            weight=0.5,
+        ),
         "HSOPinSigma": node("HSOPinSigma", sigmas=["flow", 0], sigma=0.875),
         "HSOStartAtDenoise": node(
             "HSOStartAtDenoise", **from_optimised, model=["model", 0], denoise=0.6, keep_steps=True

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from .noise_schedule import NoiseSchedule
+from .numbers import whole_number
 from .sigmas import MAX_STEPS, SLACK, SigmasError, resample_sigmas
 
 FILE = Path(__file__).with_name("published_schedules.json")
@@ -67,11 +68,10 @@ def table_sigmas(name: str, steps: int = 0) -> tuple[Tensor, str]:
     interpolated in ln sigma over the step index, as ComfyUI does. Raises SigmasError.
     """
     table = _table(name)
-    if not 0 <= steps <= MAX_STEPS:
-        raise SigmasError(f"steps is {steps}; it must be 0 (as published) to {MAX_STEPS}")
-    steps = steps or table.step_counts[-1]
+    right = f"it must be 0 (as published) or a whole number up to {MAX_STEPS}"
+    steps = whole_number("steps", steps, 0, MAX_STEPS, SigmasError, right) or table.step_counts[-1]
     nearest = min(table.step_counts, key=lambda count: (abs(count - steps), -count))
-    sigmas = torch.tensor(table.lists[nearest], dtype=torch.float32)
+    sigmas = torch.tensor(table.lists[nearest], dtype=torch.float32, device="cpu")
     if steps != nearest:
         sigmas = resample_sigmas(sigmas, steps)
     sigmas[-1] = 0.0  # as ComfyUI does with lists that end at sigma_min
@@ -99,7 +99,7 @@ def shift_of(noise: NoiseSchedule) -> float | None:
     """s, where the noise schedule of a flow model is sigma = s t / (1 + (s - 1) t); None for all others."""
     if noise.family != "flow":
         return None
-    t = torch.tensor([0.25, 0.5, 0.75], dtype=torch.float64)
+    t = torch.tensor([0.25, 0.5, 0.75], dtype=torch.float64, device="cpu")
     sigma = noise.sigma_of_t(t)
     shifts = (sigma * (1 - t) / (t * (1 - sigma))).tolist()
     return shifts[1] if max(shifts) < min(shifts) * (1 + SHIFT_SLACK) else None

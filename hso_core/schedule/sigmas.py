@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from .noise_schedule import NoiseSchedule
+from .numbers import whole_number
 
 MAX_STEPS = 10_000  # as in ComfyUI's own KSampler
 RESAMPLINGS = ("log-linear", "monotone")
@@ -36,7 +37,8 @@ _WITH_COMMA = re.compile(r"[+-]?[0-9]*,?[0-9]+([eE][+-]?[0-9]+)?")  # one value,
 _AROUND = _BLANKS + ";,[](){}|\"'"
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 # The full-width signs of Chinese and Japanese keyboards; their commas separate values, and are in no number.
-_FULL_WIDTH = {**{code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)}, ord("，"): ", ", ord("、"): ", "}
+_FULL_WIDTH: dict[int, int | str] = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)}
+_FULL_WIDTH.update({ord("，"): ", ", ord("、"): ", "})
 
 
 class SigmasError(ValueError):
@@ -67,7 +69,7 @@ def parse_sigmas(text: str) -> Tensor:
         raise SigmasError(f"{len(tokens)} values are too many; a schedule has at most {MAX_STEPS + 1}")
     values = [_number(token, place) for place, token in enumerate(tokens, start=1)]
     try:
-        return check_sigmas(torch.tensor(values, dtype=torch.float32))
+        return check_sigmas(torch.tensor(values, dtype=torch.float32, device="cpu"))
     except SigmasError as error:
         if _COMMA_INSIDE.search(written) and "." not in written:
             raise SigmasError(f"{error} (write decimals with a point: 14.6, not 14,6)") from None
@@ -117,15 +119,37 @@ def check_sigmas(sigmas: Tensor) -> Tensor:
 
 
 def check_range(sigmas: Tensor, noise: NoiseSchedule) -> Tensor:
-    """`sigmas` itself unless it starts above the largest noise level of the model."""
+    """`sigmas` itself unless it starts above the largest noise level of the model: none that was made for it does."""
     start = float(sigmas[0])
-    if start > noise.sigma_max * (1 + SLACK):
+    if starts_above(sigmas, noise):
         kind = "flow " if noise.family == "flow" else ""
         raise SigmasError(
             f"the schedule starts at sigma {start:g}, but the largest of this {kind}model is {noise.sigma_max:g}: "
             "it was made for another model; use a schedule of this model, or start at most there"
         )
     return sigmas
+
+
+def starts_above(sigmas: Tensor, noise: NoiseSchedule) -> bool:
+    """Whether a schedule starts above the largest noise level of the model, by more than rounding."""
+    return float(sigmas[0]) > noise.sigma_max * (1 + SLACK)
+
+
+def describe_high_start(sigmas: Tensor, noise: NoiseSchedule) -> str | None:
+    """A sentence if the schedule starts above the model's table, where the model can still sample.
+
+    It takes the table's last timestep, and the input is scaled to the noise that is there. Zero terminal SNR models
+    are meant to do so (their last entry stands for infinite noise). A flow model cannot: above sigma 1 its alpha would
+    be negative. Raises SigmasError then.
+    """
+    if not starts_above(sigmas, noise):
+        return None
+    if noise.family == "flow" and float(sigmas[0]) > 1 + SLACK:
+        check_range(sigmas, noise)
+    return (
+        f"the schedule starts at sigma {float(sigmas[0]):g}, above the largest of this model, {noise.sigma_max:g}: the "
+        "model takes it for that. Was it made for another model?"
+    )
 
 
 def describe_low_start(sigmas: Tensor, noise: NoiseSchedule) -> str | None:
@@ -150,7 +174,7 @@ def is_full_noise(sigma: float, noise: NoiseSchedule) -> bool:
 
 def _time(sigma: float, noise: NoiseSchedule) -> float:
     """t, from 0 to 1."""
-    level = torch.tensor(sigma, dtype=torch.float64)
+    level = torch.tensor(sigma, dtype=torch.float64, device="cpu")
     return float(noise.t_of_lambda(noise.lambda_of_sigma(level))) if sigma > 0 else 0.0
 
 
@@ -162,8 +186,7 @@ def resample_sigmas(sigmas: Tensor, steps: int, method: str = "log-linear") -> T
     """
     if method not in RESAMPLINGS:
         raise SigmasError(f"the resampling is {method!r}; it must be one of {', '.join(RESAMPLINGS)}")
-    if steps < 1:
-        raise SigmasError(f"steps is {steps}; a schedule has at least 1 step")
+    steps = whole_number("steps", steps, 1, MAX_STEPS, SigmasError)
     check_sigmas(sigmas)
     if steps == len(sigmas) - 1:
         return sigmas.clone()

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from .conditioning import conditioning_is_batch, left_by_a_run
 from .errors import check_choice, named_errors
-from .files import may_keep_metadata, numbered_file, schedule_folders, user_folder
+from .files import FOLDERS, may_keep_metadata, numbered_file, schedule_folder, schedule_folders, user_folder
 from .guarded_sigmas import sigmas_output
 from .latents import batch_is_frames, first_latent, frames_of_video, is_empty, noise_of_seed, video_of_frames
-from .memory import OUT_OF_MEMORY, batch_that_fits, free_memory
+from .memory import OUT_OF_MEMORY, batch_that_fits, free_memory, rounding
 from .model import check_schedule, noise_schedule, noise_schedule_of_sampling, readable_noise_schedule
 from .progress import CANCELLED, cancel, is_cancelled, progress_bar, stop_if_cancelled, tell_page
-from .sampling import guider, sample_with_sigmas, sampler, sampler_names, samplers_that_lose_a_step
+from .sampling import guider, is_own_sampler, sample_with_sigmas, sampler, sampler_names, samplers_that_lose_a_step
 from .schedulers import add_scheduler, ksampler_sigmas, scheduler_names, scheduler_sigmas
 from .sockets import (
     advanced,
@@ -32,6 +32,7 @@ from .workflow import on_prompt, origin, short_name
 
 __all__ = [
     "CANCELLED",
+    "FOLDERS",
     "OUT_OF_MEMORY",
     "add_scheduler",
     "advanced",
@@ -50,6 +51,7 @@ __all__ = [
     "guider",
     "is_cancelled",
     "is_empty",
+    "is_own_sampler",
     "ksampler_sigmas",
     "left_by_a_run",
     "may_keep_metadata",
@@ -64,11 +66,13 @@ __all__ = [
     "readable_noise_schedule",
     "report_out",
     "resampling_in",
+    "rounding",
     "sample_with_sigmas",
     "sampler",
     "sampler_name_in",
     "sampler_names",
     "samplers_that_lose_a_step",
+    "schedule_folder",
     "schedule_folders",
     "scheduler_names",
     "scheduler_sigmas",

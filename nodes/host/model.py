@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ...hso_core import NoiseSchedule, NoiseScheduleError
 from ...hso_core.schedule.noise_schedule import ROUNDING
-from ...hso_core.schedule.sigmas import check_range, describe_low_start
+from ...hso_core.schedule.sigmas import describe_high_start, describe_low_start
 
 ONE_GO = "IMG_TO_IMG"  # how ComfyUI's classes for this are called, all of them
 SURE = 1e-3  # relative to sigma, by which the families differ
@@ -29,16 +29,17 @@ def readable_noise_schedule(model: Any) -> NoiseSchedule | None:
         return None
 
 
-def check_schedule(sigmas: Tensor, model: Any) -> str | None:
-    """Refuse sigmas (n,) that start above the largest noise level of `model`; say what is odd about a low start.
+def check_schedule(sigmas: Tensor, model: Any, *, changes_picture: bool = False) -> str | None:
+    """Say what is odd about where sigmas (n,) start: above the largest noise level of `model`, or far below it.
 
-    Raises SigmasError. A model whose noise schedule cannot be read is not held against the schedule.
+    changes_picture: something is there to start from, so that a low start is as it should be.
+    Raises SigmasError where no flow model can start. A model whose noise schedule cannot be read is not held against
+    the schedule.
     """
     noise = readable_noise_schedule(model)
     if noise is None:
         return None
-    check_range(sigmas, noise)
-    return describe_low_start(sigmas, noise)
+    return describe_high_start(sigmas, noise) or (None if changes_picture else describe_low_start(sigmas, noise))
 
 
 def noise_schedule_of_sampling(model_sampling: Any) -> NoiseSchedule:

@@ -22,7 +22,7 @@ from . import calibration_store, reference_store
 from .calibration_store import StoredCalibration
 from .fingerprint import fingerprint
 from .inputs import (
-    check_ranges,
+    check_guider,
     denoise_widget,
     distilled_warning,
     open_run,
@@ -31,6 +31,7 @@ from .inputs import (
     sampling_widgets,
     seed_widget,
     selectable_schedules,
+    widget_numbers,
 )
 from .run import SamplingRun, cancelled_as_comfyui_does
 from .sampler_traits import check_sampler, reference_for
@@ -103,10 +104,11 @@ class CalibrateSchedule(io.ComfyNode):
         with host.named_errors(NAME), cancelled_as_comfyui_does():
             host.check_choice("budget", budget, BUDGETS)
             host.check_choice("remembered", remembered, (REUSE, ANEW))
-            check_ranges(steps=steps, denoise=denoise)
+            steps, seed, denoise = widget_numbers(steps=steps, seed=seed, denoise=denoise)
             run = open_run(latent_image, cfg, sampler_name, **sockets)
             model = run.guider.model_patcher
             noise = host.noise_schedule(model)
+            check_guider(run.guider, steps, reference_steps(steps, noise.family))
             start = picture_start(model, denoise, latent_image)
             candidates = selectable_schedules(model, steps, run.sampler, denoise)
             drawn_from = (run.latent, run.mask, run.batch_index, seed)
@@ -141,10 +143,12 @@ def _search(
     """
     noise = noise if start is None else noise.up_to(start)
     begun = time.monotonic()
-    check_sampler(run)
+    a_step = check_sampler(run)
     tried_out = run.evaluations
     reference_run = reference_for(run)
     reference_schedule = reference_sigmas(noise, reference_steps(steps, noise.family))
+    # Kept back for run.proof, also where remembered runs spare it, so that the result is the same with them.
+    proof = 2 * a_step * (len(reference_schedule) - 1) if run.largest_batch > 1 else 0
     key = reference_store.key_of(reference_run, reference_schedule, seed)
     remembered = reference_store.recall(key, reference_run)
     found = calibration.calibrate(
@@ -153,7 +157,7 @@ def _search(
         candidates,
         steps,
         noise,
-        budget - tried_out,
+        budget - tried_out - proof,
         first_seed=seed,
         change=start is not None,
         earlier=None if earlier is None else earlier.sigmas,
@@ -163,19 +167,24 @@ def _search(
     )
     if found.references and (remembered is None or len(found.references.by_place) > len(remembered.by_place)):
         reference_store.store(key, found.references)
-    evaluations = found.evaluations + tried_out
+    spared = max(proof - run.proof, 0) if found.remembered else 0
+    found = replace(
+        found,
+        evaluations=found.evaluations + tried_out + run.proof + spared,
+        remembered=found.remembered + spared,
+    )
     cancelled = host.is_cancelled()
     if not found.rows:  # nothing has been measured
         if cancelled:
             kept = "earlier" if earlier else "references" if found.references else "nothing"
-            _tell_of_cancelling(evaluations, budget, kept)
+            _tell_of_cancelling(found.evaluations, budget, kept)
         host.stop_if_cancelled()
         raise ValueError(f"a budget of {budget} evaluations is too small for {steps} steps; choose a larger one")
     return StoredCalibration(
         sigmas=found.sigmas,
         winner=found.shown_as,
-        report=_report(replace(found, evaluations=evaluations), run, start, time.monotonic() - begun),
-        evaluations=evaluations,
+        report=_report(found, run, start, time.monotonic() - begun),
+        evaluations=found.evaluations,
         complete=not cancelled,
     )
 

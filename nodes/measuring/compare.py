@@ -14,9 +14,9 @@ from comfy_api.v0_0_2 import io
 from PIL import Image
 from torch import Tensor
 
-from ...hso_core.calibration.compare import ComparedSchedule, Comparison, compare
+from ...hso_core.calibration.compare import REFERENCE_STEPS, ComparedSchedule, Comparison, compare
 from ...hso_core.schedule.baselines import TABLES
-from ...hso_core.schedule.sigmas import SigmasError, check_range, check_sigmas
+from ...hso_core.schedule.sigmas import SigmasError, check_sigmas
 from .. import host
 from ..pictures.comparison import Bar, draw_bars, draw_grid
 from ..pictures.drawing import THEMES
@@ -25,7 +25,7 @@ from ..pictures.plot_data import plot_ui
 from ..pictures.plot_node import Schedules
 from ..sampling.notes import name_of
 from .inputs import (
-    check_ranges,
+    check_guider,
     denoise_widget,
     distilled_warning,
     ksampler_form,
@@ -36,6 +36,7 @@ from .inputs import (
     sampling_widgets,
     seed_widget,
     selectable_schedules,
+    widget_numbers,
 )
 from .run import SamplingRun, cancelled_as_comfyui_does
 from .sampler_traits import check_sampler, reference_for
@@ -55,8 +56,9 @@ class CompareSchedules(io.ComfyNode):
             node_id="HSOCompareSchedules",
             name=NAME,
             category=host.category_of("SplitSigmas"),
-            description="Samples the same seeds with several schedules on your model, and measures how far each "
-            "picture is from the converged one: a table, a ranking and the pictures side by side.",
+            description="Samples the same seeds with several schedulers on your model, and measures how far each "
+            "picture is from the converged one: a table, a ranking and the pictures side by side. Plot Sigmas (HSO) "
+            "only draws the values.",
             aliases=["compare schedulers", "benchmark sigmas", "best scheduler", "xy plot"],
             hidden=[io.Hidden.unique_id, io.Hidden.prompt],
             inputs=[
@@ -64,8 +66,9 @@ class CompareSchedules(io.ComfyNode):
                 io.String.Input(
                     "schedulers",
                     default="hso, karras, exponential, simple, beta",
-                    tooltip="Built-in schedulers and published tables to compare with, separated by commas; "
-                    f"{ALL}: every one that fits the model. May be empty if schedules are connected.",
+                    tooltip="Names, separated by commas: hso, simple, sgm_uniform, karras, exponential, ddim_uniform, "
+                    "beta, normal, linear_quadratic, kl_optimal, those that other packs add, and those of Preset "
+                    f"Sigmas (HSO). {ALL}: every one that fits the model. May be empty if schedules are connected.",
                 ),
                 io.Int.Input(
                     "pictures",
@@ -110,10 +113,12 @@ class CompareSchedules(io.ComfyNode):
     ) -> io.NodeOutput:
         with host.named_errors(NAME), cancelled_as_comfyui_does():
             host.check_choice("theme", theme, THEMES)
-            check_ranges(steps=steps, pictures=pictures, denoise=denoise)
+            given = widget_numbers(steps=steps, pictures=pictures, seed=seed, denoise=denoise)
+            steps, pictures, seed, denoise = given
             connected = {socket: sockets.pop(socket) for socket in SOCKETS if sockets.get(socket) is not None}
             run = open_run(latent_image, cfg, sampler_name, **{k: v for k, v in sockets.items() if k not in SOCKETS})
             model = run.guider.model_patcher
+            check_guider(run.guider, steps, REFERENCE_STEPS)
             start = picture_start(model, denoise, latent_image)
             schedules, left_out = _selected(schedulers, selectable_schedules(model, steps, run.sampler, denoise))
             for socket, sigmas in connected.items():
@@ -171,11 +176,11 @@ def _add(schedules: dict[str, Tensor], name: str, sigmas: Tensor, model: Any) ->
     """Add a connected schedule under `name`, or a numbered one if that is taken."""
     try:
         values = check_sigmas(sigmas.detach().cpu().float().clone())
-        noise = host.readable_noise_schedule(model)
-        if noise is not None:
-            check_range(values, noise)
+        odd = host.check_schedule(values, model, changes_picture=True)  # it is there to be compared with others
     except SigmasError as error:
         raise ValueError(f"{name}: {error}") from error
+    if odd:
+        logger.warning("%s: %s: %s", NAME, name, odd)
     numbered = (name if k == 1 else f"{name} ({k})" for k in itertools.count(1))
     schedules[next(free for free in numbered if free not in schedules)] = values
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ...hso_core import NoiseSchedule, Settings, optimize_schedule
 from ...hso_core.schedule.baselines import table_sigmas, tables_for
+from ...hso_core.schedule.numbers import real_number, whole_number
 from ...hso_core.schedule.sigmas import SigmasError, check_range, check_sigmas
 from ...hso_core.schedule.tools import as_schedule, end_at_denoise
 from .. import host
@@ -21,7 +22,9 @@ from .run import SEEDS, SamplingRun
 
 logger = logging.getLogger(__name__)
 
-RANGES: dict[str, tuple[Any, Any]] = {"steps": (2, 100), "pictures": (1, 128), "denoise": (0.01, 1.0)}
+RANGES: dict[str, tuple[Any, Any]] = {
+    "steps": (2, 100), "pictures": (1, 128), "denoise": (0.01, 1.0), "seed": (0, SEEDS - 1)
+}  # fmt: skip
 LCM_TABLE = 50  # levels of the table that core's ModelSamplingDiscrete node makes for LCM
 
 
@@ -31,12 +34,15 @@ def limits(name: str) -> dict[str, Any]:
     return {"min": least, "max": most}
 
 
-def check_ranges(**values: float) -> None:
-    """Raises ValueError for a value that its widget would not take: over a link ComfyUI lets every number pass."""
-    for name, value in values.items():
-        least, most = RANGES[name]
-        if not least <= value <= most:
-            raise ValueError(f"{name} is {value:g}; it must be from {least:g} to {most:g}")
+def widget_numbers(**values: object) -> list[Any]:
+    """The numbers, if their widgets would take them: over a link ComfyUI lets everything pass. Raises ValueError."""
+    return [_widget_number(name, value, *RANGES[name]) for name, value in values.items()]
+
+
+def _widget_number(name: str, value: object, least: float, most: float) -> float:
+    if isinstance(least, int) and isinstance(most, int):
+        return whole_number(name, value, least, most)
+    return real_number(name, value, least, most)
 
 
 def sampling_widgets(steps: int) -> list[io.Input]:
@@ -53,7 +59,7 @@ def sampling_widgets(steps: int) -> list[io.Input]:
 
 def seed_widget(tooltip: str) -> io.Input:
     # Without the False the browser would draw another seed after each run, and every run would measure anew.
-    return io.Int.Input("seed", default=0, min=0, max=SEEDS - 1, control_after_generate=False, tooltip=tooltip)
+    return io.Int.Input("seed", default=0, **limits("seed"), control_after_generate=False, tooltip=tooltip)
 
 
 def denoise_widget() -> io.Input:
@@ -102,8 +108,22 @@ def open_run(
             given = {"model": model, "positive": positive, "negative": negative}
             missing = " and ".join(name for name, value in given.items() if value is None)
             raise ValueError(f"{missing} must be connected, or a guider in place of all three")
-        guider = host.guider(model, positive, negative, cfg)
+        guider = host.guider(model, positive, negative, real_number("cfg", cfg))
     return SamplingRun(guider, host.sampler(sampler_name) if sampler is None else sampler, latent)
+
+
+def check_guider(guider: Any, *step_counts: int) -> None:
+    """Raises ValueError for a guider made for one number of steps, where runs of all `step_counts` are to come.
+
+    KJNodes' ScheduledCFGGuidance takes a list of cfg values, one for each step.
+    """
+    cfg = getattr(guider, "cfg", None)
+    if isinstance(cfg, list | tuple):
+        counts = " and ".join(str(count) for count in step_counts)
+        raise ValueError(
+            f"the guider has a list of {len(cfg)} cfg values, one for each step, but the model is sampled with "
+            f"{counts} steps here; use a guider with one cfg for all steps"
+        )
 
 
 def picture_start(model: Any, denoise: float, latent: dict[str, Any]) -> float | None:

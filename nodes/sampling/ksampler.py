@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+import torch
 from comfy_api.v0_0_2 import io
 from torch import Tensor
 
 from ...hso_core import MAX_STEPS
-from ...hso_core.schedule.sigmas import check_sigmas
+from ...hso_core.schedule.numbers import real_number, whole_number
+from ...hso_core.schedule.sigmas import SigmasError, check_sigmas
 from ...hso_core.schedule.tools import check_flipped
 from .. import host
 from .notes import TOOLTIP, name_of, note_on_sampler
@@ -17,6 +19,7 @@ from .notes import TOOLTIP, name_of, note_on_sampler
 logger = logging.getLogger(__name__)
 
 NAME = "KSampler (HSO)"
+WITHOUT_STEPS = "euler"  # puts out what it is given where there is no step; uni_pc and others fail on that
 
 
 class KSampler(io.ComfyNode):
@@ -63,7 +66,7 @@ class KSampler(io.ComfyNode):
                         min=0,
                         max=MAX_STEPS,
                         optional=True,
-                        tooltip="As in KSampler (Advanced): so many steps at its beginning are left out.",
+                        tooltip="As in KSampler (Advanced): the step of the schedule at which it begins.",
                     )
                 ),
                 host.advanced(
@@ -116,9 +119,18 @@ class KSampler(io.ComfyNode):
             # As in core: what BasicScheduler gives for denoise 0, and SplitSigmas at the last step.
             return io.NodeOutput(latent_image)
         with host.named_errors(NAME):
+            seed, cfg = whole_number("seed", seed, 0, 2**64 - 1), real_number("cfg", cfg)
             sampler = host.sampler(sampler_name) if sampler is None else sampler
-            odd = _check(sigmas, model, add_noise)
-        if odd and host.is_empty(latent_image):
+            if sigmas.ndim == 1 and len(sigmas) == 1:
+                if not add_noise:
+                    return io.NodeOutput(latent_image)
+                sampler = host.sampler(WITHOUT_STEPS)
+                _check_level(sigmas, model)
+                level = check_sigmas(torch.cat([sigmas, sigmas.new_zeros(1)]))
+                odd = host.check_schedule(level, model, changes_picture=not host.is_empty(latent_image))
+            else:
+                odd = _check(sigmas, model, add_noise, latent_image)
+        if odd:
             logger.warning("%s: %s", NAME, odd)
         note = note_on_sampler(name_of(sampler), len(sigmas) - 1)
         if note:
@@ -143,10 +155,10 @@ def part_of(sigmas: Tensor, start: int, end: int, leftover_noise: bool) -> Tenso
     return part[start:] if start < len(part) - 1 else part[:0]
 
 
-def _check(sigmas: Tensor, model: Any, add_noise: bool) -> str | None:
-    """Refuse what is no schedule for `model`; a sentence if it starts oddly low. One that rises is for unsampling."""
+def _check(sigmas: Tensor, model: Any, add_noise: bool, latent: dict[str, Any]) -> str | None:
+    """Refuse what is no schedule for `model`; a sentence if its start is odd. One that rises is for unsampling."""
     if sigmas.ndim != 1 or len(sigmas) < 2 or float(sigmas[-1]) <= float(sigmas[0]):
-        return host.check_schedule(check_sigmas(sigmas), model)
+        return host.check_schedule(check_sigmas(sigmas), model, changes_picture=not host.is_empty(latent))
     if add_noise:
         raise ValueError(
             "the sigmas rise, which turns a picture into its noise (unsampling); switch add_noise off for that, or "
@@ -155,3 +167,13 @@ def _check(sigmas: Tensor, model: Any, add_noise: bool) -> str | None:
     check_flipped(sigmas, host.readable_noise_schedule(model))
     host.check_schedule(sigmas.flip(0), model)
     return None
+
+
+def _check_level(sigmas: Tensor, model: Any) -> None:
+    """Raises SigmasError where the next sampler could not go on from the noise level (1,)."""
+    noise = host.readable_noise_schedule(model)
+    if noise is not None and noise.family == "flow" and float(sigmas[0]) == 1:
+        raise SigmasError(
+            "the schedule has no step, only the start at sigma 1. There a flow model's latent is noise alone, which "
+            "ComfyUI cannot hand on; leave this sampler out, and let the next one add the noise"
+        )

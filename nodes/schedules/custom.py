@@ -8,6 +8,8 @@ from typing import Any
 from comfy_api.v0_0_2 import io
 from torch import Tensor
 
+from ...hso_core import MAX_STEPS
+from ...hso_core.schedule.numbers import whole_number
 from ...hso_core.schedule.sigmas import (
     SigmasError,
     check_sigmas,
@@ -59,7 +61,8 @@ class CustomSigmas(io.ComfyNode):
                 io.Model.Input(
                     "model",
                     optional=True,
-                    tooltip="If connected, the schedule is checked: it must not start above the model's largest sigma.",
+                    tooltip="If connected, the schedule is checked: a start above the model's largest sigma is "
+                    "announced, and refused for a flow model.",
                 ),
             ],
             outputs=[
@@ -99,7 +102,7 @@ class CustomSigmas(io.ComfyNode):
                 result = check_sigmas(sigmas.detach().cpu().float())
             else:
                 raise SigmasError("there are no sigmas; type some into text, or connect some")
-            if steps:
+            if whole_number("steps", steps, 0, MAX_STEPS):
                 result = resample_sigmas(result, steps, resampling)
             odd = host.check_schedule(result, model) if model is not None else None
         warnings = [odd] if odd else []

@@ -29,7 +29,7 @@ class Edited(NamedTuple):
 def resample(*, sigmas: Tensor, steps: int, resampling: str, **_: Any) -> Edited:
     given = schedule_of("sigmas", sigmas)
     result = resample_sigmas(given, steps, resampling)
-    return Edited(result, f"{len(given) - 1} steps became {steps}.", [("before", given)])
+    return Edited(result, f"{len(given) - 1} steps became {len(result) - 1}.", [("before", given)])
 
 
 def scale(*, sigmas: Tensor, factor: float, **_: Any) -> Edited:

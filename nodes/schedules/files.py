@@ -56,7 +56,7 @@ class SaveSchedule(io.ComfyNode):
                 ),
                 io.Combo.Input(
                     "folder",
-                    options=list(host.schedule_folders()),
+                    options=list(host.FOLDERS),
                     default="output",
                     tooltip="output: the folder schedules beside your pictures. user: the folder schedules among your "
                     "own settings and workflows.",
@@ -111,7 +111,7 @@ class SaveSchedule(io.ComfyNode):
         report: str | None = None,
     ) -> io.NodeOutput:
         with host.named_errors(SAVE):
-            host.check_choice("folder", folder, host.schedule_folders())
+            root = host.schedule_folder(folder)
             schedule = as_schedule(sigmas)
             noise = host.readable_noise_schedule(model) if model is not None else None
             odd = host.check_schedule(schedule, model) if model is not None else None
@@ -122,7 +122,7 @@ class SaveSchedule(io.ComfyNode):
                 known["made_by"] = json.dumps(made_by, ensure_ascii=False) if made_by else ""
             if noise is not None:
                 known.update(model_metadata(noise))
-            path = host.numbered_file(host.schedule_folders()[folder], check_file_name(name), SUFFIX)
+            path = host.numbered_file(root, check_file_name(name), SUFFIX)
             kept = {key: text for key, text in known.items() if text}
             write_schedule(path, schedule, {**kept, "pack_version": __version__})
         if odd:
@@ -152,8 +152,8 @@ class LoadSchedule(io.ComfyNode):
                 io.Model.Input(
                     "model",
                     optional=True,
-                    tooltip="If connected, the schedule is checked: it must not start above the model's largest sigma, "
-                    "and one that was made for another model is announced.",
+                    tooltip="If connected, the schedule is checked: a start above the model's largest sigma is "
+                    "announced, and refused for a flow model. One that was made for another model is announced.",
                 ),
             ],
             outputs=[

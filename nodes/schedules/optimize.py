@@ -144,7 +144,7 @@ class OptimizeSchedule(io.ComfyNode):
             )
         sigmas = schedule.to_tensor()
         ui = plot_ui(
-            [("hso", sigmas), *comparison_schedules(model, steps, denoise)],
+            [("hso", sigmas), *comparison_schedules(model, schedule.steps, schedule.settings.denoise)],
             noise=noise,
             note=" ".join(filter(None, (_bounds_note(schedule, noise), _spacing_note(schedule)))),
         )

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ...hso_core import MAX_STEPS
 from ...hso_core.schedule.baselines import TABLES, describe_mismatch, table_sigmas
+from ...hso_core.schedule.numbers import real_number, whole_number
 from ...hso_core.schedule.sigmas import print_sigmas
 from .. import host
 from ..pictures.plot_data import plot_ui
@@ -60,7 +61,7 @@ class PresetSchedule(io.ComfyNode):
                     "model",
                     optional=True,
                     tooltip="If connected, a preset for another kind of model is announced, and refused where it "
-                    "starts above the model's largest sigma.",
+                    "starts above the largest sigma of a flow model.",
                 ),
             ],
             outputs=[
@@ -72,13 +73,15 @@ class PresetSchedule(io.ComfyNode):
     @classmethod
     def execute(cls, preset: str, steps: int, denoise: float, model: Any = None) -> io.NodeOutput:
         with host.named_errors(NAME):
+            denoise = real_number("denoise", denoise, 0.01, 1)
             sigmas, notes = _end_of_table(preset, steps, denoise)
             noise = host.readable_noise_schedule(model) if model is not None else None
-            low_start = host.check_schedule(sigmas, model) if model is not None else None
-            odd = describe_mismatch(preset, noise) if noise is not None else None
             table = TABLES[preset]
-            if denoise == 1 and not table.continues:
-                odd = odd or low_start
+            odd = None
+            if model is not None:
+                continues = denoise < 1 or table.continues
+                odd = host.check_schedule(sigmas, model, changes_picture=continues)
+            odd = (describe_mismatch(preset, noise) if noise is not None else None) or odd
         if odd:
             logger.warning("%s: %s", NAME, odd)
         report = "\n\n".join(
@@ -100,7 +103,7 @@ def _end_of_table(preset: str, steps: int, denoise: float) -> tuple[Tensor, list
     if denoise == 1:
         sigmas, note = table_sigmas(preset, steps)
         return sigmas, [note]
-    steps = steps or TABLES[preset].step_counts[-1]
+    steps = whole_number("steps", steps, 0, MAX_STEPS) or TABLES[preset].step_counts[-1]
     total = int(steps / denoise)
     if total > MAX_STEPS:
         raise ValueError(f"{steps} steps at denoise {denoise:g} are the end of {total}; at most {MAX_STEPS} are made")

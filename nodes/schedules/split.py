@@ -74,6 +74,8 @@ class SplitSchedule(io.ComfyNode):
             else:
                 high, low = tools.split_at_sigma(given, sigma, insert, keep_steps=keep_steps)
         note = f"Split at sigma {plain_decimal(low[0])}: {len(high) - 1} steps are high, {len(low) - 1} low."
+        if len(high) == 1:
+            note += " The schedule starts there, or lower: the first sampler only adds the noise."
         report = f"{note}\n\nhigh: {print_sigmas(high)}\n\nlow: {print_sigmas(low)}"
         whole = torch.cat([high, low[1:]])
         ui = plot_ui([("high and low", whole)], facts=[("high", str(len(high) - 1)), ("low", str(len(low) - 1))])

@@ -499,6 +499,27 @@ def test_sigmas_that_are_connected_no_more_are_not_shown(comfy: ComfyPage) -> No
     assert text(comfy) == found
 
 
+def test_a_result_of_other_values_says_that_it_is_old(comfy: ComfyPage) -> None:
+    change = """(app.canvas.emitBeforeChange(), node.widgets.find(widget => widget.name === argument[0]).value =
+        argument[1], app.canvas.emitAfterChange(), null)"""
+    open_connected(comfy)
+    comfy.of_node("BasicScheduler", change, ["steps", next(steps)])
+    expect(comfy.page.locator(".hso-banner:visible p")).to_have_text("These are the connected sigmas of the last run.")
+    comfy.build(
+        {
+            "words": demo_prompts.node("PrimitiveString", value=START),
+            "sigmas": demo_prompts.node(NODE, text=["words", 0]),
+            "show": demo_prompts.show_text("sigmas", 1),
+        }
+    )
+    comfy.look_at(NODE)
+    comfy.run()
+    assert banner(comfy) == "The text comes from another node."
+    comfy.of_node("PrimitiveString", change, ["value", "2, 1, 0"])
+    old = "The text comes from another node; these are its values in the last run."
+    expect(comfy.page.locator(".hso-banner:visible p")).to_have_text(old)
+
+
 def test_sigmas_of_a_node_that_was_bypassed_are_not_shown(comfy: ComfyPage) -> None:
     open_connected(comfy)
     change = "(app.canvas.emitBeforeChange(), node.mode = argument, app.canvas.emitAfterChange(), null)"
@@ -582,7 +603,8 @@ def test_a_saved_workflow_has_the_text_and_nothing_else(comfy: ComfyPage) -> Non
 
 
 def test_a_workflow_from_before_the_editor_opens_as_it_was(comfy: ComfyPage) -> None:
-    old = json.loads((workbench.REPOSITORY / "example_workflows" / "hso_custom_sigmas.json").read_text("utf-8"))
+    frozen = workbench.REPOSITORY / "tests" / "frozen_workflows" / "0.1.0" / "hso_custom_sigmas.json"
+    old = json.loads(frozen.read_text("utf-8"))
     (node,) = [node for node in old["nodes"] if node["type"] == NODE]
     comfy.open_workflow(old)
     comfy.look_at(NODE)
@@ -757,6 +779,7 @@ def wait_for_new_node(comfy: ComfyPage) -> None:
     comfy.page.wait_for_function(f"() => ({FIND})('{NODE}') !== window.oldNode")
     expect(comfy.part("hso-editor")).to_have_count(1)
     comfy.settle()
+    comfy.page.wait_for_function("() => document.activeElement.closest('.hso-root')")  # where it was before
 
 
 def can(comfy: ComfyPage) -> list[bool]:

@@ -129,10 +129,19 @@ def test_both_parts_of_a_split_are_schedules(sigmas, part, insert):
     assert set(sigmas.tolist()) <= set(high.tolist() + low.tolist())
 
 
+@pytest.mark.parametrize("insert", [True, False])
+@pytest.mark.parametrize("boundary", [8.0, 7.99999, 20.0, float("inf")])
+def test_a_schedule_that_starts_at_the_boundary_or_below_is_all_low(boundary, insert):
+    """Video to video at low denoise: the first of the two models has nothing to do."""
+    high, low = split_at_sigma(EIGHT, boundary, insert)
+    assert high.tolist() == [8] and torch.equal(low, EIGHT) and low.data_ptr() != EIGHT.data_ptr()
+
+
 def test_boundaries_outside_are_refused():
     for boundary in (8.0, 20.0, 0.0, -1.0, float("nan")):
-        with pytest.raises(SigmasError, match="must lie between the schedule's ends, 8 and 0"):
-            split_at_sigma(EIGHT, boundary)
+        if not boundary >= 8:
+            with pytest.raises(SigmasError, match="must lie between the schedule's ends, 8 and 0"):
+                split_at_sigma(EIGHT, boundary)
         with pytest.raises(SigmasError, match="must lie between the schedule's ends, 8 and 0"):
             pin_sigma(EIGHT, boundary)
     with pytest.raises(SigmasError, match="no step starts below sigma 0.5: the last one starts at 1; insert"):

@@ -8,11 +8,12 @@ from hypothesis import strategies as st
 from scipy.interpolate import pchip_interpolate
 
 import sigma_texts
-from hso_core import named_schedule
+from hso_core import NoiseSchedule, named_schedule
 from hso_core.schedule.sigmas import (
     SigmasError,
     check_range,
     check_sigmas,
+    describe_high_start,
     describe_low_start,
     parse_sigmas,
     plain_decimal,
@@ -77,6 +78,19 @@ def test_a_start_above_the_model_is_refused():
         check_range(schedule, flow)
     with pytest.raises(SigmasError, match="starts at sigma 700"):
         check_range(torch.tensor([700.0, 1.0, 0.0]), sd)
+
+
+def test_a_start_above_the_table_is_odd_and_for_a_flow_model_impossible():
+    sd, flow = named_schedule("sd15"), named_schedule("flow:3")
+    assert describe_high_start(torch.tensor([14.7, 1.0, 0.0]), sd) is None
+    said = describe_high_start(torch.tensor([20000.0, 1.0, 0.0]), sd)
+    assert said.startswith(
+        "the schedule starts at sigma 20000, above the largest of this model, 14.6146: the model takes"
+    )
+    with pytest.raises(SigmasError, match="starts at sigma 14.7, but the largest of this flow model is 1"):
+        describe_high_start(torch.tensor([14.7, 1.0, 0.0]), flow)
+    cut = NoiseSchedule(flow.sigmas[:900], "flow")  # a flow model's table may end below 1; above its end is still noise
+    assert "above the largest of this model, 0.964" in describe_high_start(torch.tensor([1.0, 0.5, 0.0]), cut)
 
 
 @pytest.mark.parametrize(("name", "largest"), [("sd15", 14.6146), ("flow:3", 1.0)])

@@ -154,9 +154,7 @@ def test_models_that_do_not_diffuse_are_refused_by_name(pack):
     refused = [sampling for sampling in ALL if not host_models.is_diffusion(sampling)]
     assert refused
     for sampling in refused:
-        with pytest.raises(
-            ValueError, match=r"^this model \(IMG_TO_IMG\w*\) turns one picture into another in a single"
-        ):
+        with pytest.raises(ValueError, match=r"^this model \(IMG_TO_IMG\w*\) turns one picture into another in a"):
             host.noise_schedule_of_sampling(sampling)
 
 

@@ -12,6 +12,7 @@ import sys
 import textwrap
 from contextlib import contextmanager
 
+import numpy as np
 import pytest
 import torch
 
@@ -20,6 +21,7 @@ import workbench
 
 host_import.import_host()
 
+import comfy.k_diffusion.sampling  # noqa: E402
 import comfy.model_management  # noqa: E402
 import comfy.samplers  # noqa: E402
 import comfy.utils  # noqa: E402
@@ -156,6 +158,13 @@ def test_the_result_is_remembered(first, calibrate, model, user_folder):
         again = calibrate()
     assert not evaluations and torch.equal(again.args[0], first[0].args[0]) and again.args[1] == first[0].args[1]
     assert list((user_folder / "hso" / "calibrations").iterdir())
+
+
+def test_a_number_over_a_link_may_be_of_any_kind(first, calibrate, model):
+    """What is remembered for the widgets' numbers is found with numpy's."""
+    with evaluations_of(model) as evaluations:
+        again = calibrate(steps=np.int64(STEPS), seed=np.uint64(0), cfg=np.float32(1), denoise=np.float32(1))
+    assert not evaluations and torch.equal(again.args[0], first[0].args[0])
 
 
 MASK = torch.ones(1, 1, 32, 32)
@@ -379,7 +388,15 @@ def test_a_later_search_takes_the_reference_runs_from_memory(calibrate, model, n
     assert f"{alone} evaluations in all, {alone - made} of them remembered from an earlier search" in report
 
 
-@pytest.mark.parametrize("other", [{"cfg": 2.0}, {"seed": 1}, {"sampler_name": "euler_cfg_pp"}, {"steps": 6}], ids=str)
+def another_packs(model, x, sigmas, extra_args, callback, disable):
+    """A sampler of which nothing is known: euler."""
+    return comfy.k_diffusion.sampling.sample_euler(model, x, sigmas, extra_args, callback, disable)
+
+
+OF_ANOTHER_PACK = comfy.samplers.KSAMPLER(another_packs)
+
+
+@pytest.mark.parametrize("other", [{"cfg": 2.0}, {"seed": 1}, {"sampler": OF_ANOTHER_PACK}, {"steps": 6}], ids=str)
 def test_another_reference_is_not_taken_from_memory(calibrate, model, new_user, other):
     new_user("one")
     calibrate()
@@ -432,7 +449,10 @@ def test_prompts_and_cfg_reach_the_guider(nodes, model):
 
 
 def test_a_guider_and_a_sampler_with_options_take_the_place_of_the_widgets(calibrate, nodes, model, monkeypatch):
-    """Such a sampler is tried out first, in three runs of 4 steps, which the budget pays for and the report counts."""
+    """Such a sampler is tried out first, in three runs of 4 steps, which the budget pays for and the report counts.
+
+    As it does for a pair of the reference, with which it is found out whether seeds leave each other alone.
+    """
     budgets, search = [], nodes("measuring.calibrate").calibration.calibrate
 
     def watched(*given, **named):
@@ -446,7 +466,9 @@ def test_a_guider_and_a_sampler_with_options_take_the_place_of_the_widgets(calib
     with evaluations_of(model) as evaluations:
         sigmas, report = calibrate(guider=guider, sampler=sampler, **widgets).args
     assert len(sigmas) == STEPS + 1 and "lms, 5 steps" in report and sum(evaluations) <= 300
-    assert budgets == [300 - 3 * 4] and f"; {sum(evaluations)} evaluations in all" in report
+    assert (
+        budgets == [300 - 3 * 4 - 2 * reference_steps(5, "vp")] and f"; {sum(evaluations)} evaluations in all" in report
+    )
 
 
 def test_the_guidance_that_is_calibrated_is_the_users(calibrate, model):
@@ -509,9 +531,13 @@ def test_a_budget_that_measures_nothing_is_refused(calibrate, nodes, monkeypatch
     [
         ({"sampler_name": "dpmpp_2m_sde"}, "the sampler dpmpp_2m_sde adds random noise in its steps"),
         ({"sampler_name": "dpm_fast"}, "the sampler dpm_fast chooses its own steps"),
-        ({"steps": 500}, "steps is 500; it must be from 2 to 100"),
-        ({"steps": -1}, "steps is -1; it must be from 2 to 100"),
-        ({"denoise": 0.0}, "denoise is 0; it must be from 0.01 to 1"),
+        ({"sampler_name": "euler_cfg_pp"}, "with more and more steps the picture of the sampler euler_cfg_pp goes on"),
+        ({"steps": 500}, "steps is 500; it must be a whole number from 2 to 100"),
+        ({"steps": -1}, "steps is -1; it must be a whole number from 2 to 100"),
+        ({"steps": 6.5}, "steps is 6.5; it must be a whole number from 2 to 100"),
+        ({"seed": True}, "seed is True; it must be a whole number from 0 to "),
+        ({"cfg": "8"}, "cfg is '8'; it must be a number"),
+        ({"denoise": 0.0}, "denoise is 0; it must be between 0.01 and 1"),
         ({"model": None}, "model must be connected, or a guider in place of all three"),
         ({"positive": None, "negative": None}, "positive and negative must be connected"),
         ({"budget": "huge"}, "budget is 'huge'; it must be one of quick, normal, thorough"),
@@ -522,6 +548,28 @@ def test_what_cannot_be_calibrated_is_refused_in_one_sentence(calibrate, model, 
     refused = pytest.raises(ValueError, match=f"^Calibrate Sigmas .HSO.: {message}")
     with evaluations_of(model) as evaluations, refused:
         calibrate(**values)
+    assert not evaluations
+
+
+@pytest.mark.parametrize(("node", "most"), [("HSOCalibrateSchedule", 14), ("HSOCompareSchedules", 60)])
+def test_a_guider_with_a_cfg_for_each_step_is_refused_with_the_step_counts(node_classes, model, node, most):
+    """KJNodes' ScheduledCFGGuidance: its own assertion, from inside the first run, names neither."""
+    guider = comfy.samplers.CFGGuider(model)
+    guider.set_conds(galaxies.conditioning(), galaxies.conditioning())
+    guider.set_cfg([3.0, 2.0, 1.5, 1.0])
+    usual = {"budget": "quick", "remembered": "reuse"}
+    if node == "HSOCompareSchedules":
+        usual = {"schedulers": "karras", "pictures": 1, "theme": "dark"}
+    name = node_classes[node].define_schema().display_name
+    message = (
+        f"{name}: the guider has a list of 4 cfg values, one for each step, but the model is sampled with 4 and {most} "
+        "steps here; use a guider with one cfg for all steps"
+    )
+    with evaluations_of(model) as evaluations, pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        node_classes[node].execute(
+            steps=4, cfg=1.0, sampler_name="euler", seed=0, latent_image=galaxies.galaxy_latent(), guider=guider,
+            **usual,
+        )  # fmt: skip
     assert not evaluations
 
 

@@ -30,9 +30,9 @@ SAME = {
     "ja": {"gamma", "vae"},
     "ko": {"gamma", "vae", "KSampler (HSO)"},
     "fr": {"gamma", "vae", "KSampler (HSO)", "sigma", "sigmas", "population", "backend", "budget", "note"},
-    "es": {"gamma", "vae", "KSampler (HSO)", "sigma", "sigmas", "backend"},
+    "es": {"gamma", "vae", "KSampler (HSO)", "sigma", "sigmas", "backend", "factor"},
     "ru": {"vae", "KSampler (HSO)"},
-    "de": {"gamma", "KSampler (HSO)"},
+    "de": {"gamma", "KSampler (HSO)", "Scheduler (HSO)"},
 }
 
 

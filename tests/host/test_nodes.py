@@ -21,6 +21,7 @@ import comfy.sample  # noqa: E402
 from comfy.model_patcher import ModelPatcher  # noqa: E402
 
 import galaxies  # noqa: E402
+import tiny_models  # noqa: E402
 
 
 def model_with(sampling: object) -> ModelPatcher:
@@ -382,15 +383,49 @@ def test_custom_sigmas_announces_noise_that_is_left(node_classes, caplog):
     [
         ([1.0, float("nan"), 0.0], "value 2 is nan"),
         ([1.0, 2.0, 0.0], "value 2 .2. is not below value 1"),
-        ([1.0], "at least 2 sigmas"),
         (1.0, "at least 2 sigmas"),
-        ([700.0, 1.0, 0.0], "starts at sigma 700, but the largest of this model is 14.6146"),
     ],
 )
 def test_ksampler_refuses_wrong_schedules(node_classes, sigmas, message):
     with pytest.raises(ValueError, match=f"^KSampler .HSO.: .*{message}"):
         node_classes["HSOKSampler"].execute(
             SD15, 0, 1.0, "euler", [], [], {"samples": torch.zeros(1, 4, 8, 8)}, torch.tensor(sigmas)
+        )
+
+
+@pytest.mark.parametrize("first", [20000.0, 4540.0])
+def test_a_first_sigma_above_the_table_is_announced_and_sampled_as_core_does(node_classes, caplog, first):
+    """Core's SetFirstSigma goes up to 20000, which is for models with zero terminal SNR."""
+    import comfy_extras.nodes_custom_sampler as core
+
+    model, prompt = tiny_models.tiny_model("v zsnr"), tiny_models.conditioning()
+    sigmas = core.SetFirstSigma.execute(core.BasicScheduler.execute(model, "simple", 4, 1.0).args[0], first).args[0]
+    latent = tiny_models.empty_latent(model)
+    ours = run(
+        node_classes["HSOKSampler"], model=model, seed=3, cfg=1.0, sampler_name="euler", positive=prompt,
+        negative=prompt, latent_image=latent, sigmas=sigmas,
+    )[0]["samples"]  # fmt: skip
+    solver = core.KSamplerSelect.execute("euler").args[0]
+    theirs = core.SamplerCustom.execute(model, True, 3, 1.0, prompt, prompt, solver, sigmas, latent).args[0]["samples"]
+    torch.testing.assert_close(ours, theirs)
+    announced = f"KSampler (HSO): the schedule starts at sigma {first:g}, above the largest of this model, 4518.76"
+    assert (announced in caplog.text) is (first > 4518.76 * 1.01)
+    _, text = run(node_classes["HSOCustomSigmas"], text="20000, 14, 3, 0", model=model)
+    assert text == "20000, 14, 3, 0" and "Custom Sigmas (HSO): the schedule starts at sigma 20000" in caplog.text
+
+
+def test_ksampler_refuses_a_list_of_cfg_by_name(node_classes):
+    """What KJNodes' nodes put out for a cfg of each step; core fails on it with an error of the multiplication."""
+    with pytest.raises(ValueError, match=r"^KSampler .HSO.: cfg is \[3.0, 2.0\]; it must be a number"):
+        node_classes["HSOKSampler"].execute(
+            SD15, 0, [3.0, 2.0], "euler", [], [], {"samples": torch.zeros(1, 4, 8, 8)}, torch.tensor([9.0, 3.0, 0.0])
+        )
+
+
+def test_ksampler_refuses_a_start_where_no_flow_model_has_noise(node_classes):
+    with pytest.raises(ValueError, match="^KSampler .HSO.: .*starts at sigma 700, but the largest of this flow model"):
+        node_classes["HSOKSampler"].execute(
+            FLOW, 0, 1.0, "euler", [], [], {"samples": torch.zeros(1, 4, 8, 8)}, torch.tensor([700.0, 1.0, 0.0])
         )
 
 
@@ -533,6 +568,59 @@ def test_a_flipped_schedule_turns_a_picture_into_its_noise_and_back(node_classes
     rising_flow = torch.tensor([0.0001, 0.5, 1.0])
     with pytest.raises(ValueError, match="must end below 1"):
         node_classes["HSOKSampler"].execute(FLOW, 0, 1.0, "euler", [], [], picture, rising_flow, add_noise=False)
+
+
+@pytest.mark.parametrize("sampler", ["euler", "uni_pc"])
+@pytest.mark.parametrize(
+    ("kind", "denoise"), [(kind, d) for kind in tiny_models.KINDS for d in (1.0, 0.6) if (kind, d) != ("flow", 1.0)]
+)
+def test_a_part_of_no_steps_adds_the_noise_and_goes_on(node_classes, kind, denoise, sampler):
+    """What SplitSigmas gives at step 0. Ours, and core's two SamplerCustom, in a row are one SamplerCustom."""
+    import comfy_extras.nodes_custom_sampler as core
+
+    model, prompt = tiny_models.tiny_model(kind), tiny_models.conditioning()
+    picture = {"samples": torch.randn_like(tiny_models.empty_latent(model, 2)["samples"])}
+    sigmas = core.BasicScheduler.execute(model, "simple", 4, denoise).args[0]
+    high, low = core.SplitSigmas.execute(sigmas, 0).args
+    assert len(high) == 1 and torch.equal(low, sigmas)
+
+    def ours(latent, part, add_noise):
+        return run(
+            node_classes["HSOKSampler"], model=model, seed=3, cfg=1.0, sampler_name=sampler, positive=prompt,
+            negative=prompt, latent_image=latent, sigmas=part, add_noise=add_noise,
+        )[0]  # fmt: skip
+
+    def cores(latent, part, add_noise):
+        solver = core.KSamplerSelect.execute(sampler).args[0]
+        with torch.inference_mode():
+            arguments = (model, add_noise, 3, 1.0, prompt, prompt, solver, part.clone(), latent)
+            return core.SamplerCustom.execute(*arguments).args[0]
+
+    whole = cores(picture, sigmas, True)["samples"]
+    for first, second in ((ours, ours), (ours, cores)) + (((cores, ours),) if sampler == "euler" else ()):
+        noisy = first(picture, high, True)
+        assert float((noisy["samples"] - picture["samples"]).std()) > 0.1
+        scale = float(noisy["samples"].abs().max())
+        torch.testing.assert_close(second(noisy, low, False)["samples"], whole, rtol=1e-4, atol=2e-6 * scale)
+    assert ours(picture, high, False) is picture
+
+
+def test_full_noise_of_a_flow_model_cannot_be_handed_on_and_is_refused(node_classes):
+    """There core gives infinite values, and the sampler behind makes NaN of them."""
+    with pytest.raises(ValueError, match="^KSampler .HSO.: the schedule has no step, only the start at sigma 1"):
+        run(
+            node_classes["HSOKSampler"], model=FLOW, positive=[], negative=[], sigmas=torch.tensor([1.0]),
+            latent_image={"samples": torch.zeros(1, 4, 8, 8)},
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -1.0])
+def test_a_part_of_no_steps_must_be_a_noise_level(node_classes, value):
+    with pytest.raises(ValueError, match="^KSampler .HSO.: value 1 is"):
+        run(
+            node_classes["HSOKSampler"], model=SD15, positive=[], negative=[], sigmas=torch.tensor([value]),
+            latent_image={"samples": torch.zeros(1, 4, 8, 8)},
+        )  # fmt: skip
 
 
 def test_ksampler_samples_a_model_whose_noise_schedule_cannot_be_read(node_classes, monkeypatch, host):

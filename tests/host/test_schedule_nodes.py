@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import importlib
+import json
 import os
 import re
 
+import numpy as np
 import pytest
 import tomllib
 import torch
@@ -130,10 +132,31 @@ def test_a_folder_that_is_not_in_the_list_is_refused(run, folders):
         run("HSOSaveSchedule", sigmas=EIGHT, name="x", folder="desk")
 
 
-def test_what_starts_above_the_connected_model_is_not_saved(run, folders, sd15):
-    with pytest.raises(ValueError, match="^Save Sigmas .HSO.: the schedule starts at sigma 700"):
-        run("HSOSaveSchedule", sigmas=torch.tensor([700.0, 1.0, 0.0]), name="x", model=sd15)
-    assert not folders["output"].exists()
+def test_several_users_have_no_user_folder_in_common(run, node_classes, folders, monkeypatch):
+    """What lies there is nobody's own: with --multi-user ComfyUI gives each user a folder of another name."""
+    kept = run("HSOSaveSchedule", sigmas=EIGHT, name="mine", folder="user").ui["text"][0]
+    offered = node_classes["HSOSaveSchedule"].INPUT_TYPES()["required"]["folder"][1]["options"]
+    monkeypatch.setattr(comfy.cli_args.args, "multi_user", True)
+    assert node_classes["HSOSaveSchedule"].INPUT_TYPES()["required"]["folder"][1]["options"] == offered
+    message = "Save Sigmas .HSO.: folder is 'user', but this ComfyUI has several users, .*; use output, whose files"
+    with pytest.raises(ValueError, match=f"^{message}"):
+        run("HSOSaveSchedule", sigmas=EIGHT, name="x", folder="user")
+    assert [path.name for path in folders["user"].iterdir()] == ["mine_00001_.safetensors"]
+    with pytest.raises(ValueError, match="^Load Sigmas .HSO.: there is no schedule 'mine_00001_.safetensors .user.'"):
+        run("HSOLoadSchedule", file=kept)
+    shared = run("HSOSaveSchedule", sigmas=EIGHT, name="x").ui["text"][0]
+    assert torch.equal(run("HSOLoadSchedule", file=shared).args[0], EIGHT)
+
+
+def test_a_schedule_that_starts_above_the_connected_model_is_announced_or_not_saved(run, folders, sd15, flow, caplog):
+    high = torch.tensor([700.0, 1.0, 0.0])
+    with pytest.raises(ValueError, match="^Save Sigmas .HSO.: the schedule starts at sigma 700, but the largest of"):
+        run("HSOSaveSchedule", sigmas=high, name="x", model=flow)
+    assert not folders["output"].exists() and not caplog.text
+    saved = run("HSOSaveSchedule", sigmas=high, name="x", model=sd15)
+    said = "the schedule starts at sigma 700, above the largest of this model, 14.6146: the model takes it for that"
+    assert said in caplog.text and said in saved.ui["hso_plot"][0]["note"]
+    assert said in run("HSOLoadSchedule", file=saved.ui["text"][0], model=sd15).args[1]
 
 
 def test_a_loaded_schedule_that_starts_low_is_announced(run, folders, sd15, caplog):
@@ -168,7 +191,9 @@ def test_every_node_has_a_help_page_with_its_inputs_a_picture_and_an_example(nod
         names = {name for group in ("required", "optional") for name in order.get(group, [])} - middle
         assert [name for name in sorted(names) if name not in page] == [], node_id
         pictures = re.findall(r"!\[[^]]+\]\(([^)]+)\)", page)
-        assert pictures and "\n## Example\n" in page, node_id
+        assert pictures and "\n## Example\n" in page and "\n## What usually follows\n" in page, node_id
+        loose = re.findall(r"(?m)^- ", page.split("\n## Good to know\n")[-1].split("\n### ")[0])
+        assert len(loose) < 7, "a long list is in groups"
         for picture in pictures:
             assert (docs / picture).is_file(), (node_id, picture)
 
@@ -263,6 +288,8 @@ def test_the_tools(run, sd15):
     assert report.startswith("Split at sigma 3: 2 steps are high, 3 low.")
     high, low, _ = run("HSOSplitSchedule", sigmas=EIGHT, where="step", step=1, sigma=99.0).args
     assert (high.tolist(), low.tolist()) == ([8, 4], [4, 2, 1, 0])
+    high, low, report = run("HSOSplitSchedule", sigmas=EIGHT, sigma=9.0).args
+    assert (high.tolist(), low.tolist()) == ([8], [8, 4, 2, 1, 0]) and "0 steps are high, 4 low. The schedule" in report
     pinned, report = run("HSOPinSigma", sigmas=EIGHT, sigma=2.5).args
     assert pinned.tolist() == [8, 4, 2.5, 1, 0] and report.startswith("Value 3 was 2, and is now 2.5.")
     later, _ = run("HSOStartAtDenoise", sigmas=EIGHT, model=sd15, denoise=0.5).args
@@ -324,6 +351,70 @@ def test_an_edit_says_what_it_needs(run, sd15):
 def test_wrong_inputs_name_node_and_input(run, node, inputs, message):
     with pytest.raises(ValueError, match=f"^{message}"):
         run(node, **inputs)
+
+
+NUMBERS_OVER_LINKS = {
+    "HSOOptimizeSchedule": ("steps", {}),
+    "HSOResampleSchedule": ("steps", {"sigmas": EIGHT}),
+    "HSOCustomSigmas": ("steps", {"text": "8 4 2 1 0"}),
+    "HSOPresetSchedule": ("steps", {"preset": "AYS SDXL", "denoise": np.float32(0.5)}),
+    "HSOSplitSchedule": ("sigma", {"sigmas": EIGHT}),
+    "HSOPinSigma": ("sigma", {"sigmas": EIGHT}),
+}
+
+
+@pytest.mark.parametrize("node", NUMBERS_OVER_LINKS)
+def test_a_number_over_a_link_may_be_of_any_kind(run, sd15, node):
+    """Other packs put out numpy's numbers, and floats where a whole number is meant."""
+    name, inputs = NUMBERS_OVER_LINKS[node]
+    inputs = {**inputs, "model": sd15} if node == "HSOOptimizeSchedule" else inputs
+    expected = run(node, **inputs, **{name: 6}).args
+    for six in (6.0, np.int64(6), np.float32(6), torch.tensor(6)):
+        found = run(node, **inputs, **{name: six})
+        assert torch.equal(found.args[0], expected[0]) and found.args[-1] == expected[-1]
+        assert json.dumps(found.ui)
+    with pytest.raises(ValueError, match=f"^[^:]*HSO[^:]*: {name} is '6'; "):
+        run(node, **inputs, **{name: "6"})
+
+
+def test_a_denoise_of_few_bits_gives_the_schedule_of_the_widget(run, sd15):
+    for node in ("HSOOptimizeSchedule", "HSOStartAtDenoise", "HSOPresetSchedule"):
+        inputs = {"sigmas": EIGHT} if node == "HSOStartAtDenoise" else {}
+        found = [run(node, model=sd15, **inputs, denoise=d).args[0] for d in (0.1, np.float32(0.1), torch.tensor(0.1))]
+        assert torch.equal(found[0], found[1]) and torch.equal(found[0], found[2]), node
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64], ids=str)
+def test_another_default_dtype_changes_no_output(run, sd15, flow, dtype):
+    """Some nodes leave torch's default dtype changed; core's own schedulers follow it, and only their faint curves."""
+
+    def outputs():
+        values = []
+        for model in (sd15, flow):
+            values.append(run("HSOOptimizeSchedule", model=model, steps=6))
+            values.append(run("HSOStartAtDenoise", sigmas=values[-1].args[0], model=model, denoise=0.3))
+        values.append(run("HSOSplitSchedule", sigmas=EIGHT / 8, sigma=0.9))
+        values.append(run("HSOSplitSchedule", sigmas=EIGHT / 8, sigma=2.0))
+        values.append(run("HSOPinSigma", sigmas=EIGHT, sigma=2.7))
+        values.append(run("HSOBlendSchedules", first=EIGHT, second=EIGHT / 3, weight=0.3))
+        values.append(run("HSOResampleSchedule", sigmas=EIGHT, steps=7, resampling="monotone"))
+        values.append(run("HSOPresetSchedule", preset="AYS SDXL", steps=7, model=sd15))
+        values.append(run("HSOCustomSigmas", text="14.6 6.47 3.3 0.9 0", steps=6, model=sd15))
+        values.append(run("HSOPlotSchedules", schedule_1=EIGHT, model=sd15, axis="timestep"))
+        tensors = [value for node in values for value in node.args if isinstance(value, torch.Tensor)]
+        plots = [{**plot, "schedules": plot["schedules"][:1], "facts": []} for v in values for plot in v.ui["hso_plot"]]
+        return tensors, plots
+
+    before = torch.get_default_dtype()
+    expected, plots = outputs()
+    torch.set_default_dtype(dtype)
+    try:
+        found, other_plots = outputs()
+    finally:
+        torch.set_default_dtype(before)
+    for one, other in zip(found, expected, strict=True):
+        assert one.dtype == torch.float32 and torch.equal(one, other)
+    assert other_plots == plots
 
 
 def test_incoming_schedules_stay_as_they_are_and_outputs_keep_the_contract(run, sd15):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from collections import Counter
 
 import pytest
 
 import locale_keys
+from hso_core.calibration.calibrate import EARLIER, FITTED
 from locale_keys import PAGE, TRANSLATED
 from workbench import REPOSITORY
 
@@ -45,10 +47,24 @@ def test_every_word_is_used_and_every_word_that_is_used_is_there(english):
 
 
 def test_the_names_that_nodes_send_are_words(english):
-    """Each is in the Python code, as the name of a curve or of a fact."""
-    code = "\n".join(file.read_text("utf-8") for file in (REPOSITORY / "nodes").rglob("*.py"))
-    names = [name.removeprefix("name_").replace("_", " ") for _, name in english if name.startswith("name_")]
-    assert len(names) > 10 and not [name for name in names if f'"{name}"' not in code]
+    """The names of curves and of facts that are written in the Python code."""
+    trees = [ast.parse(file.read_text("utf-8")) for file in (REPOSITORY / "nodes").rglob("*.py")]
+    sent = {name for tree in trees for node in ast.walk(tree) for name in names_in(node)}
+    words = {name.removeprefix("name_").replace("_", " ") for _, name in english if name.startswith("name_")}
+    assert len(sent) > 8 and sent <= words | {"hso"}  # which is a name everywhere
+    texts = {node.value for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Constant)}
+    assert words <= texts | {EARLIER, FITTED}
+
+
+def names_in(node: ast.AST) -> list[str]:
+    """The first of each pair that makes a curve or a fact."""
+    makes_plot = (
+        isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("plot_ui", "Edited")
+    )
+    is_facts = isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "facts"
+    pairs = [part for part in ast.walk(node) if isinstance(part, ast.Tuple) and len(part.elts) == 2]
+    firsts = [pair.elts[0] for pair in pairs if makes_plot or is_facts]
+    return [first.value for first in firsts if isinstance(first, ast.Constant) and isinstance(first.value, str)]
 
 
 @pytest.mark.parametrize("language", TRANSLATED)

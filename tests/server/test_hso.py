@@ -255,10 +255,15 @@ def test_wrong_text_is_refused_with_its_reason(server: ComfyServer, text: str, m
 
 
 def test_a_wrong_schedule_never_runs_silently(server: ComfyServer) -> None:
+    demo_prompts.sample(server, demo_prompts.hso_ksampler_prompt(custom_sigmas("700 3 0")))
+    message = "KSampler (HSO): the schedule starts at sigma 700, above the largest of this model, 148.4"
+    assert message in server.log()
     prompt = demo_prompts.hso_ksampler_prompt(custom_sigmas("700 3 0"))
     prompt["save"] = save_latent("sample")["save"]
+    prompt["flow"] = node("ModelSamplingSD3", model=["model", 0], shift=3.0)
+    prompt["sample"]["inputs"]["model"] = ["flow", 0]
     message = problem(server, **prompt)
-    assert "KSampler (HSO): the schedule starts at sigma 700, but the largest of this model is 148.4" in message
+    assert "KSampler (HSO): the schedule starts at sigma 700, but the largest of this flow model is 1" in message
 
 
 def test_a_flow_schedule_on_an_empty_latent_of_another_model_is_announced(server: ComfyServer) -> None:

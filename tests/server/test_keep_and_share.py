@@ -20,7 +20,7 @@ from hso_core.schedule.sigmas import parse_sigmas
 from saved_workflows import to_prompt
 
 Prompt = dict[str, dict[str, Any]]
-CUSTOM_SIGMAS = workbench.REPOSITORY / "example_workflows" / "hso_custom_sigmas.json"
+CUSTOM_SIGMAS = workbench.REPOSITORY / "example_workflows" / "HSO 05 Draw your own sigmas.json"
 
 
 @pytest.fixture(scope="module")

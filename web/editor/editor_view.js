@@ -109,15 +109,15 @@ export class EditorView {
 
   /** Find the values to draw, and say what is wrong or missing. */
   read() {
-    const { text, source } = this.shown;
+    const { text, source, isOld } = this.shown;
     this.editable = false;
     this.values = [];
     if (source === "text") this.readText(text);
     else if (source === "nothing") this.tell(say("nothing"), say("example"));
-    else if (source === "linked" && this.takeResult("text")) this.tell(say("fromText"));
+    else if (source === "linked" && this.takeResult("text")) this.tell(say(isOld ? "fromOldText" : "fromText"));
     else if (source === "linked") this.tell(`${say("fromText")} ${say("runForValues")}`);
     else if (!this.takeResult("connected")) this.tell(`${say("fromSigmas")} ${say("runForSigmas")}`);
-    else this.tell(say(this.shown.isOld ? "fromLastRun" : "fromSigmas"), say("takeOver"));
+    else this.tell(say(isOld ? "fromOldSigmas" : "fromSigmas"), say("takeOver"));
     this.selected = Math.min(this.selected, Math.max(this.values.length - 1, 0));
   }
 
@@ -195,7 +195,8 @@ export class EditorView {
     );
     const { values, ghost, editable, selected, family, ends } = this;
     this.updateTools();
-    this.element.classList.toggle("hso-old", this.shown.isOld && this.shown.source === "sigmas");
+    const isResult = ["sigmas", "linked"].includes(this.shown.source);
+    this.element.classList.toggle("hso-old", isResult && this.shown.isOld);
     this.picture.draw({ values, ghost, editable, selected, axis, family, ends });
   }
 

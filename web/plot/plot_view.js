@@ -32,6 +32,8 @@ export class PlotView {
     this.plot = null;
     /** @type {Chart | null} */
     this.chart = null;
+    /** @type {Place | null} the point that is marked */
+    this.place = null;
     this.choice = choiceButtons(say("axis"), (name) => {
       onQuantity(name);
       this.draw();
@@ -109,8 +111,11 @@ export class PlotView {
     const label = say("pictureOf", { name: sayName(this.plot.schedules[0].name), axis: say(quantity.title) });
     this.picture.setAttribute("viewBox", `0 0 ${width} ${height}`);
     this.picture.setAttribute("aria-label", label);
+    const focused = this.picture.querySelector(".hso-dot:focus")?.getAttribute("data-step");
     this.picture.replaceChildren(drawFrame(chart), ...parts.reverse()); // the main one on top
-    this.mark(null);
+    this.mark(focused ? null : this.place);
+    const dot = /** @type {SVGElement | null} */ (this.picture.querySelector(`.hso-dot[data-step="${focused}"]`));
+    dot?.focus({ preventScroll: true });
   }
 
   /** The axes that this plot has values for. */
@@ -169,8 +174,8 @@ export class PlotView {
    * @param {number} curve
    */
   points(curve) {
-    const { chart, plot } = this;
-    return chart && plot ? pointsOf(chart, plot.schedules[curve], QUANTITIES[this.axis()]) : [];
+    const [chart, schedule] = [this.chart, this.plot?.schedules[curve]];
+    return chart && schedule ? pointsOf(chart, schedule, QUANTITIES[this.axis()]) : [];
   }
 
   /**
@@ -190,6 +195,7 @@ export class PlotView {
    * @param {Place | null} place
    */
   mark(place) {
+    this.place = place;
     const points = place ? this.points(place.curve) : [];
     const point = place && points[place.step];
     this.emphasize(point ? place.curve : null);

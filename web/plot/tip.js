@@ -26,7 +26,7 @@ export function placeTip(tip, chart, points, i) {
   const distance = (/** @type {{ left: number, above: number }} */ place) =>
     Math.hypot(place.left + width / 2 - x, 2 * (place.above + height / 2 - y)); // beside is better than far above
   fits.sort((one, other) => distance(one) - distance(other));
-  const { left, above } = fits[0] ?? { left: most, above: 0 }; // curves fall: that corner is farthest from them
+  const { left, above } = fits[0] ?? { left: lefts[2], above: -height }; // a small picture: over what is above it
   tip.style.left = `${left}px`;
   tip.style.top = `${above}px`;
 }
