@@ -222,14 +222,13 @@ def _report(found: Calibration, run: SamplingRun, start: float | None, seconds: 
     warning = distilled_warning(run.guider.model_patcher)
     from_start = "" if start is None else f" from sigma {start:.4g} on the picture in latent_image"
     made = max(found.evaluations - found.remembered, 1)
-    size = " x ".join(str(length) for length in run.latent.shape[1:])
     return "\n\n".join(
         [
             *([f"**{warning}**"] if warning else []),
             found.report().strip(),
             f"sigmas: {print_sigmas(found.sigmas)}",
-            f"{name_of(run.sampler)}, {len(found.sigmas) - 1} steps{from_start}, latents of {size}; "
-            f"{duration(seconds)} in all, {1000 * seconds / made:.0f} ms an evaluation.",
+            f"{name_of(run.sampler)}, {len(found.sigmas) - 1} steps{from_start}, latents of {run.sizes}; "
+            f"{duration(seconds)} in all, {1000 * seconds / made:.0f} ms an evaluation.{run.note}",
         ]
     )
 

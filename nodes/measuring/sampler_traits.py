@@ -98,6 +98,7 @@ def check_sampler(run: SamplingRun) -> int:
     if _is_cfg_pp(name):
         raise SamplerError(_endless(name))
     known = own and (name in CONVERGE_TO_THE_FLOW or name in RANDOM)
+    run.prepare()
     evaluations = _Trial(run, name).check(converges=known) if options or not known else 1
     return evaluations if reference_for(run) is run else 1
 
