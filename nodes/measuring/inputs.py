@@ -56,8 +56,8 @@ def sampling_widgets(steps: int) -> list[io.Input]:
             "sampler_name",
             options=host.sampler_names(),
             default="dpmpp_2m",
-            tooltip="The sampler that you use in KSampler. It must not add noise of its own (no ancestral, no SDE). Of "
-            "no effect if sampler is connected.",
+            tooltip="The sampler that you use in KSampler. It must not add noise of its own (no ancestral, no SDE), "
+            "and not be a CFG++ one. Of no effect if sampler is connected.",
         ),
     ]
 
