@@ -1,4 +1,6 @@
-"""Schedules and samplers fitted to a model by running them for real."""
+"""Schedules and samplers fitted to a model by running them for real. From outside: the names below.
+
+Imports only hso_core.files, hso_core.schedule and hso_core.solvers."""
 
 from .calibrate import BUDGETS, Calibration, calibrate
 from .calibrate_sampler import SamplerCalibration, calibrate_sampler

@@ -11,6 +11,7 @@ from torch import Tensor
 from ..schedule.noise_schedule import NoiseSchedule
 from ..schedule.sigmas import SigmasError, check_sigmas
 from .generators import FORETOLD, Forecasts, foretold_errors, suggest
+from .outcome import EARLIER, SHOWN, Outcome, row_of, shown_names
 from .profile import Profile
 from .reference import Reference, reference_sigmas, reference_steps
 from .reference_runs import ReferenceRuns
@@ -21,7 +22,6 @@ from .statistics import paired_ratio
 
 BUDGETS = {"quick": 300, "normal": 2000, "thorough": 10000}
 SEARCH_SEED = 66
-SHOWN = 12  # rows of the report
 HOPELESS = 2.0  # times the median foretold error of the candidates
 SURE = 4  # suggestions that are looked at before the candidates
 LOOK_SHARE, SEARCH_SHARE = 0.35, 0.8  # of the budget that may be spent when the looks, then the search, are done
@@ -55,87 +55,17 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Row:
-    """A schedule's distances to the converged latents: RMSE over `seeds` seeds."""
-
-    name: str
-    mean: float
-    median: float
-    worst: float
-    seeds: int
-    sigmas: Tensor
-
-    def __str__(self) -> str:
-        return f"| {self.name} | {self.mean:.4g} | {self.median:.4g} | {self.worst:.4g} | {self.seeds} |"
-
-
-@dataclass(frozen=True)
-class Calibration:
-    """The result.
-
-    sigmas          (N + 1,) float32, the last 0
-    name            of the winner: that of a candidate, or the rule that found it
-    best_candidate  of those that were tried
-    gain            the winner's mean distance over the best candidate's, on the same seeds; 1 if that is the winner
-    typical_gain    the same of geometric means, which a few seeds that end in another picture do not rule
-    interval        90 %, of the `gain` on all seeds; of no width where there are fewer than three
-    seeds           over which `gain` was measured; some of them took part in the search
-    evaluations     of one latent, all of them, whether made or remembered
-    remembered      how many of them were not made, but remembered
-    rows            what was measured on as many seeds as the winner, which comes first
-    references      the reference runs that are finished, which later searches need not make again; None without any
-    """
+class Calibration(Outcome):
+    """The result. sigmas: (N + 1,) float32, the last 0."""
 
     sigmas: Tensor
-    name: str
-    best_candidate: str
-    gain: float
-    typical_gain: float
-    interval: tuple[float, float]
-    seeds: int
-    evaluations: int
-    remembered: int
-    rows: tuple[Row, ...]
-    references: ReferenceRuns | None
 
-    def report(self) -> str:
-        """What was found, in Markdown."""
-        remembered = f", {self.remembered} of them remembered from an earlier search" if self.remembered else ""
-        lines = [
-            self._verdict(),
-            "",
-            "| schedule | mean | median | worst | seeds |",
-            "|---|---|---|---|---|",
-            *(str(row) for row in self.rows),
-            "",
-            f"RMSE of the latents to those of the converged picture; {self.evaluations} evaluations in all"
-            f"{remembered}.",
-        ]
-        return "\n".join(lines)
+    made = "schedule", "fitted to this model and sampler"
+    at_hand = "scheduler"
 
-    def _verdict(self) -> str:
-        steps = len(self.sigmas) - 1
-        if not self.rows:
-            return f"Nothing could be measured within the budget; this is {self.name} as it is."
-        if self.name == self.best_candidate:
-            return (
-                f"Nothing that was tried promises to be better than {self.name} on other seeds, so that is the "
-                f"schedule of {steps} steps ({counted(self.seeds, 'seed')})."
-            )
-        found = (
-            f"A schedule of {steps} steps, fitted to this model and sampler: the first row of the table. Over "
-            f"{counted(self.seeds, 'seed')} its mean distance to the converged picture is {self.gain:.2f} of that "
-            f"with {self.best_candidate}, the best of the schedules at hand that were tried, "
-        )
-        if self.seeds < 3:
-            return f"{found}but these are too few seeds to say how sure that is."
-        low, high = self.interval
-        sure = "" if high < 1 else " The interval reaches 1: by their means the two may be equally good on other seeds."
-        return (
-            f"{found}90 % interval {low:.2f} to {high:.2f}; its typical distance (geometric mean) is "
-            f"{self.typical_gain:.2f} of that.{sure} Some of these seeds took part in the search, so on new ones the "
-            "gain may be a little smaller."
-        )
+    @property
+    def steps(self) -> int:
+        return len(self.sigmas) - 1
 
 
 def calibrate(
@@ -149,6 +79,7 @@ def calibrate(
     first_seed: int = 0,
     change: bool = False,
     plan: Plan | None = None,
+    earlier: Tensor | None = None,
     remembered: ReferenceRuns | None = None,
     on_progress: Callable[[int, int, str], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
@@ -160,6 +91,7 @@ def calibrate(
     first_seed: the seeds first_seed, first_seed + 1, ... are used.
     change: the sampler is to change a picture and not to make one; `noise` is what is left of the model's then, and
     every schedule starts at just its sigma_max, since another start is another change.
+    earlier: what an earlier search found; it is tried first. It is no candidate: gains are told against those.
     remembered: finished runs of just this reference: same model and conditioning, first seed, and steps of the plan.
     They spare evaluations, but count towards the budget as if they were made, so that the result is the same without.
     on_progress: called after each evaluation with (those so far, remembered ones too; budget; stage).
@@ -170,6 +102,7 @@ def calibrate(
     steps, or with so few on every schedule.
     """
     usable = usable_schedules(candidates, steps, noise, change)
+    found_before = {} if earlier is None else usable_schedules({EARLIER: earlier}, steps, noise, change)
     plan = plan or Plan.of(budget, steps, noise.family)
     stop = should_stop or (lambda: False)
     watch = Watch(lambda made, stage: on_progress and on_progress(made + reference.remembered, budget, stage))
@@ -189,15 +122,16 @@ def calibrate(
             raise BudgetSpent
         reference.extend(range(plan.seeds), bench.left)
     except BudgetSpent:
-        return _unmeasured(usable, bench, reference)
+        return _unmeasured({**found_before, **usable}, bench, reference)
     profile = reference.profile()
     forecasts = Forecasts.of_solvers(profile, noise)
     free = noise.family == "vp" and not change
     search = Search(bench, noise, plan.seeds, profile.data_scale, forecasts, SEARCH_SEED, start_is_free=free)
     own = [search.add(name, sigmas) for name, sigmas in _worth_a_run(usable, profile, noise).items()]
+    first = [search.add(name, sigmas) for name, sigmas in found_before.items()]  # one of `own`, where that was best
     suggested = [search.add(name, sigmas) for name, sigmas in suggest(profile, noise, steps).items()]
     try:
-        for trial in [*own[:1], *suggested[:SURE], *own[1:], *suggested[SURE:]]:
+        for trial in [*first, *own[:1], *suggested[:SURE], *own[1:], *suggested[SURE:]]:
             if told("trying the schedules at hand")() or bench.spent > LOOK_SHARE * budget:
                 break
             bench.measure(trial, range(plan.look))
@@ -209,7 +143,7 @@ def calibrate(
     except BudgetSpent:
         pass
     if not search.measured:
-        return _unmeasured(usable, bench, reference)
+        return _unmeasured({**found_before, **usable}, bench, reference)
     told("done")()
     if not any(trial.is_sound for trial in search.measured):
         raise ValueError(
@@ -336,10 +270,12 @@ def _verdict(search: Search, own: list[Trial], bench: Bench, reference: Referenc
     if no_better or search.loss(winner, shared) >= search.loss(rival, shared):
         winner, comparison = rival, paired_ratio(rival.distances, rival.distances)
     alike = [trial for trial in ranked if len(trial.distances) == len(winner.distances)]
-    rows = sorted(alike, key=lambda trial: (trial is not winner, search.loss(trial)))
+    rows = sorted(alike, key=lambda trial: (trial is not winner, search.loss(trial)))[:SHOWN]
+    names = shown_names(rows, own)
     return Calibration(
         sigmas=winner.sigmas.clone(),
         name=winner.name,
+        shown_as=names[0],
         best_candidate=rival.name,
         gain=comparison.of_means,
         typical_gain=comparison.geometric,
@@ -347,24 +283,8 @@ def _verdict(search: Search, own: list[Trial], bench: Bench, reference: Referenc
         seeds=comparison.seeds,
         evaluations=bench.spent,
         remembered=reference.remembered,
-        rows=tuple(row_of(trial) for trial in rows[:SHOWN]),
+        rows=tuple(row_of(trial, name) for trial, name in zip(rows, names, strict=True)),
         references=reference.runs(),
-    )
-
-
-def counted(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
-
-
-def row_of(trial: Trial) -> Row:
-    distances = np.array(list(trial.distances.values()))
-    return Row(
-        trial.name,
-        float(distances.mean()),
-        float(np.median(distances)),
-        float(distances.max()),
-        len(distances),
-        trial.sigmas.clone(),
     )
 
 
@@ -374,6 +294,7 @@ def _unmeasured(usable: dict[str, Tensor], bench: Bench, reference: Reference) -
     return Calibration(
         sigmas=sigmas.clone(),
         name=name,
+        shown_as=name,
         best_candidate=name,
         gain=1.0,
         typical_gain=1.0,

@@ -125,10 +125,6 @@ class Forecasts:
         """RMS (P,) of D's error where schedules (P, N) come to what the picture shows."""
         return self._likely.midway(sigmas.T, self._decided)
 
-    def typical(self, schedules: Sequence[Tensor]) -> Array:
-        """(n,) the error foretold of schedules (N + 1,) of one length, by the likely way."""
-        return foretold_errors(schedules, [self._likely])[0]
-
 
 def foretold_errors(schedules: Sequence[Tensor], ways: Sequence[SignedDefect]) -> Array:
     """(ways, n) the errors foretold of schedules (N + 1,) of one length."""
@@ -156,12 +152,12 @@ def compact_lambdas(noise: NoiseSchedule, steps: int, rho: Array, power: Array, 
 
 def _lambda_first(noise: NoiseSchedule) -> float:
     """Lambda of sigma_max; for a flow model at least that of FLOW_START."""
-    lam = float(noise.lambda_of_sigma(torch.tensor(noise.sigma_max, dtype=torch.float64)))
+    lam = float(noise.lambda_of_sigma(torch.tensor(noise.sigma_max, dtype=torch.float64, device="cpu")))
     return max(lam, -float(np.log(FLOW_START))) if noise.family == "flow" else lam
 
 
 def _lambda_last(noise: NoiseSchedule) -> float:
-    return float(noise.lambda_of_sigma(torch.tensor(noise.sigma_min, dtype=torch.float64)))
+    return float(noise.lambda_of_sigma(torch.tensor(noise.sigma_min, dtype=torch.float64, device="cpu")))
 
 
 def _level(noise: NoiseSchedule, ratio: float) -> float:
@@ -177,4 +173,4 @@ def _sigmas(noise: NoiseSchedule, lambdas: Array) -> Array:
 
 def _schedule(noise: NoiseSchedule, lambdas: Array) -> Tensor:
     sigmas = torch.from_numpy(_sigmas(noise, lambdas.astype(np.float64)))
-    return torch.cat([sigmas, torch.zeros(1, dtype=torch.float64)])
+    return torch.cat([sigmas, sigmas.new_zeros(1)])

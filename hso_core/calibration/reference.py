@@ -44,7 +44,7 @@ def reference_sigmas(noise: NoiseSchedule, steps: int) -> Tensor:
     if noise.sigma_max <= second:
         return compact_schedule(noise, steps, RHO, 1.0, least).float()
     below = compact_schedule(noise, steps - 1, RHO, 1.0, least)
-    return torch.cat([below[:1], torch.tensor([second], dtype=torch.float64), below[1:]]).float()
+    return torch.cat([below[:1], below.new_tensor([second]), below[1:]]).float()
 
 
 def check_finite(converged: Tensor) -> None:

@@ -402,7 +402,7 @@ class Search:
     @cached_property
     def _range(self) -> tuple[float, float]:
         """Lambda of the model's sigma_max and sigma_min."""
-        ends = torch.tensor([self._noise.sigma_max, self._noise.sigma_min], dtype=torch.float64)
+        ends = torch.tensor([self._noise.sigma_max, self._noise.sigma_min], dtype=torch.float64, device="cpu")
         first, last = self._noise.lambda_of_sigma(ends).tolist()
         return first, last
 
