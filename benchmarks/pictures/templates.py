@@ -245,7 +245,7 @@ def calibrate() -> Nodes:
             "HSOKSampler", (1240, 520), (300, 264), model=("loader", 0), positive=("show", 0), negative=("avoid", 0),
             latent_image=("latent", 0), sigmas=("calibrate", 0), seed=42, cfg=7.0, sampler_name="dpmpp_2m",
         ),
-        "report": node("PreviewAny", (1240, 1390), (380, 360), "What was found", source=("calibrate", 1)),
+        "report": node("PreviewAny", (1240, 1450), (380, 360), "What was found", source=("calibrate", 1)),
         "keep": node(
             "HSOSaveSchedule", (1240, 850), (300, 494), sigmas=("calibrate", 0), name="calibrated", sampler="dpmpp_2m",
         ),
