@@ -24,7 +24,7 @@ from comfy_server import ComfyServer  # noqa: E402
 from saved_workflows import is_widget, widgets, wires_under_nodes  # noqa: E402
 
 FOLDER = REPOSITORY / "example_workflows"
-GALAXIES = REPOSITORY / "demo" / "example_workflows" / "galaxies.json"
+DEMO_FOLDER = REPOSITORY / "demo" / "example_workflows"
 OLD_NAMES = {
     "hso_ksampler": "HSO 01 First picture in 5 steps",
     "hso_flow": "HSO 03 Flux in 8 steps",
@@ -339,7 +339,7 @@ def with_sampler_custom_advanced() -> Nodes:
 
 
 def galaxies() -> Nodes:
-    """The demonstration network's: what dev.py run makes."""
+    """Of a demonstration network: what dev.py run makes."""
     return {
         "note": note(
             "## Galaxies\n\nPress **Run**: a small network draws galaxies in 5 steps.\n\n*Scheduler (HSO)* reads the "
@@ -358,6 +358,27 @@ def galaxies() -> Nodes:
         "image": node("HSODemoImage", (1220, 330), (240, 30), samples=("sample", 0)),
         "save": node("SaveImage", (1520, 330), (560, 430), images=("image", 0), filename_prefix="galaxy"),
     }  # fmt: skip
+
+
+def emoji() -> Nodes:
+    """Of the other demonstration network, which has classes and guidance."""
+    nodes = galaxies()
+    nodes["note"] = note(
+        "## Emoji\n\nPress **Run**: a small network draws hearts in 8 steps. A class guides it, as a prompt guides "
+        "Stable Diffusion, and its noise schedule is Stable Diffusion's.\n\nChange the *class*, *cfg*, *steps* or the "
+        "*seed* and run again.",
+        (40, 60),
+        (300, 200),
+    )
+    nodes["model"] = node("HSODemoEmojiModel", (40, 330), (300, 58), prediction="eps")
+    nodes["latent"]["pos"] = [40, 670]
+    nodes["show"] = node("HSODemoClass", (40, 440), (300, 58), SHOW, name="hearts")
+    nodes["avoid"] = node("HSODemoClass", (40, 550), (300, 58), AVOID, name="anything")
+    nodes["schedule"]["pos"] = [400, 780]
+    nodes["schedule"]["inputs"]["steps"] = 8
+    nodes["sample"]["inputs"] |= {"positive": ("show", 0), "negative": ("avoid", 0), "cfg": 5.0}
+    nodes["save"]["inputs"]["filename_prefix"] = "emoji"
+    return nodes
 
 
 def move(nodes: Nodes, right: int, *names: str) -> None:
@@ -469,7 +490,9 @@ def main() -> None:
         for old in (old for old, new in OLD_NAMES.items() if new == name):
             (FOLDER / f"{old}.json.gz").write_bytes(gzip.compress(text.encode(), mtime=0))
         print(f"{name}: {len(workflow['nodes'])} nodes", *wires_under_nodes(workflow), sep="\n  ")
-    GALAXIES.write_text(as_text(as_saved(GALAXIES.stem, galaxies(), object_info)), "utf-8")
+    for build in (galaxies, emoji):
+        name = build.__name__
+        (DEMO_FOLDER / f"{name}.json").write_text(as_text(as_saved(name, build(), object_info)), "utf-8")
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 from torch import Tensor
@@ -12,6 +11,7 @@ from torch import Tensor
 from ..schedule.noise_schedule import NoiseSchedule
 from ..schedule.sigmas import SigmasError, check_sigmas
 from .generators import FORETOLD, Forecasts, foretold_errors, suggest
+from .outcome import EARLIER, SHOWN, Outcome, row_of, shown_names
 from .profile import Profile
 from .reference import Reference, reference_sigmas, reference_steps
 from .reference_runs import ReferenceRuns
@@ -22,7 +22,6 @@ from .statistics import paired_ratio
 
 BUDGETS = {"quick": 300, "normal": 2000, "thorough": 10000}
 SEARCH_SEED = 66
-SHOWN = 12  # rows of the report
 HOPELESS = 2.0  # times the median foretold error of the candidates
 SURE = 4  # suggestions that are looked at before the candidates
 LOOK_SHARE, SEARCH_SHARE = 0.35, 0.8  # of the budget that may be spent when the looks, then the search, are done
@@ -30,7 +29,6 @@ SEED_SHARE, MOST_SEEDS = 0.25, 40  # of the budget, for the reference on the fir
 FINALISTS = (8, 4, 3)  # schedules that are compared on ever more seeds
 OWN_FINALISTS = 3  # of them, at most so many that were at hand
 SAME_START = 1e-4  # relative: nearer first sigmas are one
-FITTED, EARLIER = "calibrated", "earlier result"  # what the report calls schedules that the user could not select
 
 
 @dataclass(frozen=True)
@@ -57,125 +55,17 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Row:
-    """A schedule's distances to the converged latents: RMSE over `seeds` seeds.
-
-    name: that of a candidate, or EARLIER, or of the rule that found it. shown_as: what a user calls it.
-    """
-
-    name: str
-    shown_as: str
-    mean: float
-    median: float
-    worst: float
-    seeds: int
-    sigmas: Tensor
-
-    def __str__(self) -> str:
-        return f"| {self.shown_as} | {self.mean:.4g} | {self.median:.4g} | {self.worst:.4g} | {self.seeds} |"
-
-
-@dataclass(frozen=True)
-class Calibration:
-    """The result.
-
-    sigmas          (N + 1,) float32, the last 0
-    name            of the winner: that of a candidate, or EARLIER, or the rule that found it
-    shown_as        what the report calls it: the candidate's name, or FITTED
-    best_candidate  of those that were tried
-    gain            the winner's mean distance over the best candidate's, on the same seeds; 1 if that is the winner
-    typical_gain    the same of geometric means, which a few seeds that end in another picture do not rule
-    interval        90 %, of the `gain` on all seeds; of no width where there are fewer than three
-    seeds           over which `gain` was measured; some of them took part in the search
-    evaluations     of one latent, all of them, whether made or remembered
-    remembered      how many of them were not made, but remembered
-    rows            what was measured on as many seeds as the winner, which comes first
-    references      the reference runs that are finished, which later searches need not make again; None without any
-    """
+class Calibration(Outcome):
+    """The result. sigmas: (N + 1,) float32, the last 0."""
 
     sigmas: Tensor
-    name: str
-    shown_as: str
-    best_candidate: str
-    gain: float
-    typical_gain: float
-    interval: tuple[float, float]
-    seeds: int
-    evaluations: int
-    remembered: int
-    rows: tuple[Row, ...]
-    references: ReferenceRuns | None
 
-    def report(self) -> str:
-        """What was found, in Markdown."""
-        remembered = f", {self.remembered} of them remembered from an earlier search" if self.remembered else ""
-        lines = [
-            self._verdict(),
-            "",
-            "| schedule | mean | median | worst | seeds |",
-            "|---|---|---|---|---|",
-            *(str(row) for row in self.rows),
-            "",
-            f"RMSE of the latents to those of the converged picture; {self.evaluations} evaluations in all"
-            f"{remembered}.",
-        ]
-        return "\n".join(lines)
-
-    def _verdict(self) -> str:
-        steps, tried = len(self.sigmas) - 1, "the best scheduler that was tried"
-        if not self.rows:
-            return f"Nothing could be measured within the budget; this is {self.shown_as} as it is."
-        if self.name == self.best_candidate:
-            return (
-                f"**Nothing is better than {self.name}**, {tried}: no other schedule of {steps} steps promises to come "
-                f"closer to the converged picture on other seeds ({counted(self.seeds, 'seed')})."
-            )
-        low, high = self.interval
-        return verdict_text(
-            self, self.best_candidate, tried, f"a schedule of {steps} steps, fitted to this model and sampler"
-        )
-
-
-class Measured(Protocol):
-    """What the verdict on a calibration tells of: see Calibration."""
+    made = "schedule", "fitted to this model and sampler"
+    at_hand = "scheduler"
 
     @property
-    def name(self) -> str: ...
-    @property
-    def gain(self) -> float: ...
-    @property
-    def typical_gain(self) -> float: ...
-    @property
-    def interval(self) -> tuple[float, float]: ...
-    @property
-    def seeds(self) -> int: ...
-
-
-def verdict_text(found: Measured, rival: str, tried: str, what: str) -> str:
-    """How much nearer the winner comes than `rival`, the best of what was `tried`; `what` the winner is."""
-    best, sure, (low, high) = f"{rival}, {tried}", found.seeds >= 3, found.interval
-    span = f" ({percent(1 - high)} to {percent(1 - low)} %)" if sure else ""
-    by_mean = f"{percent(1 - found.gain)} % closer to the converged picture than {best}{span}."
-    typically = f"Typically {percent(1 - found.typical_gain)} % closer to the converged picture than {best}."
-    said = [
-        f"**{by_mean if found.gain < 1 else typically}**",
-        *(["The earlier result is still the best that was found."] if found.name == EARLIER else []),
-        f"This is {what}: the first row of the table. Over {counted(found.seeds, 'seed')} its mean distance is "
-        f"{found.gain:.2f} of that with {rival},",
-    ]
-    if not sure:
-        return " ".join([*said, "but these are too few seeds to say how sure that is."])
-    said += [
-        f"90 % interval {low:.2f} to {high:.2f}; its typical distance (geometric mean) is {found.typical_gain:.2f} of "
-        "that.",
-        *(["The interval reaches 1: by their means the two may be equally good on other seeds."] * (high >= 1)),
-        "Some of these seeds took part in the search, so on new ones the gain may be a little smaller.",
-    ]
-    return " ".join(said)
-
-
-def percent(share: float) -> str:
-    return f"{100 * share:.0f}".replace("-0", "0")
+    def steps(self) -> int:
+        return len(self.sigmas) - 1
 
 
 def calibrate(
@@ -395,38 +285,6 @@ def _verdict(search: Search, own: list[Trial], bench: Bench, reference: Referenc
         remembered=reference.remembered,
         rows=tuple(row_of(trial, name) for trial, name in zip(rows, names, strict=True)),
         references=reference.runs(),
-    )
-
-
-def counted(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
-
-
-def shown_names(rows: Sequence[Trial], own: Sequence[Trial]) -> list[str]:
-    """What a user calls the schedules: candidates by their names, a fitted winner FITTED, other fitted ones by number.
-
-    rows: the winner first.
-    """
-    names, fitted = [], 0
-    for place, trial in enumerate(rows):
-        if trial in own or (trial.name == EARLIER and place):
-            names.append(trial.name)
-        else:
-            fitted += 1
-            names.append(FITTED if place == 0 else f"fitted {fitted}")
-    return names
-
-
-def row_of(trial: Trial, shown_as: str) -> Row:
-    distances = np.array(list(trial.distances.values()))
-    return Row(
-        trial.name,
-        shown_as,
-        float(distances.mean()),
-        float(np.median(distances)),
-        float(distances.max()),
-        len(distances),
-        trial.sigmas.clone(),
     )
 
 

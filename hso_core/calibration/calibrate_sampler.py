@@ -14,19 +14,9 @@ from torch import Tensor
 from ..schedule.noise_schedule import NoiseSchedule
 from ..solvers import LinearMultistep, known_solver
 from ..solvers.known_solvers import SOLVERS
-from .calibrate import (
-    EARLIER,
-    SEARCH_SEED,
-    SHOWN,
-    Row,
-    Watch,
-    counted,
-    row_of,
-    shown_names,
-    usable_schedules,
-    verdict_text,
-)
+from .calibrate import SEARCH_SEED, Watch, usable_schedules
 from .generators import ANCHOR, Forecasts, foretold_errors, suggest_for_fits
+from .outcome import EARLIER, SHOWN, Outcome, row_of, shown_names
 from .profile import Profile
 from .reference import Reference, reference_sigmas, reference_steps
 from .reference_runs import ReferenceRuns
@@ -73,61 +63,25 @@ class SamplerPlan:
 
 
 @dataclass(frozen=True)
-class SamplerCalibration:
-    """The result.
+class SamplerCalibration(Outcome):
+    """The result. What was fitted is judged on seeds that its weights were not fitted to.
 
-    solver      the sampler with its sigmas: a fitted one, or where nothing better was found, the best pair's own
-    name        of the winner: that of a pair, or EARLIER, or the rule that found its schedule; shown_as: to a user
-    best_pair   of those at hand that were tried
-    gain        the winner's mean distance over the best pair's, on the same seeds; 1 if that is the winner
-    typical_gain, interval, seeds, evaluations, remembered, rows, references
-                as those of Calibration; a fitted solver's distances are of seeds that its weights were not fitted to
+    solver: the sampler with its sigmas: a fitted one, or where nothing better was found, the best pair's own.
     """
 
     solver: LinearMultistep
-    name: str
-    shown_as: str
-    best_pair: str
-    gain: float
-    typical_gain: float
-    interval: tuple[float, float]
-    seeds: int
-    evaluations: int
-    remembered: int
-    rows: tuple[Row, ...]
-    references: ReferenceRuns | None
+
+    made = "sampler and schedule", "fitted together to this model"
+    at_hand = "pair of sampler and scheduler"
+
+    @property
+    def steps(self) -> int:
+        return self.solver.steps
 
     @property
     def is_fitted(self) -> bool:
         """Whether something better than the best pair was found."""
-        return self.name != self.best_pair
-
-    def report(self) -> str:
-        """What was found, in Markdown."""
-        remembered = f", {self.remembered} of them remembered from an earlier search" if self.remembered else ""
-        lines = [
-            self._verdict(),
-            "",
-            "| sampler and schedule | mean | median | worst | seeds |",
-            "|---|---|---|---|---|",
-            *(str(row) for row in self.rows),
-            "",
-            f"RMSE of the latents to those of the converged picture; {self.evaluations} evaluations in all"
-            f"{remembered}.",
-        ]
-        return "\n".join(lines)
-
-    def _verdict(self) -> str:
-        steps, tried = self.solver.steps, "the best sampler and scheduler that were tried"
-        if not self.rows:
-            return f"Nothing could be measured within the budget; this is {self.shown_as} as it is."
-        if not self.is_fitted:
-            return (
-                f"**Nothing is better than {self.best_pair}**, {tried}: no other pair of {steps} steps promises to "
-                f"come closer to the converged picture on other seeds ({counted(self.seeds, 'seed')})."
-            )
-        what = f"a sampler and a schedule of {steps} steps, fitted together to this model"
-        return verdict_text(self, self.best_pair, tried, what)
+        return self.name != self.best_candidate
 
 
 def calibrate_sampler(
@@ -140,8 +94,8 @@ def calibrate_sampler(
     *,
     first_seed: int = 0,
     change: bool = False,
-    earlier: LinearMultistep | None = None,
     plan: SamplerPlan | None = None,
+    earlier: LinearMultistep | None = None,
     remembered: ReferenceRuns | None = None,
     on_progress: Callable[[int, int, str], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
@@ -149,10 +103,12 @@ def calibrate_sampler(
     """Search the schedule of `steps` steps, and fit a solver to it, so that it ends nearest to `reference_run`.
 
     pairs: what the user could pick, by name; those of another number of steps are left out. They are what the result
-    must be better than, and is where nothing better is found. earlier: what an earlier search found; it is tried first.
-    All else as in `calibrate`; so are the errors.
+    must be better than, and is where nothing better is found. earlier: what an earlier search found; it is tried first
+    with its own weights, and is no pair: gains are told against those. All else as in `calibrate`; so are the errors.
     """
     usable = _usable(pairs, steps, noise, change)
+    if earlier is not None:
+        usable_schedules({EARLIER: earlier.sigmas}, steps, noise, change)
     plan = plan or SamplerPlan.of(budget, steps, noise.family)
     stop = should_stop or (lambda: False)
     watch = Watch(lambda made, stage: on_progress and on_progress(made + reference.remembered, budget, stage))
@@ -179,11 +135,13 @@ def calibrate_sampler(
     search = Search(
         bench, noise, plan.seeds, profile.data_scale, forecasts, SEARCH_SEED, start_is_free=free, again=AGAIN, fits=True
     )
-    own = [_pair_trial(search, name, pair, noise) for name, pair in _by_foretold_error(usable, profile, noise).items()]
-    first = [] if earlier is None else [_trial(search, EARLIER, earlier)]
-    refined: list[Trial] = []
+    ranked = _by_foretold_error(usable, profile, noise)
+    own = [_solver_trial(search, name, known_solver(*pair, noise)) for name, pair in ranked.items()]
+    refined = [_solver_trial(search, EARLIER, earlier)] if earlier is not None else []
     try:
-        for trial in first:
+        for trial in refined:
+            if told("trying the earlier result")():
+                raise BudgetSpent
             bench.measure(trial, range(plan.seeds))
         _look_at_pairs(own, bench, plan, budget, told("trying the pairs at hand"))
         if steps > 1:
@@ -198,7 +156,7 @@ def calibrate_sampler(
                 _measure_finalists(search, refined, own, bench, told("comparing the best"))
     except BudgetSpent:
         pass
-    trials = [trial for trial in [*search.measured, *refined, *first, *own] if trial.distances]
+    trials = [*search.measured, *(trial for trial in [*refined, *own] if trial.distances)]
     if not trials:
         return _unmeasured(usable, noise, bench, reference)
     told("done")()
@@ -207,7 +165,7 @@ def calibrate_sampler(
             f"with {steps} steps all that was tried gives NaN or infinite values; try more steps, a higher precision, "
             "or a lower cfg"
         )
-    return _verdict(search, [*refined, *first], own, noise, bench, reference)
+    return _verdict(search, refined, own, noise, bench, reference)
 
 
 def _watched(run: SteppedRun, watch: Watch) -> SteppedRun:
@@ -232,13 +190,8 @@ def _usable(pairs: Mapping[str, Pair], steps: int, noise: NoiseSchedule, change:
     return {name: (pairs[name][0], sigmas) for name, sigmas in schedules.items()}
 
 
-def _pair_trial(search: Search, name: str, pair: Pair, noise: NoiseSchedule) -> Trial:
-    solver, sigmas = pair
-    return _trial(search, name, known_solver(solver, sigmas, noise))
-
-
-def _trial(search: Search, name: str, solver: LinearMultistep) -> Trial:
-    """One with a solver that is there already, which the search of schedules knows nothing of."""
+def _solver_trial(search: Search, name: str, solver: LinearMultistep) -> Trial:
+    """A trial with weights of its own, of which the search of schedules knows nothing."""
     trial = search.trial(name, solver.sigmas)
     trial.solver = solver
     return trial
@@ -311,7 +264,8 @@ def _measure_finalists(
     search: Search, refined: list[Trial], own: list[Trial], bench: SolverBench, stop: Callable[[], bool]
 ) -> None:
     """The best on more seeds, which the search has not seen, in turn while the budget lasts."""
-    best = [trial for trial in [*refined[::-1][:1], *search.ranked(search.seeds)[:1]] if trial.is_sound]
+    nearest = sorted(refined, key=lambda trial: search.loss(trial, search.seeds))[:1]
+    best = [trial for trial in [*nearest, *search.ranked(search.seeds)[:1]] if trial.is_sound]
     finalists = [*best, *_best_pairs(search, own)[: 1 if best else 0]]
     places = search.seeds
     while places < MOST_SEEDS and bench.price(finalists, range(places + 1)) <= bench.left:
@@ -330,17 +284,14 @@ def _best_pairs(search: Search, own: list[Trial]) -> list[Trial]:
 
 def _verdict(
     search: Search,
-    others: list[Trial],
+    refined: list[Trial],
     own: list[Trial],
     noise: NoiseSchedule,
     bench: SolverBench,
     reference: Reference,
 ) -> SamplerCalibration:
-    """The best of the fits that were judged on the most seeds, unless the best pair turns out to be as good there.
-
-    others: fits that the search of schedules knows nothing of.
-    """
-    fitted = [trial for trial in [*search.measured, *others] if trial.distances and trial.is_sound]
+    """The best of the fits that were judged on the most seeds, unless the best pair turns out to be as good there."""
+    fitted = [trial for trial in [*search.measured, *refined] if trial.distances and trial.is_sound]
     pairs = [trial for trial in own if trial.distances and trial.is_sound]
     most = max((len(trial.distances) for trial in fitted), default=0)
     candidates = sorted((trial for trial in fitted if len(trial.distances) == most), key=search.loss)
@@ -358,7 +309,7 @@ def _verdict(
         solver=winner.solver or known_solver(ANCHOR, winner.sigmas, noise),
         name=winner.name,
         shown_as=names[0],
-        best_pair=rival.name,
+        best_candidate=rival.name,
         gain=comparison.of_means,
         typical_gain=comparison.geometric,
         interval=comparison.interval,
@@ -379,7 +330,7 @@ def _unmeasured(
         solver=known_solver(solver, sigmas, noise),
         name=name,
         shown_as=name,
-        best_pair=name,
+        best_candidate=name,
         gain=1.0,
         typical_gain=1.0,
         interval=(1.0, 1.0),

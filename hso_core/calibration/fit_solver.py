@@ -72,7 +72,7 @@ class ClosedLoopFit:
         self.weights[i, : i + 1], rows = fitted_rows(_inner_products(self._kept, wanted, anchor), anchor, self._fold)
         weights = torch.from_numpy(rows[self._fold]).to(x)
         each = (weights[:, j].view(-1, *(1,) * (x.ndim - 1)) * seen for j, seen in enumerate(self._seen))
-        return ratio * x + (1 - ratio) * sum(each)
+        return torch.as_tensor(ratio * x + (1 - ratio) * sum(each))
 
     def _trajectories(self, noise: Tensor) -> list[Tensor]:
         """The reference's x (seeds, values) at each sigma but the first, from x / sigma at the start."""
@@ -91,7 +91,7 @@ def _inner_products(predictions: list[Tensor], wanted: Tensor, anchor: Array) ->
     return (vectors @ vectors.transpose(1, 2) / vectors.shape[2]).numpy()
 
 
-def fitted_rows(products: Array, anchor: Array, fold: Array) -> tuple[Array, Array]:
+def fitted_rows(products: Array, anchor: Array, fold: NDArray[np.int64]) -> tuple[Array, Array]:
     """The weights (i + 1,) fitted to all seeds, and those (folds, i + 1) fitted without each fold.
 
     products: (seeds, i + 1, i + 1), see _inner_products. anchor: (i + 1,). fold: (seeds,) which one each seed is in.

@@ -125,10 +125,6 @@ class Forecasts:
         """RMS (P,) of D's error where schedules (P, N) come to what the picture shows."""
         return self._likely.midway(sigmas.T, self._decided)
 
-    def typical(self, schedules: Sequence[Tensor]) -> Array:
-        """(n,) the error foretold of schedules (N + 1,) of one length, by the likely way."""
-        return foretold_errors(schedules, [self._likely])[0]
-
 
 def foretold_errors(schedules: Sequence[Tensor], ways: Sequence[SignedDefect]) -> Array:
     """(ways, n) the errors foretold of schedules (N + 1,) of one length."""

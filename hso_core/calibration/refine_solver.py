@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 Array = NDArray[np.float64]
+Places = NDArray[np.int64]
 
 DIRECTIONS = 3  # of a row that are tried
 LEAST_DIRECTION = 1e-6  # of the square of the row's first one
@@ -44,7 +45,7 @@ class Sensitivity:
     moves: Tensor
     errors: Tensor
 
-    def step(self, fold: Array) -> tuple[Array, Array] | None:
+    def step(self, fold: Places) -> tuple[Array, Array] | None:
         """What is to be added to the weights: (N, N), and (folds, N, N) without the seeds of each fold.
 
         None where the seeds that are left out do not surely get nearer.
@@ -110,15 +111,15 @@ class Branches:
             moves.append((1 - ratio) * sum(float(w) * seen for w, seen in zip(row, base, strict=True)))
         if last:
             self._ends = [self._choose(move) for move in moves]
-            return following
+            return torch.as_tensor(following)
         if moves:
             self._seen = [torch.cat([seen, *[seen[: self._seeds]] * len(moves)]) for seen in self._seen]
             following = torch.cat([following, *(following[: self._seeds] + move for move in moves)])
-        return following
+        return torch.as_tensor(following)
 
     def sensitivity(self, ends: Tensor, converged: Tensor) -> Sensitivity:
         """After the run: from where all branches end (branches * seeds, ...) and are to end (seeds, ...)."""
-        first, *others = ends.split(self._seeds)
+        first, *others = torch.split(ends, self._seeds)
         moves = [self._choose(other - first) for other in others] + self._ends
         errors = self._choose(first - converged).double()
         return Sensitivity(np.stack(self._changes), torch.stack(moves, dim=2).double(), errors)
@@ -155,4 +156,4 @@ class PerSeed:
         ratio = self._levels[i + 1] / self._levels[i]
         rows = self._weights[:, i].to(x)
         each = (rows[:, j].view(-1, *(1,) * (x.ndim - 1)) * seen for j, seen in enumerate(self._seen))
-        return ratio * x + (1 - ratio) * sum(each)
+        return torch.as_tensor(ratio * x + (1 - ratio) * sum(each))

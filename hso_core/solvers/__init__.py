@@ -1,4 +1,6 @@
-"""Samplers as tables of weights: linear multistep solvers that belong to their schedule."""
+"""Samplers as tables of weights: linear multistep solvers that belong to their schedule. From outside: the names below.
+
+Imports only hso_core.files and hso_core.schedule."""
 
 from .known_solvers import SOLVERS, known_solver
 from .linear_multistep import LinearMultistep, SolverError, Stepper

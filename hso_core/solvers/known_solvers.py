@@ -57,7 +57,7 @@ class Grid:
 
     @property
     def steps(self) -> int:
-        return self.sigmas.shape[-1] - 1
+        return int(self.sigmas.shape[-1]) - 1
 
     @property
     def inner(self) -> int:
@@ -155,7 +155,7 @@ def ipndm(grid: Grid) -> Array:
 
 def uni_pc(grid: Grid) -> Array:
     """UniPC-3 with B(h) = h (bh1) and data prediction, Zhao et al. 2023, algorithms 5 and 6, in the host's orders."""
-    return _predictor_corrector(grid, lambda h: -h)
+    return _predictor_corrector(grid, lambda h: np.asarray(-h))
 
 
 def uni_pc_bh2(grid: Grid) -> Array:
@@ -173,15 +173,15 @@ def _predictor_corrector(grid: Grid, scale: Callable[[Array], Array], most: int 
         h = (mu[..., k] - mu[..., k - 1])[..., None]
         order = min(k, most, steps + 1 - k)
         ratios = [(mu[..., k - 1 - j] - mu[..., k - 1]) / h[..., 0] for j in range(1, order)]
-        slopes = [(unit[k - 1 - j] - unit[k - 1]) / ratio[..., None] for j, ratio in enumerate(ratios, start=1)]
+        slopes = [np.asarray((unit[k - 1 - j] - unit[k - 1]) / ratio[..., None]) for j, ratio in enumerate(ratios, 1)]
         matrix, right = _order_conditions(np.stack([*ratios, np.ones_like(h[..., 0])], axis=-1), h, scale(h))
         first = corrected[..., k - 1, :] + (kappa[..., k] - kappa[..., k - 1])[..., None] * unit[k - 1]
         factor = -kappa[..., k][..., None] * scale(h)
         half = np.full((*h.shape[:-1], 1), 0.5)  # the host's short cut for the lowest orders
-        ahead = half if order == 2 else np.linalg.solve(matrix[..., :-1, :-1], right[..., :-1, None])[..., 0]
+        ahead = half if order == 2 else _solved(matrix[..., :-1, :-1], right[..., :-1])
         predicted[..., k, :] = first + factor * _weighted(ahead, slopes)
         if k < steps:
-            behind = half if order == 1 else np.linalg.solve(matrix, right[..., None])[..., 0]
+            behind = half if order == 1 else _solved(matrix, right)
             corrected[..., k, :] = first + factor * _weighted(behind, [*slopes, unit[k] - unit[k - 1]])
     weights = euler(grid)
     for i in range(grid.inner):
@@ -199,6 +199,11 @@ def _order_conditions(ratios: Array, h: Array, scale: Array) -> tuple[Array, Arr
         right.append(phi * factorial(i) / scale[..., 0])
         phi = phi / -h[..., 0] - 1 / factorial(i + 1)
     return np.stack(rows, axis=-2), np.stack(right, axis=-1)
+
+
+def _solved(matrix: Array, right: Array) -> Array:
+    """x (..., n) of matrix (..., n, n) x = right (..., n)."""
+    return np.asarray(np.linalg.solve(matrix, right[..., None])[..., 0], dtype=np.float64)
 
 
 def _weighted(weights: Array, terms: list[Array]) -> Array:

@@ -137,7 +137,7 @@ class Stepper:
         i = self._done
         ratio, row = self._ratios[i], self._weights[i]
         self._denoised[i] = denoised
-        result = ratio * x
+        result: Tensor = ratio * x
         for j, kept in self._denoised.items():
             if row[j]:
                 result = result + ((1 - ratio) * row[j]) * kept
@@ -169,4 +169,4 @@ def _ends(sigmas: Tensor) -> str:
 
 
 def _same(sigmas: Tensor, others: Tensor) -> bool:
-    return sigmas.shape == others.shape and sigmas.allclose(others, rtol=SAME_SIGMA, atol=0)
+    return sigmas.shape == others.shape and bool(sigmas.allclose(others, rtol=SAME_SIGMA, atol=0))

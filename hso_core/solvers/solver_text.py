@@ -51,12 +51,12 @@ def parse_solver(text: str) -> LinearMultistep:
         raise SolverError(
             f"{steps} steps need {steps} lines of weights (at most {MOST_STEPS}), and there are {len(lines)}; {LIKE}"
         )
-    weights = torch.zeros(steps, steps, dtype=torch.float64)
+    weights = torch.zeros(steps, steps, dtype=torch.float64, device="cpu")
     for i, line in enumerate(lines, start=1):
         values = [_weight(token, i) for token in line.replace(",", " ").split()]
         if len(values) != i:
             raise SolverError(f"step {i} needs {i} weights, one for each prediction so far, and has {len(values)}")
-        weights[i - 1, :i] = torch.tensor(values, dtype=torch.float64)
+        weights[i - 1, :i] = torch.tensor(values, dtype=torch.float64, device="cpu")
     return LinearMultistep(sigmas, weights)
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ...hso_core import NoiseSchedule, calibration
 from ...hso_core.calibration import BUDGETS
-from ...hso_core.calibration.calibrate import EARLIER, FITTED
+from ...hso_core.calibration.outcome import EARLIER, FITTED
 from ...hso_core.calibration.reference import reference_steps
 from ...hso_core.schedule.sigmas import print_sigmas
 from .. import host

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ...hso_core import NoiseSchedule
 from ...hso_core.calibration import BUDGETS, calibrate_sampler
-from ...hso_core.calibration.calibrate import FITTED
+from ...hso_core.calibration.outcome import FITTED
 from ...hso_core.calibration.reference import reference_steps
 from ...hso_core.solvers import print_solver
 from .. import host

@@ -50,8 +50,8 @@ def sampling_widgets(steps: int) -> list[io.Input]:
     return [
         *model_widgets(steps),
         host.sampler_name_in(
-            "The sampler that you use in KSampler. It must not add noise of its own (no ancestral, no SDE). Of no "
-            "effect if sampler is connected."
+            "The sampler that you use in KSampler. It must not add noise of its own (no ancestral, no SDE), and not be "
+            "a CFG++ one. Of no effect if sampler is connected."
         ),
     ]
 

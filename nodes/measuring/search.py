@@ -137,10 +137,9 @@ class Search:
         warning = distilled_warning(self.run.guider.model_patcher)
         from_start = "" if self._start is None else f" from sigma {self._start:.4g} on the picture in latent_image"
         seconds, made = time.monotonic() - self._begun, max(evaluations - remembered, 1)
-        size = " x ".join(str(length) for length in self.run.latent.shape[1:])
         footer = (
-            f"{sampler}, {self.steps} steps{from_start}, latents of {size}; "
-            f"{duration(seconds)} in all, {1000 * seconds / made:.0f} ms an evaluation."
+            f"{sampler}, {self.steps} steps{from_start}, latents of {self.run.sizes}; "
+            f"{duration(seconds)} in all, {1000 * seconds / made:.0f} ms an evaluation.{self.run.note}"
         )
         return "\n\n".join([*([f"**{warning}**"] if warning else []), *parts, footer])
 

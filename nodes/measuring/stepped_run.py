@@ -37,6 +37,11 @@ class SteppedSamplingRun:
     ) -> SamplerResult:
         """See SteppedRun. Raises Cancelled, a BudgetSpent, once the user has cancelled."""
         run = self._run
+        if run.has_parts:
+            raise ValueError(
+                "the latent holds picture and sound together, and a sampler is fitted to one of them only; use "
+                "Calibrate Sigmas (HSO) for it"
+            )
         if len(seeds) > 1 and run.unproven:
             run.prove(sigmas, seeds[0])
         if run.disturbed:
@@ -56,7 +61,7 @@ class SteppedSamplingRun:
 
         sampler = host.SteppedSampler([run.noise(seeds[i : i + size]) for i in range(0, len(seeds), size)], walk)
         try:
-            run.guide(sampler, run.noise(seeds[:size]), sigmas, seeds[0] % SEEDS)
+            run.guide(sampler, run.noise(seeds[:size]), len(seeds[:size]), sigmas, seeds[0] % SEEDS)
         except BudgetSpent as error:
             error.evaluations = meter.count
             raise

@@ -81,7 +81,8 @@ class FittedSampler(io.ComfyNode):
                 io.Model.Input(
                     "model",
                     optional=True,
-                    tooltip="If connected, the schedule is checked: it must not start above the model's largest sigma.",
+                    tooltip="If connected, the schedule is checked: a start above the model's largest sigma is "
+                    "announced, and refused for a flow model.",
                 ),
             ],
             outputs=[

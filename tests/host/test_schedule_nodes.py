@@ -360,6 +360,7 @@ NUMBERS_OVER_LINKS = {
     "HSOPresetSchedule": ("steps", {"preset": "AYS SDXL", "denoise": np.float32(0.5)}),
     "HSOSplitSchedule": ("sigma", {"sigmas": EIGHT}),
     "HSOPinSigma": ("sigma", {"sigmas": EIGHT}),
+    "HSOEditSigmas": ("factor", {"sigmas": EIGHT, "edit": "scale"}),
 }
 
 
@@ -464,6 +465,6 @@ def test_no_other_sampler_is_kept_with_a_schedule(run, folders, sampler, message
     import comfy.samplers
 
     given = comfy.samplers.sampler_object("euler") if sampler == "euler" else run("HSOFittedSampler", text=sampler)[0]
-    with pytest.raises(ValueError, match=f"^Save Schedule .HSO.: .*{message}"):
+    with pytest.raises(ValueError, match=f"^Save Sigmas .HSO.: .*{message}"):
         run("HSOSaveSchedule", sigmas=EIGHT, name="x", fitted_sampler=given)
     assert not folders["output"].exists()
