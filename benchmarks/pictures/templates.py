@@ -82,11 +82,11 @@ def text_to_image(words: str, checkpoint: str, steps: int, size: int = 512, **ch
     """The graph that most of the templates are: a checkpoint, prompts, a schedule, KSampler (HSO), a picture."""
     return {
         "note": note(words, (40, 60), (300, 300)),
-        "loader": node("CheckpointLoaderSimple", (40, 430), (300, 98), ckpt_name=checkpoint),
-        "show": node("CLIPTextEncode", (400, 60), (380, 90), SHOW, clip=("loader", 1), text=PROMPT),
-        "avoid": node("CLIPTextEncode", (400, 186), (380, 70), AVOID, clip=("loader", 1), text=NEGATIVE),
-        "latent": node("EmptyLatentImage", (400, 292), (380, 106), width=size, height=size, batch_size=1),
-        "schedule": node("HSOOptimizeSchedule", (400, 570), (380, 140), model=("loader", 0), steps=steps),
+        "loader": node("CheckpointLoaderSimple", (40, 450), (300, 98), ckpt_name=checkpoint),
+        "show": node("CLIPTextEncode", (400, 60), (380, 88), SHOW, clip=("loader", 1), text=PROMPT),
+        "avoid": node("CLIPTextEncode", (400, 180), (380, 88), AVOID, clip=("loader", 1), text=NEGATIVE),
+        "latent": node("EmptyLatentImage", (400, 302), (380, 106), width=size, height=size, batch_size=1),
+        "schedule": node("HSOOptimizeSchedule", (400, 570), (380, 400), model=("loader", 0), steps=steps),
         "sample": node(
             "HSOKSampler", (840, 440), (300, 264), model=("loader", 0), positive=("show", 0), negative=("avoid", 0),
             latent_image=("latent", 0), sigmas=("schedule", 0), seed=42, cfg=7.0, sampler_name="dpmpp_2m",
@@ -162,7 +162,7 @@ def own_sigmas() -> Nodes:
         schedule=node(
             "HSOCustomSigmas",
             (400, 570),
-            (380, 240),
+            (380, 450),
             model=("loader", 0),
             text="11.54277, 4.7053785, 1.962492, 0.8081431, 0.16731374, 0",
         ),  # fmt: skip
@@ -187,10 +187,10 @@ def plot() -> Nodes:
         "loader": node("CheckpointLoaderSimple", (40, 430), (300, 98), ckpt_name=SD15),
         "karras": core("karras", 60),
         "beta": core("beta", 216),
-        "preset": node("HSOPresetSchedule", (400, 980), (300, 150), model=("loader", 0), preset="AYS SD 1.5", steps=5),
-        "ours": node("HSOOptimizeSchedule", (400, 372), (300, 140), model=("loader", 0), steps=5),
+        "preset": node("HSOPresetSchedule", (400, 980), (300, 400), model=("loader", 0), preset="AYS SD 1.5", steps=5),
+        "ours": node("HSOOptimizeSchedule", (400, 372), (300, 400), model=("loader", 0), steps=5),
         "plot": node(
-            "HSOPlotSchedules", (760, 372), (440, 420),
+            "HSOPlotSchedules", (760, 372), (440, 640),
             **{f"schedule_{k}": (name, 0) for k, name in enumerate(names, start=1)},
         ),
         "picture": node("PreviewImage", (1260, 60), (520, 380), images=("plot", 0)),
@@ -213,7 +213,7 @@ def compare() -> Nodes:
         "avoid": node("CLIPTextEncode", (400, 230), (340, 100), AVOID, clip=("loader", 1), text=NEGATIVE),
         "latent": node("EmptyLatentImage", (400, 600), (340, 106), width=512, height=512, batch_size=1),
         "compare": node(
-            "HSOCompareSchedules", (800, 420), (420, 620), latent_image=("latent", 0), model=("loader", 0),
+            "HSOCompareSchedules", (800, 420), (420, 720), latent_image=("latent", 0), model=("loader", 0),
             positive=("show", 0), negative=("avoid", 0), vae=("loader", 2), steps=6, cfg=7.0, sampler_name="dpmpp_2m",
             schedulers="hso, karras, exponential, simple, beta", pictures=4,
         ),
@@ -238,16 +238,16 @@ def calibrate() -> Nodes:
         "avoid": node("CLIPTextEncode", (400, 230), (320, 100), AVOID, clip=("loader", 1), text=NEGATIVE),
         "latent": node("EmptyLatentImage", (400, 376), (320, 106), width=512, height=512, batch_size=1),
         "calibrate": node(
-            "HSOCalibrateSchedule", (780, 690), (400, 560), latent_image=("latent", 0), model=("loader", 0),
+            "HSOCalibrateSchedule", (780, 690), (400, 576), latent_image=("latent", 0), model=("loader", 0),
             positive=("show", 0), negative=("avoid", 0), steps=5, cfg=7.0, sampler_name="dpmpp_2m", budget="quick",
         ),
         "sample": node(
             "HSOKSampler", (1240, 520), (300, 264), model=("loader", 0), positive=("show", 0), negative=("avoid", 0),
             latent_image=("latent", 0), sigmas=("calibrate", 0), seed=42, cfg=7.0, sampler_name="dpmpp_2m",
         ),
-        "report": node("PreviewAny", (1240, 1120), (380, 360), "What was found", source=("calibrate", 1)),
+        "report": node("PreviewAny", (1240, 1450), (380, 360), "What was found", source=("calibrate", 1)),
         "keep": node(
-            "HSOSaveSchedule", (1240, 850), (300, 200), sigmas=("calibrate", 0), name="calibrated", sampler="dpmpp_2m",
+            "HSOSaveSchedule", (1240, 850), (300, 494), sigmas=("calibrate", 0), name="calibrated", sampler="dpmpp_2m",
         ),
         "decode": node("VAEDecode", (1600, 340), (180, 46), samples=("sample", 0), vae=("loader", 2)),
         "save": node("SaveImage", (1840, 340), (340, 400), images=("decode", 0), filename_prefix="hso_calibrated"),
@@ -274,11 +274,11 @@ def two_models() -> Nodes:
         "clip": node(
             "CLIPLoader", (40, 780), (300, 106), clip_name="umt5_xxl_fp8_e4m3fn_scaled.safetensors", type="wan"
         ),
-        "schedule": node("HSOOptimizeSchedule", (400, 60), (340, 140), model=("high model", 0), steps=8),
+        "schedule": node("HSOOptimizeSchedule", (400, 60), (340, 400), model=("high model", 0), steps=8),
         "show": node("CLIPTextEncode", (400, 745), (340, 90), SHOW, clip=("clip", 0), text=lighthouse),
-        "avoid": node("CLIPTextEncode", (400, 880), (340, 70), AVOID, clip=("clip", 0), text=NEGATIVE),
+        "avoid": node("CLIPTextEncode", (400, 880), (340, 88), AVOID, clip=("clip", 0), text=NEGATIVE),
         "latent": node("EmptyHunyuanLatentVideo", (400, 1000), (340, 130), width=640, height=640, length=49),
-        "split": node("HSOSplitSchedule", (800, 60), (230, 190), sigmas=("schedule", 0), sigma=0.875, keep_steps=True),
+        "split": node("HSOSplitSchedule", (800, 60), (230, 468), sigmas=("schedule", 0), sigma=0.875, keep_steps=True),
         "low model": loader("low", (1090, 20), 270),
         "high": node(
             "HSOKSampler", (1090, 710), (270, 264), "High noise", model=("high model", 0), latent_image=("latent", 0),
@@ -349,7 +349,7 @@ def galaxies() -> Nodes:
         ),
         "model": node("HSODemoModel", (40, 330), (300, 50)),
         "latent": node("HSODemoLatent", (40, 430), (300, 58), batch_size=8),
-        "schedule": node("HSOOptimizeSchedule", (400, 500), (400, 140), model=("model", 0), steps=5),
+        "schedule": node("HSOOptimizeSchedule", (400, 500), (400, 400), model=("model", 0), steps=5),
         "sample": node(
             "HSOKSampler", (860, 330), (300, 264), model=("model", 0), positive=("model", 1), negative=("model", 1),
             latent_image=("latent", 0), sigmas=("schedule", 0), seed=1, cfg=1.0, sampler_name="dpmpp_2m",
