@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ...hso_core import NoiseSchedule, calibration
 from ...hso_core.calibration import BUDGETS, Calibration
+from ...hso_core.calibration.calibrate import Plan
 from ...hso_core.calibration.reference import reference_sigmas, reference_steps
 from ...hso_core.schedule.sigmas import print_sigmas
 from .. import host
@@ -160,6 +161,7 @@ def _search(
         budget - tried_out - proof,
         first_seed=seed,
         change=start is not None,
+        plan=Plan.of(budget, steps, noise.family),
         remembered=remembered,
         on_progress=_Progress(),
         should_stop=host.is_cancelled,

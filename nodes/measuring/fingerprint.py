@@ -116,7 +116,8 @@ class _Digest:
         elif hasattr(thing, "patches") and isinstance(getattr(thing, "model", None), nn.Module):
             self._patched_model(thing)
         elif hasattr(thing, "__dict__"):
-            self._mapping(vars(thing), host.left_by_a_run(thing) | _kept_from_runs(type(thing), host.runs_of(thing)))
+            kept = _kept_from_runs(type(thing), host.runs_of(thing))  # type: ignore[arg-type]  # a class is hashable
+            self._mapping(vars(thing), host.left_by_a_run(thing) | kept)
         else:
             self._items(_pickled(thing) or ())
 
