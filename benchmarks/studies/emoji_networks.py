@@ -172,7 +172,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 def main(options: argparse.Namespace) -> None:
     torch.set_num_threads(1)
     predictions = trained()
-    grid(predictions).save(PICTURE, optimize=True)
+    grid(predictions).quantize(256, dither=Image.Dither.NONE).save(PICTURE, optimize=True)
     print(f"Wrote {PICTURE}.", flush=True)
     if not options.grid_only:
         rows = distances(extractor(FEATURES, FEATURE_SIDE), predictions, options.samples)
