@@ -146,7 +146,7 @@ def test_the_label_covers_nothing_of_the_curve_that_is_marked(comfy: ComfyPage, 
                 ring = plot.locator(".hso-here").bounding_box()
                 assert abs(ring["x"] + ring["width"] / 2 - x) < 2
     assert seen == set(range(5))
-    comfy.page.mouse.move(5, 5)
+    comfy.page.mouse.move(700, 850)  # on the empty canvas
     assert not tip.count() and not plot.locator(".hso-strong, .hso-here").count()
 
 

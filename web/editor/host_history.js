@@ -24,11 +24,9 @@ export const hostHistory = {
     canvas.emitAfterChange();
   },
   async undo() {
-    this.mark();
     await changeTracker()?.undo();
   },
   async redo() {
-    this.mark();
     await changeTracker()?.redo();
   },
 };
