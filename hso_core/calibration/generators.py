@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from ..schedule.noise_schedule import NoiseSchedule
 from .profile import Profile
-from .signed_defect import SOLVERS, SignedDefect
+from .signed_defect import FittedDefect, SignedDefect
 
 Array = NDArray[np.float64]
 
@@ -20,6 +21,11 @@ RHO = (1.0, 12.0)
 POWER = (0.6, 1.6)
 END = (0.05, 3.0)  # the last sigma above 0, in standard deviations of the data
 GAINS = (0.5, 1.0, 2.0)
+FORETOLD = ("euler", "dpmpp_2m", "uni_pc")  # other samplers are near to one of them
+ANCHOR = "dpmpp_2m"  # of fitted solvers
+FIT_GAINS, FIT_STRENGTHS = (1.0, 2.0, 4.0), (1e-2, 1.0)
+LIKELY_FIT = 3  # gain 2, strength 1
+SUGGESTED_FITS = ((2.0, 1.0), (2.0, 1e-2), (4.0, 1.0), (1.0, 1.0))
 DECIDED = 2.4  # sigma / alpha in standard deviations of the data, where what the picture shows is decided
 FLOW_START = 30.0  # sigma / alpha that stands for a flow model's start, where it is infinite
 COMPACT = {"rho 7, end 0.3": (7.0, 1.0, 0.3), "rho 1.5, end 1": (1.5, 1.0, 1.0)}
@@ -35,10 +41,27 @@ def suggest(profile: Profile, noise: NoiseSchedule, steps: int) -> dict[str, Ten
         return {}
     scale = profile.data_scale
     schedules = {"density of turning": turning_schedule(profile, noise, steps)}
-    for solver in SOLVERS:
-        schedules[f"signed defects of {solver}"] = signed_defect_schedule(profile, noise, steps, solver)
+    for solver in FORETOLD:
+        foretell = SignedDefect(profile, noise, solver)
+        schedules[f"signed defects of {solver}"] = signed_defect_schedule(foretell, profile, noise, steps)
     for name, (rho, power, end) in COMPACT.items():
         schedules[name] = compact_schedule(noise, steps, rho, power, end * scale)
+    return _falling(schedules)
+
+
+def suggest_for_fits(profile: Profile, noise: NoiseSchedule, steps: int) -> dict[str, Tensor]:
+    """The same for a solver that is fitted to its schedule."""
+    if steps < 2:
+        return {}
+    schedules = {}
+    for gain, strength in SUGGESTED_FITS:
+        foretell = FittedDefect(profile, noise, ANCHOR, gain, strength)
+        schedules[f"foretold fit {gain:g}, {strength:g}"] = signed_defect_schedule(foretell, profile, noise, steps)
+    schedules["density of turning"] = turning_schedule(profile, noise, steps)
+    return _falling(schedules)
+
+
+def _falling(schedules: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name: sigmas for name, sigmas in schedules.items() if bool((sigmas.float().diff() < 0).all())}
 
 
@@ -57,9 +80,8 @@ def turning_schedule(profile: Profile, noise: NoiseSchedule, steps: int) -> Tens
     return _schedule(noise, np.concatenate([[_lambda_first(noise)], inner]))
 
 
-def signed_defect_schedule(profile: Profile, noise: NoiseSchedule, steps: int, solver: str) -> Tensor:
-    """The compact family's schedule of the least foretold error for `solver`, one of SOLVERS."""
-    foretell = SignedDefect(profile, noise, solver)
+def signed_defect_schedule(foretell: SignedDefect, profile: Profile, noise: NoiseSchedule, steps: int) -> Tensor:
+    """The compact family's schedule of the least error that is foretold so."""
     scale = profile.data_scale
 
     def error(parameters: Array) -> Array:
@@ -75,12 +97,22 @@ def signed_defect_schedule(profile: Profile, noise: NoiseSchedule, steps: int, s
 
 
 class Forecasts:
-    """What `SignedDefect` foretells of schedules for each solver and gain."""
+    """What `SignedDefect` foretells of schedules, in several `ways`; `likely`: by which the risk is foretold."""
 
-    def __init__(self, profile: Profile, noise: NoiseSchedule) -> None:
-        self._all = [SignedDefect(profile, noise, solver, gain) for solver in SOLVERS for gain in GAINS]
-        self._likely = dict(zip(SOLVERS, self._all[GAINS.index(1.0) :: len(GAINS)], strict=True))
-        self._decided = _level(noise, DECIDED * profile.data_scale)
+    def __init__(self, ways: Sequence[SignedDefect], likely: SignedDefect, decided: float) -> None:
+        self._all, self._likely, self._decided = ways, likely, decided
+
+    @classmethod
+    def of_solvers(cls, profile: Profile, noise: NoiseSchedule) -> Forecasts:
+        """For each solver and gain; which solver hardly matters for the risk."""
+        ways = [SignedDefect(profile, noise, solver, gain) for solver in FORETOLD for gain in GAINS]
+        return cls(ways, SignedDefect(profile, noise, "dpmpp_2m"), _level(noise, DECIDED * profile.data_scale))
+
+    @classmethod
+    def of_fits(cls, profile: Profile, noise: NoiseSchedule) -> Forecasts:
+        """For a solver that is fitted to each schedule, of each gain and strength of the ridge."""
+        ways = [FittedDefect(profile, noise, ANCHOR, *way) for way in itertools.product(FIT_GAINS, FIT_STRENGTHS)]
+        return cls(ways, ways[LIKELY_FIT], _level(noise, DECIDED * profile.data_scale))
 
     def __len__(self) -> int:
         return len(self._all)
@@ -90,13 +122,14 @@ class Forecasts:
         return self._all[which].weights(sigmas.T)
 
     def midway(self, sigmas: Array) -> Array:
-        """RMS (P,) of D's error where schedules (P, N) come to what the picture shows; which solver hardly matters."""
-        return self._likely["dpmpp_2m"].midway(sigmas.T, self._decided)
+        """RMS (P,) of D's error where schedules (P, N) come to what the picture shows."""
+        return self._likely.midway(sigmas.T, self._decided)
 
-    def least_errors(self, schedules: Sequence[Tensor]) -> Array:
-        """(n,) of schedules (N + 1,) of one length: the least that is foretold for any of the solvers."""
-        columns = np.stack([sigmas[:-1].double().numpy() for sigmas in schedules], axis=1)
-        return np.asarray(np.min([foretell(columns) for foretell in self._likely.values()], axis=0))
+
+def foretold_errors(schedules: Sequence[Tensor], ways: Sequence[SignedDefect]) -> Array:
+    """(ways, n) the errors foretold of schedules (N + 1,) of one length."""
+    columns = np.stack([sigmas[:-1].double().numpy() for sigmas in schedules], axis=1)
+    return np.stack([way(columns) for way in ways])
 
 
 def compact_schedule(noise: NoiseSchedule, steps: int, rho: float, power: float, end: float) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,10 +13,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..schedule.noise_schedule import NoiseSchedule
+from ..solvers import LinearMultistep
 from .generators import END, FLOW_START, POWER, RHO, Forecasts, compact_lambdas
 from .loss import BOUNDS, Loss
 from .reference import Reference
-from .run import BudgetSpent, SamplerRun
+from .run import BudgetSpent, SamplerResult, SamplerRun
 from .surrogate import Kernel, Surrogate
 
 Array = NDArray[np.float64]
@@ -27,6 +29,7 @@ PARENTS = 5
 LEAST_GAP = 0.12  # of the mean step, in lambda
 START_ROOM = 0.35  # how far below sigma_max a VP schedule may start, in lambda (0.7 of it); HSO's t_max 0.96 is 0.2
 DOUBTS = (1.0, 0.3, 0.1)  # how much of what is not known of a proposal's error is added to it: bolder in turn
+BOLDER = (1.0, 0.3, 0.1, 0.03, 0.0)  # for fitted solvers, of whose errors the forecasts know less
 LEAST_HOPE = 0.01  # improvement of the loss for which a proposal is run
 REFIT = 1.2  # the kernel is chosen anew when there are so many times the measurements
 PRECISION = 0.1  # of a measurement, in the logarithm, at which more seeds are not worth their price to begin with
@@ -43,6 +46,8 @@ class Trial:
 
     sigmas (N + 1,) float32; lambdas (N,) of those above 0; risk: see loss.py; by place in the sequence of seeds:
     distances (RMSE), and errors (values,), some of the components of what the distance is the size of.
+    solver: what it was or is to be run with, where that is not always the same; is_fit: whether that is fitted to the
+    seeds at hand (see solver_bench.py).
     """
 
     name: str
@@ -51,6 +56,8 @@ class Trial:
     risk: float
     distances: dict[int, float] = field(default_factory=dict)
     errors: dict[int, Tensor] = field(default_factory=dict)
+    solver: LinearMultistep | None = None
+    is_fit: bool = False
 
     @property
     def is_sound(self) -> bool:
@@ -62,15 +69,30 @@ class Trial:
         return np.array([self.distances[place] for place in sorted(self.distances)[:seeds]])
 
 
-class Bench:
-    """Measures schedules against the reference, and keeps the count of evaluations."""
+Sample = Callable[..., SamplerResult]
+"""(trial, places of seeds, limit=evaluations at most)"""
 
-    def __init__(self, run: SamplerRun, reference: Reference, first_seed: int, budget: int) -> None:
-        self._run, self._reference = run, reference
-        self._first_seed = first_seed
+
+class Bench:
+    """Measures schedules against the reference, and keeps the count of evaluations.
+
+    sample: runs a trial on the seeds at some places of the sequence, with at most so many evaluations.
+    """
+
+    def __init__(self, sample: Sample, reference: Reference, budget: int) -> None:
+        self._sample, self._reference = sample, reference
         self._budget = budget
         self._spent = 0
         self.cost: float | None = None  # evaluations a seed takes
+
+    @classmethod
+    def of_run(cls, run: SamplerRun, reference: Reference, first_seed: int, budget: int) -> Bench:
+        """That runs the same sampler on every schedule."""
+
+        def sample(trial: Trial, places: Sequence[int], *, limit: int) -> SamplerResult:
+            return run(trial.sigmas, [first_seed + place for place in places], limit=limit)
+
+        return cls(sample, reference, budget)
 
     @property
     def spent(self) -> int:
@@ -93,16 +115,23 @@ class Bench:
         self._reference.extend(missing, self.left)
         if self.cost is not None and self.cost * len(missing) > self.left:
             raise BudgetSpent
-        seeds = [self._first_seed + place for place in missing]
+        result = self._counted(self._sample, trial, missing)
+        self.cost = result.evaluations / len(missing)
+        self._keep(trial, missing, result)
+
+    def _counted(self, run: Callable[..., SamplerResult], *arguments: Any) -> SamplerResult:
+        """What the run gives, its evaluations counted and within the limit of what is left."""
         try:
-            result = self._run(trial.sigmas, seeds, limit=self.left)
+            result = run(*arguments, limit=self.left)
         except BudgetSpent as error:
             self._spent += error.evaluations
             raise
         self._spent += result.evaluations
-        self.cost = result.evaluations / len(missing)
-        trial.distances.update(zip(missing, self._reference.distances(result.latents, missing).tolist(), strict=True))
-        trial.errors.update(zip(missing, self._reference.errors(result.latents, missing), strict=True))
+        return result
+
+    def _keep(self, trial: Trial, places: Sequence[int], result: SamplerResult) -> None:
+        trial.distances.update(zip(places, self._reference.distances(result.latents, places).tolist(), strict=True))
+        trial.errors.update(zip(places, self._reference.errors(result.latents, places), strict=True))
 
     def trajectories(self) -> Tensor:
         """See `Reference.trajectories`."""
@@ -113,7 +142,8 @@ class Search:
     """The trials of one calibration, and the choice of the next one.
 
     seeds: on how many, the first of the sequence, schedules are compared at present; fewer or more as the search finds.
-    start_is_free: whether schedules may start below sigma_max.
+    start_is_free: whether schedules may start below sigma_max. again: how many are run again on more seeds.
+    fits: whether a solver is fitted to each.
     """
 
     def __init__(
@@ -126,12 +156,14 @@ class Search:
         seed: int,
         *,
         start_is_free: bool,
+        again: int = MOST_AGAIN,
+        fits: bool = False,
     ) -> None:
         self.trials: list[Trial] = []
         self._bench, self._noise, self._forecasts = bench, noise, forecasts
         self.seeds = self._step = seeds
         self.start_is_free = start_is_free
-        self._scale = data_scale
+        self._scale, self._again, self._fits = data_scale, again, fits
         self._rng = np.random.default_rng(seed)
         self._kernel: Kernel | None = None
         self._known_loss = 0, Loss()
@@ -144,9 +176,14 @@ class Search:
         for trial in self.trials:
             if trial.sigmas.equal(values):
                 return trial
-        lambdas = self._noise.lambda_of_sigma(values[:-1].double()).numpy()
-        self.trials.append(Trial(name, values, lambdas, float(self._risk(lambdas[None])[0])))
+        self.trials.append(self.trial(name, values))
+        self.trials[-1].is_fit = self._fits
         return self.trials[-1]
+
+    def trial(self, name: str, sigmas: Tensor) -> Trial:
+        """One that the search itself does not learn from; sigmas: float32 on the CPU."""
+        lambdas = self._noise.lambda_of_sigma(sigmas[:-1].double()).numpy()
+        return Trial(name, sigmas, lambdas, float(self._risk(lambdas[None])[0]))
 
     def settle_seeds(self) -> None:
         """Go on with fewer seeds where they tell the same: so many as bring the noise to PRECISION."""
@@ -181,7 +218,7 @@ class Search:
                 if len(promising.distances) >= self.seeds:
                     break  # it costs nothing to go on for ever
                 self._bench.measure(promising, range(self.seeds))
-            again = self.ranked(self.seeds)[:MOST_AGAIN]
+            again = self.ranked(self.seeds)[: self._again]
             before, self.seeds = self.seeds, min(2 * self.seeds, self.seeds + self._step, MOST_SEEDS)
             if self.seeds <= before or not affordable(again, new=2):
                 self.seeds = before
@@ -218,7 +255,7 @@ class Search:
         surrogate = self._surrogate(known)
         losses = np.array([self.loss(trial, self.seeds) for trial in known])
         parents = np.array([trial.lambdas for trial in known])[losses.argsort()]
-        for doubt in DOUBTS:
+        for doubt in BOLDER if self._fits else DOUBTS:
             proposals = self._proposals(parents)
             hopes = losses.min() - self._foreseen(surrogate, proposals, doubt)
             for _ in range(ROUNDS):

@@ -10,13 +10,20 @@ from scipy.integrate import cumulative_trapezoid
 from gaussian_run import GaussianRun
 from hso_core import named_schedule
 from hso_core.calibration.calibrate import _verdict as verdict
-from hso_core.calibration.generators import Forecasts, compact_schedule, suggest, turning_schedule
+from hso_core.calibration.generators import (
+    FORETOLD,
+    Forecasts,
+    compact_schedule,
+    foretold_errors,
+    suggest,
+    turning_schedule,
+)
 from hso_core.calibration.loss import TRUSTED_SEEDS, Loss
 from hso_core.calibration.profile import MOST_VALUES, ProfileRecorder
 from hso_core.calibration.reference import FLOW_END, Reference, reference_sigmas
 from hso_core.calibration.run import BudgetSpent, SamplerResult
 from hso_core.calibration.search import Bench, Search
-from hso_core.calibration.signed_defect import LEAST_MIDWAY, SOLVERS, SignedDefect
+from hso_core.calibration.signed_defect import LEAST_MIDWAY, SignedDefect
 from hso_core.calibration.statistics import paired_ratio
 from hso_core.calibration.surrogate import Kernel, Surrogate
 from hso_core.schedule.sigmas import check_sigmas
@@ -213,7 +220,7 @@ def test_a_schedule_that_starts_lower_is_foretold_too():
     assert float(foretold[0]) == pytest.approx(true, rel=0.03)
 
 
-@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize("solver", FORETOLD)
 def test_equal_neighbours_and_one_step_can_be_foretold(solver):
     profile = reference(torch.ones(16), steps=12, seeds=4).profile()
     foretell = SignedDefect(profile, SD15, solver)
@@ -262,7 +269,9 @@ def test_a_prediction_that_never_turns_suggests_no_density(noise, flow, constant
     made.extend(range(4))
     with np.errstate(divide="raise", invalid="raise"):
         schedules = suggest(made.profile(), noise, 5)
-        risks = Forecasts(made.profile(), noise).midway(np.stack([s[:-1].numpy() for s in schedules.values()]))
+        risks = Forecasts.of_solvers(made.profile(), noise).midway(
+            np.stack([s[:-1].numpy() for s in schedules.values()])
+        )
 
     assert "density of turning" not in schedules and len(schedules) > 3
     for sigmas in schedules.values():
@@ -277,7 +286,7 @@ def test_foretold_errors_are_finite_and_tell_good_from_bad(noise, flow, steps):
     good = compact_schedule(noise, steps, 3.0, 1.0, 0.3)
     bad = compact_schedule(noise, steps, 1.0, 6.0, 8.0)
 
-    errors = Forecasts(profile, noise).least_errors([good, bad])
+    errors = foretold_errors([good, bad], [SignedDefect(profile, noise, solver) for solver in FORETOLD]).min(0)
 
     assert np.isfinite(errors).all()
     if steps > 1:
@@ -330,10 +339,10 @@ def test_the_likelier_forecast_is_chosen():
 def test_the_products_grow_with_the_trials_to_what_they_are_anew():
     scales = torch.logspace(-1, 0.5, 48)
     made = reference(scales, steps=12, seeds=4)
-    bench = Bench(GaussianRun(scales), made, 0, 10_000)
+    bench = Bench.of_run(GaussianRun(scales), made, 0, 10_000)
 
     def search():
-        return Search(bench, SD15, 3, 1.0, Forecasts(made.profile(), SD15), 0, start_is_free=True)
+        return Search(bench, SD15, 3, 1.0, Forecasts.of_solvers(made.profile(), SD15), 0, start_is_free=True)
 
     growing = search()
     trials = [growing.add(str(rho), compact_schedule(SD15, 5, rho, 1.0, 0.1)) for rho in (1.0, 2.0, 4.0, 8.0)]
@@ -350,8 +359,8 @@ def test_the_products_grow_with_the_trials_to_what_they_are_anew():
 @pytest.mark.parametrize("factor, name", [(0.99, "searched"), (1.01, "hso")])
 def test_what_measured_worse_is_not_chosen_for_its_lower_risk(factor, name):
     made = reference(torch.ones(4), steps=12, seeds=2)
-    bench = Bench(GaussianRun(torch.ones(4)), made, 0, 10_000)
-    search = Search(bench, SD15, 2, 1.0, Forecasts(made.profile(), SD15), 0, start_is_free=True)
+    bench = Bench.of_run(GaussianRun(torch.ones(4)), made, 0, 10_000)
+    search = Search(bench, SD15, 2, 1.0, Forecasts.of_solvers(made.profile(), SD15), 0, start_is_free=True)
     hso, searched = (
         search.add(n, compact_schedule(SD15, 4, rho, 1.0, 0.1)) for n, rho in (("hso", 7.0), ("searched", 3.0))
     )
