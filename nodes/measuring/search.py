@@ -101,11 +101,12 @@ class Search:
         self._remembered = reference_store.recall(self._key, self.reference_run)
 
     def options(self) -> Options:
+        show, before = _Progress(self.node), self.budget - self.left
         return {
             "first_seed": self._seed,
             "change": self._start is not None,
             "remembered": self._remembered,
-            "on_progress": _Progress(self.node),
+            "on_progress": lambda done, _, stage: show(before + done, self.budget, stage),
             "should_stop": host.is_cancelled,
         }
 
