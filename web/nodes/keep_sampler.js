@@ -3,7 +3,7 @@
 import { app } from "../../../scripts/app.js";
 import { after } from "../common/dom_widget.js";
 import { say } from "../common/words.js";
-import { hostHistory } from "../editor/host_history.js";
+import { hostHistory } from "../common/host_history.js";
 
 /** @typedef {import("../common/graph.js").ComfyNode} ComfyNode */
 

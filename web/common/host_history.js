@@ -1,4 +1,4 @@
-// ComfyUI's own undo, which knows every change of the workflow. The editor has no other: its buttons do what Ctrl+Z and
+// ComfyUI's own undo, which knows every change of the workflow. We have no other: the buttons do what Ctrl+Z and
 // Ctrl+Y do.
 
 import { app } from "../../../scripts/app.js";
