@@ -14,6 +14,7 @@ from functools import cached_property
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 FAMILIES = ("vp", "flow")
@@ -186,11 +187,10 @@ def _without_rounding(table: Tensor, family: str) -> Tensor:
     return table
 
 
-def _as_double(values: Tensor) -> Tensor:
+def _as_double(values: ArrayLike | Tensor) -> Tensor:
     """Values, also such as are no tensor, in float64 on the CPU. (.cpu() first: MPS tensors cannot be float64.)"""
-    if not isinstance(values, Tensor):
-        values = torch.from_numpy(np.array(values, dtype=np.float64))
-    return values.detach().cpu().double()
+    given = values if isinstance(values, Tensor) else torch.from_numpy(np.array(values, dtype=np.float64))
+    return given.detach().cpu().double()
 
 
 def _check_table(table: Tensor, family: str) -> None:

@@ -37,7 +37,8 @@ _WITH_COMMA = re.compile(r"[+-]?[0-9]*,?[0-9]+([eE][+-]?[0-9]+)?")  # one value,
 _AROUND = _BLANKS + ";,[](){}|\"'"
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 # The full-width signs of Chinese and Japanese keyboards; their commas separate values, and are in no number.
-_FULL_WIDTH = {**{code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)}, ord("，"): ", ", ord("、"): ", "}
+_FULL_WIDTH: dict[int, int | str] = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)}
+_FULL_WIDTH.update({ord("，"): ", ", ord("、"): ", "})
 
 
 class SigmasError(ValueError):

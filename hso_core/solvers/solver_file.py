@@ -45,3 +45,8 @@ def read_solver(path: str | os.PathLike[str]) -> tuple[LinearMultistep, dict[str
     if metadata.get("steps", str(solver.steps)) != str(solver.steps):
         raise FileError(f"{name!r} is damaged: it says {metadata['steps'][:20]} steps, and has {solver.steps}")
     return solver, metadata
+
+
+def holds_solver(path: str | os.PathLike[str]) -> bool:
+    """Whether a file says that it holds a fitted sampler. Raises FileError for what cannot be read."""
+    return read_tensors(path, MAX_BYTES)[1].get("kind") == KIND

