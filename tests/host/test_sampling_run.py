@@ -790,7 +790,7 @@ def test_the_budget_holds_where_a_batch_has_failed(open_run, model, for_one_late
     """That of two latents is only to find out; that of three is to be one of the results."""
     patched, sizes = for_one_latent
     run = open_run("euler", patched)
-    run._batches.size, run._batches.proven = 3, True
+    run._known.size, run._known.proven = 3, True
     with pytest.raises(budget_spent, match="8 of 8 evaluations are made"):
         run(schedule(model, 2), [1, 2, 3], limit=8)
     assert sum(sizes) == 8 == run.evaluations
