@@ -110,7 +110,7 @@ class SamplingRun:
         if len(self._parts) == 1 or self._known.weights is not None:
             return
         values = [shape[1:].numel() for shape in self._parts]
-        self._known.weights = torch.ones(sum(values))
+        self._known.weights = torch.ones(sum(values), dtype=torch.float32, device="cpu")
         pilot = self.with_sampler(host.sampler(PILOT))
         schedule = reference_sigmas(host.noise_schedule(self.guider.model_patcher), PILOT_STEPS)
         try:
@@ -120,14 +120,17 @@ class SamplingRun:
             raise
         finally:
             self.evaluations += pilot.evaluations
-        deviations = torch.tensor([float(f"{float(part.std(correction=0)):.2g}") for part in parts])  # rounding aside
+        rounded = [
+            float(f"{float(part.std(correction=0)):.2g}") for part in parts
+        ]  # what rounding differs is no matter
+        deviations = torch.tensor(rounded, dtype=torch.float32, device="cpu")
         overall = float(deviations.square().mean().sqrt())
         if not 0 < overall < torch.inf:
             return
         deviations[deviations < FLAT * overall] = overall
         shares = [(sum(values) / (len(values) * count)) ** 0.5 for count in values]
-        weights = overall * torch.tensor(shares) / deviations
-        self._known.weights = weights.repeat_interleave(torch.tensor(values))
+        weights = overall * torch.tensor(shares, dtype=torch.float32, device="cpu") / deviations
+        self._known.weights = weights.repeat_interleave(torch.tensor(values, dtype=torch.int64, device="cpu"))
 
     def with_sampler(self, sampler: Any) -> SamplingRun:
         """The same with another SAMPLER."""

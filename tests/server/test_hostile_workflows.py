@@ -26,7 +26,12 @@ SECONDS = 20.0  # of the server's processor time for a whole workflow; the refus
 ROUNDS = 1_000
 
 
-LONG = {"HSOCalibrateSchedule", "HSOCompareSchedules"}  # a run of theirs takes seconds; their fields are these kinds
+# A run of theirs takes seconds; their fields are these kinds too.
+LONG = {"HSOCalibrateSampler", "HSOCalibrateSchedule", "HSOCompareSchedules"}
+    "HSOCalibrateSampler",
+    "HSOCalibrateSchedule",
+    "HSOCompareSchedules",
+}  # a run of theirs takes seconds; their fields are these kinds
 SOCKETS: dict[str, Any] = {
     "MODEL": ["model", 0],
     "CONDITIONING": ["model", 1],
