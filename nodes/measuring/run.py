@@ -120,9 +120,7 @@ class SamplingRun:
             raise
         finally:
             self.evaluations += pilot.evaluations
-        rounded = [
-            float(f"{float(part.std(correction=0)):.2g}") for part in parts
-        ]  # what rounding differs is no matter
+        rounded = [float(f"{float(part.std(correction=0)):.2g}") for part in parts]  # less rounding
         deviations = torch.tensor(rounded, dtype=torch.float32, device="cpu")
         overall = float(deviations.square().mean().sqrt())
         if not 0 < overall < torch.inf:

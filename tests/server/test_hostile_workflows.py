@@ -28,10 +28,6 @@ ROUNDS = 1_000
 
 # A run of theirs takes seconds; their fields are these kinds too.
 LONG = {"HSOCalibrateSampler", "HSOCalibrateSchedule", "HSOCompareSchedules"}
-    "HSOCalibrateSampler",
-    "HSOCalibrateSchedule",
-    "HSOCompareSchedules",
-}  # a run of theirs takes seconds; their fields are these kinds
 SOCKETS: dict[str, Any] = {
     "MODEL": ["model", 0],
     "CONDITIONING": ["model", 1],
