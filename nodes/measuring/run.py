@@ -75,7 +75,7 @@ class SamplingRun:
         alone = mask is not None or self.frames or len(self._parts) > 1 or host.conditioning_is_batch(guider)
         self.largest_batch = 1 if alone else largest_batch
         self.evaluations = 0
-        self._known = _Known()  # which is also that of the runs that with_sampler makes
+        self._known = _Known(proven=host.is_plain(guider))  # which is also that of the runs that with_sampler makes
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -234,11 +234,11 @@ class SamplingRun:
         self, sigmas: Tensor, seeds: Sequence[int], meter: Meter, other: int = 0, louder: float = 1.0
     ) -> Tensor:
         """louder: times what the noise of the last of the seeds is."""
-        sampler_seed = (seeds[0] + other) % SEEDS
+        noise, sampler_seed = self.noise(seeds, louder), (seeds[0] + other) % SEEDS
         if other:
-            torch.manual_seed(sampler_seed)
+            torch.manual_seed(sampler_seed)  # behind the noise, which sets it too
         metered = _MeteredSampler(self.sampler, meter)
-        self.guide(metered, self.noise(seeds, louder), len(seeds), sigmas, sampler_seed)
+        self.guide(metered, noise, len(seeds), sigmas, sampler_seed)
         return meter.latents(metered.output)
 
     def noise(self, seeds: Sequence[int], louder: float = 1.0) -> Tensor:
