@@ -144,9 +144,9 @@ def _pytest(start: list[str], arguments: list[str]) -> tuple[int, str]:
     """Run pytest, show what it says, and return its status and its last line."""
     say("Running the tests.")
     last = ""
-    environment = {**os.environ, **_weights_variable(), "OMP_NUM_THREADS": "1"}  # torch's threads wait by spinning
+    variables = {**os.environ, **_weights_variable(), "OMP_NUM_THREADS": "1"}  # torch's threads wait by spinning
     with subprocess.Popen(
-        [*start, "pytest", *arguments], cwd=REPOSITORY, env=environment, stdout=subprocess.PIPE, text=True
+        [*start, "pytest", *arguments], cwd=REPOSITORY, env=variables, stdout=subprocess.PIPE, text=True
     ) as process:
         for line in process.stdout or ():
             print(line, end="", flush=True)

@@ -117,8 +117,13 @@ class Branches:
             following = torch.cat([following, *(following[: self._seeds] + move for move in moves)])
         return torch.as_tensor(following)
 
-    def sensitivity(self, ends: Tensor, converged: Tensor) -> Sensitivity:
-        """After the run: from where all branches end (branches * seeds, ...) and are to end (seeds, ...)."""
+    def sensitivity(self, ends: Tensor, converged: Tensor) -> Sensitivity | None:
+        """After the run: from where all branches end (branches * seeds, ...) and are to end (seeds, ...).
+
+        None where no weight matters, since the predictions never turn.
+        """
+        if not self._changes:
+            return None
         first, *others = torch.split(ends, self._seeds)
         moves = [self._choose(other - first) for other in others] + self._ends
         errors = self._choose(first - converged).double()

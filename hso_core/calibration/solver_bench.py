@@ -18,7 +18,6 @@ from .run import Advance, SamplerResult, SteppedRun
 from .search import Bench, Trial
 
 FOLDS = 4  # parts of the seeds, each run with weights that are fitted to the others
-MOST_BRANCHED = 1 << 28  # values of all predictions that a refinement keeps: 1 GB
 
 
 class SolverBench(Bench):
@@ -67,7 +66,7 @@ class SolverBench(Bench):
         ends = self._counted(self._run, trial.sigmas, seeds, begin)
         sensitivity = made[-1].sensitivity(ends.latents, self._reference.converged(places))
         fold = np.arange(len(places)) % min(FOLDS, len(places))
-        found = sensitivity.step(fold)
+        found = sensitivity.step(fold) if sensitivity else None
         if found is None:
             return None
         whole, parts = found

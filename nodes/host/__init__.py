@@ -5,7 +5,7 @@ The rest of nodes/ uses the names below, as `host.name`, and comfy_api's `io` to
 
 from __future__ import annotations
 
-from .conditioning import conditioning_is_batch, left_by_a_run
+from .conditioning import conditioning_is_batch, left_by_a_run, runs_of
 from .errors import check_choice, named_errors
 from .files import FOLDERS, may_keep_metadata, numbered_file, schedule_folder, schedule_folders, user_folder
 from .guarded_sigmas import sigmas_output
@@ -89,6 +89,7 @@ __all__ = [
     "report_out",
     "resampling_in",
     "rounding",
+    "runs_of",
     "sample_with_sigmas",
     "sampler",
     "sampler_name_in",

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ...hso_core import NoiseSchedule, calibration
 from ...hso_core.calibration import BUDGETS
+from ...hso_core.calibration.calibrate import Plan
 from ...hso_core.calibration.outcome import EARLIER, FITTED
 from ...hso_core.calibration.reference import reference_steps
 from ...hso_core.schedule.sigmas import print_sigmas
@@ -138,6 +139,7 @@ def _search(
         search.noise,
         search.left,
         earlier=None if earlier is None else earlier.sigmas,
+        plan=Plan.of(budget, steps, noise.family),
         **search.options(),
     )
     evaluations, remembered = search.total(found.evaluations, found.remembered)

@@ -114,7 +114,7 @@ class SamplingRun:
         pilot = self.with_sampler(host.sampler(PILOT))
         schedule = reference_sigmas(host.noise_schedule(self.guider.model_patcher), PILOT_STEPS)
         try:
-            parts = pilot(schedule, [0]).latents.flatten().split(values)
+            parts = torch.split(pilot(schedule, [0]).latents.flatten(), values)
         except BaseException:
             self._known.weights = None
             raise

@@ -375,7 +375,7 @@ def another_packs(model, x, sigmas, extra_args, callback, disable):
 OF_ANOTHER_PACK = comfy.samplers.KSAMPLER(another_packs)
 
 
-@pytest.mark.parametrize("other", [{"cfg": 2.0}, {"seed": 1}, {"sampler": OF_ANOTHER_PACK}, {"steps": 6}], ids=str)
+@pytest.mark.parametrize("other", [{"cfg": 2.0}, {"seed": 1}, {"sampler": OF_ANOTHER_PACK}, {"steps": 6}], ids=list)
 def test_another_reference_is_not_taken_from_memory(calibrate, model, new_user, other):
     new_user("one")
     calibrate()

@@ -72,8 +72,9 @@ def rmse(a: torch.Tensor, b: torch.Tensor) -> float:
 @pytest.mark.parametrize("sampler", ["euler", "dpmpp_2m", "lms", "euler_cfg_pp"])
 def test_a_seed_gives_what_ksampler_gives_however_it_is_batched(open_run, model, sampler):
     prompt, sigmas = galaxies.conditioning(), schedule(model, 5)
-    together = open_run(sampler)(sigmas, [3, 2**64 - 1, 11]).latents
-    for seed, latents in zip([3, 2**64 - 1, 11], together, strict=True):
+    seeds = [3, 2**64 - 2, 11]  # to the largest newer ComfyUIs add 1 for some samplers, and fail
+    together = open_run(sampler)(sigmas, seeds).latents
+    for seed, latents in zip(seeds, together, strict=True):
         (expected,) = core_nodes.common_ksampler(
             model, seed, 5, CFG, sampler, "karras", prompt, prompt, galaxies.galaxy_latent()
         )
