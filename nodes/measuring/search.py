@@ -105,7 +105,7 @@ class Search:
             "first_seed": self._seed,
             "change": self._start is not None,
             "remembered": self._remembered,
-            "on_progress": _Progress(self.node),
+            "on_progress": _Progress(self.node, self.budget),
             "should_stop": host.is_cancelled,
         }
 
@@ -186,15 +186,16 @@ def tell_of_cancelling(node: str, evaluations: int, budget: int, kept: str) -> N
 class _Progress:
     """Moves the node's progress bar, and says in ComfyUI's log now and then how much time is left."""
 
-    def __init__(self, node: str) -> None:
+    def __init__(self, node: str, budget: int) -> None:
         self._node, self._bar = node, host.progress_bar()
+        self._budget = budget  # what the user chose; a few of its evaluations are no part of the search
         self._begun: tuple[int, float] | None = None  # the first evaluations: those remembered take no time
         self._told = time.monotonic()
         self._stage = ""
 
     def __call__(self, done: int, total: int, stage: str) -> None:
         try:
-            self._bar(done, total)
+            self._bar(done, self._budget)
         except host.CANCELLED:
             host.cancel()  # the search sees it, ends by itself, and keeps what it has found
         now = time.monotonic()
@@ -203,7 +204,8 @@ class _Progress:
         first, begun = self._begun or (done, now)
         if done > first and (stage != self._stage or now - self._told > TELL_EVERY):
             left = (now - begun) * (total - done) / (done - first)
-            logger.info("%s: %s; %d of %d evaluations, about %s left", self._node, stage, done, total, duration(left))
+            of_all = self._node, stage, done, self._budget, duration(left)
+            logger.info("%s: %s; %d of %d evaluations, about %s left", *of_all)
             self._told = now
         self._stage = stage
 
