@@ -64,11 +64,12 @@ def page_of_folder(
 def comfy(request: pytest.FixtureRequest, page_of_folder: ComfyPage) -> Iterator[ComfyPage]:
     """The page. It is the same one for many tests: each opens its own workflow. A test that leaves an error fails.
 
-    One that fails leaves a picture of the page.
+    One that fails leaves a picture of the page, and a new page to the next.
     """
     page_of_folder.errors.clear()
     yield page_of_folder
-    page_of_folder.settle()
     if request.node.stash.get(FAILED, False):
         page_of_folder.picture(ARTIFACTS / f"{request.node.name}.png")
+        page_of_folder.load()
+    page_of_folder.settle()
     assert page_of_folder.errors == []

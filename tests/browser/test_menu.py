@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from playwright.sync_api import expect
+
 from comfy_page import ComfyPage
 
 
 def test_schedule_finds_the_scheduler_first_and_nothing_that_another_node_has_replaced(comfy: ComfyPage) -> None:
     """Workflows have those nodes; a newcomer finds the one that does all of it."""
-    comfy.load()
+    comfy.build({})
     comfy.page.mouse.dblclick(700, 700)  # on the empty canvas
+    expect(comfy.page.get_by_role("combobox").filter(visible=True).last).to_be_focused()
     comfy.page.keyboard.type("schedule")
     options = comfy.page.get_by_role("option").filter(visible=True, has_text="HSO")
     options.first.wait_for()
@@ -16,3 +19,6 @@ def test_schedule_finds_the_scheduler_first_and_nothing_that_another_node_has_re
     shown = options.all_inner_texts()
     assert shown[0].strip().startswith("Scheduler (HSO)")
     assert not [text for text in shown if "Resample Schedule" in text or "Blend Schedules" in text]
+    comfy.page.keyboard.press("Escape")
+    expect(options).to_have_count(0)
+    expect(comfy.page.locator(".p-dialog-mask")).to_have_count(0)  # it would take every click of the tests that follow

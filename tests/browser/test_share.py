@@ -45,7 +45,7 @@ def test_an_image_that_is_dropped_on_the_canvas_brings_its_schedule_back(comfy: 
 
     comfy.load()
     comfy.build({"other": demo_prompts.custom_sigmas("2, 1, 0"), "show": demo_prompts.show_text("other", 1)})
-    comfy.page.evaluate(DROP, ["galaxy.png", list(image)])
+    comfy.evaluate(DROP, ["galaxy.png", list(image)])
     comfy.page.wait_for_function("() => app.graph.nodes.some(node => node.type === 'SaveImage')")
     comfy.settle()
     assert comfy.inputs("HSOCustomSigmas")["text"] == text

@@ -61,6 +61,18 @@ BUILD = """async prompt => {
         }
     }
 }"""
+# Playwright waits for ever for what a page never answers.
+IN_TIME = """async ([script, argument, wait]) => {
+    let timer;
+    const late = new Promise((_, reject) => {
+        timer = setTimeout(() => reject(new Error(`no answer within ${wait} ms: ${script}`)), wait);
+    });
+    try {
+        return await Promise.race([(0, eval)(`(${script})`)(argument), late]);
+    } finally {
+        clearTimeout(timer);
+    }
+}"""
 FIND = """(type) => {
     const graphs = [app.graph.rootGraph ?? app.graph, ...(app.graph.rootGraph ?? app.graph).subgraphs?.values() ?? []];
     return graphs.flatMap(graph => graph.nodes).find(node => node.type === type);
@@ -123,31 +135,35 @@ class ComfyPage:
         if message.type in ("error", "warning"):
             self._note(f"{message.type}: {message.text} ({message.location.get('url')})")
 
+    def evaluate(self, script: str, argument: Any = None) -> Any:
+        """What a JavaScript function of one argument gives in the page; an error if it has not ended after WAIT."""
+        return self.page.evaluate(IN_TIME, [script, argument, WAIT])
+
     # -- the workflow
 
     def build(self, prompt: Prompt, places: Mapping[str, tuple[int, int]] | None = None) -> None:
         """Open a workflow that is given in the API's format, with its nodes at these places, as one that was saved."""
         columns = {name: (430 * i, 0) for i, name in enumerate(prompt)}
-        self.page.evaluate(BUILD, {name: {**node, "pos": (places or columns)[name]} for name, node in prompt.items()})
+        self.evaluate(BUILD, {name: {**node, "pos": (places or columns)[name]} for name, node in prompt.items()})
         self.settle()
         self.open_workflow(self.workflow())
 
     def open_workflow(self, workflow: dict[str, Any]) -> None:
         """Open a workflow (as it is saved) in place of the present one, and wait until its nodes are on the page."""
-        self.page.evaluate("async workflow => { await app.loadGraphData(workflow) }", workflow)
+        self.evaluate("async workflow => { await app.loadGraphData(workflow) }", workflow)
         self.settle()
 
     def settle(self) -> None:
         """Wait until the page has been laid out."""
-        self.page.evaluate("async () => { for (let i = 0; i < 4; i++) await new Promise(requestAnimationFrame) }")
+        self.evaluate("async () => { for (let i = 0; i < 4; i++) await new Promise(requestAnimationFrame) }")
 
     def workflow(self) -> dict[str, Any]:
         """The present workflow, as it would be saved."""
-        return self.page.evaluate("async () => JSON.parse(JSON.stringify((await app.graphToPrompt()).workflow))")
+        return self.evaluate("async () => JSON.parse(JSON.stringify((await app.graphToPrompt()).workflow))")
 
     def prompt(self) -> dict[str, Any]:
         """The present workflow as it would be sent to the server."""
-        return self.page.evaluate("async () => JSON.parse(JSON.stringify((await app.graphToPrompt()).output))")
+        return self.evaluate("async () => JSON.parse(JSON.stringify((await app.graphToPrompt()).output))")
 
     def inputs(self, node_type: str) -> dict[str, Any]:
         """The inputs of the node of this type, as they would be sent to the server."""
@@ -157,11 +173,11 @@ class ComfyPage:
     def of_node(self, node_type: str, expression: str, argument: Any = None) -> Any:
         """Value of a JavaScript expression in `node`, the first node of this type, and `argument`."""
         script = f"async ([type, argument]) => {{ const node = ({FIND})(type); return {expression} }}"
-        return self.page.evaluate(script, [node_type, argument])
+        return self.evaluate(script, [node_type, argument])
 
     def undo(self) -> None:
         """ComfyUI's own undo."""
-        self.page.evaluate("async () => await app.extensionManager.workflow.activeWorkflow.changeTracker.undo()")
+        self.evaluate("async () => await app.extensionManager.workflow.activeWorkflow.changeTracker.undo()")
         self.settle()
 
     def run(self) -> dict[str, Any]:
@@ -171,7 +187,7 @@ class ComfyPage:
     def start(self) -> str:
         """Start the workflow as the Run button does; its id for wait()."""
         before = set(self.server.get("/history"))
-        self.page.evaluate("() => app.queuePrompt(0)")
+        self.evaluate("() => app.queuePrompt(0)")
         return self._new_prompt(before)
 
     def wait(self, prompt_id: str) -> dict[str, Any]:
