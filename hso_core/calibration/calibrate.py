@@ -21,9 +21,9 @@ BUDGETS = {"quick": 300, "normal": 2000, "thorough": 10000}
 SEARCH_SEED = 66
 SHOWN = 12  # rows of the report
 HOPELESS = 2.0  # times the median foretold error of the candidates
-SURE = 4  # suggestions that are looked at before the candidates
-LOOK_SHARE, SEARCH_SHARE = 0.35, 0.8  # of the budget that may be spent when the looks, then the search, are done
-SEED_SHARE, MOST_SEEDS = 0.25, 40  # of the budget, for the reference on the first seeds; and how many these are at most
+LOOK_SHARE, SEARCH_SHARE = 0.45, 0.8  # of the budget that may be spent when the looks, then the search, are done
+SEED_SHARE, MOST_SEEDS = 0.28, 40  # of the budget, for the reference on the first seeds; and how many these are at most
+LEAST_SEEDS = 5  # that even a small budget is planned for, where SEED_SHARE pays for them
 FINALISTS = (8, 4, 3)  # schedules that are compared on ever more seeds
 OWN_FINALISTS = 3  # of them, at most so many that were at hand
 SAME_START = 1e-4  # relative: nearer first sigmas are one
@@ -43,13 +43,14 @@ class Plan:
     def of(cls, budget: int, steps: int, family: str) -> Plan:
         """More seeds where the budget pays for many runs."""
         fine = reference_steps(steps, family)
-        seeds = min(round(0.08 * (budget / steps) ** 0.85), int(SEED_SHARE * budget / fine), MOST_SEEDS)
+        wanted = max(round(0.08 * (budget / steps) ** 0.85), LEAST_SEEDS)
+        seeds = min(wanted, int(SEED_SHARE * budget / fine), MOST_SEEDS)
         return cls(fine, max(seeds, 1))
 
     @property
     def look(self) -> int:
         """Seeds of the first look at a schedule."""
-        return (self.seeds + 2) // 3
+        return max((self.seeds + 2) // 4, 1)
 
 
 @dataclass(frozen=True)
@@ -194,11 +195,9 @@ def calibrate(
     search = Search(bench, noise, plan.seeds, profile.data_scale, forecasts, SEARCH_SEED, start_is_free=free)
     own = [search.add(name, sigmas) for name, sigmas in _worth_a_run(usable, forecasts).items()]
     suggested = [search.add(name, sigmas) for name, sigmas in suggest(profile, noise, steps).items()]
+    look_until = LOOK_SHARE * budget
     try:
-        for trial in [*own[:1], *suggested[:SURE], *own[1:], *suggested[SURE:]]:
-            if told("trying the schedules at hand")() or bench.spent > LOOK_SHARE * budget:
-                break
-            bench.measure(trial, range(plan.look))
+        _look(search, own, suggested, plan, lambda: told("trying the schedules at hand")() or bench.spent > look_until)
         if search.measured:
             search.settle_seeds()
             if steps > 1 or search.start_is_free:
@@ -215,6 +214,21 @@ def calibrate(
             "steps, a higher precision, or a lower cfg"
         )
     return _verdict(search, own, bench, reference)
+
+
+def _look(search: Search, own: list[Trial], suggested: list[Trial], plan: Plan, stop: Callable[[], bool]) -> None:
+    """Measure the first candidate, then suggestions and candidates in turn, those first that are foretold to be good.
+
+    Suggestions that are nearly the same as what has been measured are left out.
+    """
+    places, waiting = range(plan.look), [*own[:1]]
+    while waiting and not stop():
+        search.bench.measure(waiting[0], places)
+        groups = [[trial for trial in group if not trial.distances] for group in (suggested, own)]
+        fresh = [trial for trial in groups[0] if not search.is_near(trial, search.measured)]
+        ranked = [search.promising_first(group) if group else [] for group in (fresh, groups[1])]
+        turn = len(search.measured) % 2
+        waiting = ranked[1 - turn] or ranked[turn]
 
 
 class _Watch:

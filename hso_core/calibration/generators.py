@@ -13,6 +13,7 @@ from torch import Tensor
 from ..schedule.noise_schedule import NoiseSchedule
 from .profile import Profile
 from .signed_defect import SOLVERS, SignedDefect
+from .usual import usual_lambdas
 
 Array = NDArray[np.float64]
 
@@ -36,7 +37,13 @@ def suggest(profile: Profile, noise: NoiseSchedule, steps: int) -> dict[str, Ten
     scale = profile.data_scale
     schedules = {"density of turning": turning_schedule(profile, noise, steps)}
     for solver in SOLVERS:
-        schedules[f"signed defects of {solver}"] = signed_defect_schedule(profile, noise, steps, solver)
+        foretold = signed_defect_schedule(profile, noise, steps, solver)
+        inner = usual_lambdas(profile, noise, steps, solver)
+        halfway = (noise.lambda_of_sigma(foretold[1:-1]).numpy() + inner) / 2
+        first = [_lambda_first(noise)]
+        schedules[f"signed defects of {solver}"] = foretold
+        schedules[f"usual steps of {solver}"] = _schedule(noise, np.concatenate([first, inner]))
+        schedules[f"halfway to the usual steps of {solver}"] = _schedule(noise, np.concatenate([first, halfway]))
     for name, (rho, power, end) in COMPACT.items():
         schedules[name] = compact_schedule(noise, steps, rho, power, end * scale)
     return {name: sigmas for name, sigmas in schedules.items() if bool((sigmas.float().diff() < 0).all())}
@@ -78,6 +85,7 @@ class Forecasts:
     """What `SignedDefect` foretells of schedules for each solver and gain."""
 
     def __init__(self, profile: Profile, noise: NoiseSchedule) -> None:
+        self._noise = noise
         self._all = [SignedDefect(profile, noise, solver, gain) for solver in SOLVERS for gain in GAINS]
         self._likely = dict(zip(SOLVERS, self._all[GAINS.index(1.0) :: len(GAINS)], strict=True))
         self._decided = _level(noise, DECIDED * profile.data_scale)
@@ -92,6 +100,24 @@ class Forecasts:
     def midway(self, sigmas: Array) -> Array:
         """RMS (P,) of D's error where schedules (P, N) come to what the picture shows; which solver hardly matters."""
         return self._likely["dpmpp_2m"].midway(sigmas.T, self._decided)
+
+    def likely(self, sigmas: Array, solver: str) -> Array:
+        """The errors of schedules (P, N) with one of SOLVERS, as weights (P, M + 1)."""
+        return self._likely[solver].weights(sigmas.T)
+
+    def larger(self, sigmas: Array, solver: str, times: Sequence[float]) -> Array:
+        """RMS (P, k) of the errors of pictures so many times as large as the reference's, on schedules (P, N).
+
+        All that such a picture goes through happens at noise levels as many times as high.
+        """
+        ratios = sigmas if self._noise.family == "vp" else sigmas / (1 - sigmas).clip(1e-9)
+        found = []
+        for factor in times:
+            lower = ratios / factor
+            lower = (lower if self._noise.family == "vp" else lower / (1 + lower)).T.copy()
+            lower[0] = sigmas[:, 0]  # at the start there is nothing but noise
+            found.append(factor * self._likely[solver](lower))
+        return np.stack(found, axis=1)
 
     def least_errors(self, schedules: Sequence[Tensor]) -> Array:
         """(n,) of schedules (N + 1,) of one length: the least that is foretold for any of the solvers."""

@@ -9,13 +9,12 @@ from torch import Tensor
 
 from ..schedule.noise_schedule import NoiseSchedule
 from .generators import FLOW_START, compact_schedule
-from .profile import Profile, ProfileRecorder
+from .profile import LEAST_SCALE, Profile, ProfileRecorder
 from .reference_runs import ReferenceRun, ReferenceRuns
 from .run import BudgetSpent, SamplerRun
 
 FLOW_END = 0.02  # sigma / alpha of its last step, about that of Stable Diffusion's tables
 RHO = 7.0
-LEAST_SCALE = 1e-6  # of the data, for a model whose pictures are all one constant
 PIECE = 8  # seeds of one call: what a cancelled search loses at most
 
 
@@ -137,6 +136,10 @@ class Reference:
     def errors(self, latents: Tensor, places: Sequence[int]) -> Tensor:
         """(n, values) what is left of latents (n, ...) less the converged ones, as far as the recorder keeps them."""
         return self._recorder.choose(latents.float() - self._converged(places))
+
+    def pictures(self, places: Sequence[int]) -> Tensor:
+        """(n, values) what the recorder keeps of the converged latents of these places."""
+        return self._recorder.choose(self._converged(places))
 
     def trajectories(self) -> Tensor:
         """(seeds, M + 1, values) the predictions on the way and the final latents, in the order of asking."""

@@ -13,9 +13,10 @@ from torch import Tensor
 
 from ..schedule.noise_schedule import NoiseSchedule
 from .generators import END, FLOW_START, POWER, RHO, Forecasts, compact_lambdas
-from .loss import BOUNDS, Loss
+from .loss import BOUNDS, LARGER, Loss, SetLoss, systematic_square
 from .reference import Reference
 from .run import BudgetSpent, SamplerRun
+from .signed_defect import SOLVERS
 from .surrogate import Kernel, Surrogate
 
 Array = NDArray[np.float64]
@@ -35,6 +36,9 @@ MOST_AGAIN = 8  # trials that are run again on more seeds
 MOST_SEEDS = 96
 FURTHEST = 3.0  # that a picture can be from another, in standard deviations of the data
 NEAR = 0.2  # in mean steps, at every sigma
+TELLING = 8  # trials, the first, that tell which solver's errors are foretold
+RIDGE = 1.0  # what a schedule a mean step off the best of those not searched has to gain on one seed, in the loss
+SEARCHED = "searched"
 
 
 @dataclass(eq=False)
@@ -42,7 +46,8 @@ class Trial:
     """A schedule with the distances to the converged latents that were measured for it.
 
     sigmas (N + 1,) float32; lambdas (N,) of those above 0; risk: see loss.py; by place in the sequence of seeds:
-    distances (RMSE), and errors (values,), some of the components of what the distance is the size of.
+    distances (RMSE), errors (values,), some of the components of what the distance is the size of, and means over them
+    of the error times the converged picture and of the error.
     """
 
     name: str
@@ -51,6 +56,15 @@ class Trial:
     risk: float
     distances: dict[int, float] = field(default_factory=dict)
     errors: dict[int, Tensor] = field(default_factory=dict)
+    products: dict[int, tuple[float, float]] = field(default_factory=dict)
+    shifts: dict[int, float] = field(default_factory=dict)  # see `shift`, by how many
+
+    def shift(self, seeds: int) -> float:
+        """The mean square of the mean error of the first so many seeds."""
+        if seeds not in self.shifts:
+            errors = torch.stack([self.errors[place] for place in range(seeds)]).double()
+            self.shifts[seeds] = float(errors.mean(0).square().mean())
+        return self.shifts[seeds]
 
     @property
     def is_sound(self) -> bool:
@@ -102,11 +116,21 @@ class Bench:
         self._spent += result.evaluations
         self.cost = result.evaluations / len(missing)
         trial.distances.update(zip(missing, self._reference.distances(result.latents, missing).tolist(), strict=True))
-        trial.errors.update(zip(missing, self._reference.errors(result.latents, missing), strict=True))
+        errors = self._reference.errors(result.latents, missing)
+        pictures = self._reference.pictures(missing)
+        trial.errors.update(zip(missing, errors, strict=True))
+        products, means = (errors * pictures).double().mean(1).tolist(), errors.double().mean(1).tolist()
+        trial.products.update(zip(missing, zip(products, means, strict=True), strict=True))
 
     def trajectories(self) -> Tensor:
         """See `Reference.trajectories`."""
         return self._reference.trajectories()
+
+    def brightness(self, seeds: int) -> tuple[float, Array]:
+        """The mean of the first so many converged pictures; and the mean squares (seeds,) of each about it."""
+        pictures = self._reference.pictures(range(seeds)).double()
+        mean = pictures.mean()
+        return float(mean), (pictures - mean).square().mean(1).numpy()
 
 
 class Search:
@@ -128,15 +152,19 @@ class Search:
         start_is_free: bool,
     ) -> None:
         self.trials: list[Trial] = []
-        self._bench, self._noise, self._forecasts = bench, noise, forecasts
+        self.bench, self._noise, self._forecasts = bench, noise, forecasts
         self.seeds = self._step = seeds
         self.start_is_free = start_is_free
         self._scale = data_scale
         self._rng = np.random.default_rng(seed)
         self._kernel: Kernel | None = None
-        self._known_loss = 0, Loss()
+        self._known_loss = 0, SetLoss(Loss()), ""
+        self._bright: dict[int, tuple[float, Array]] = {}
+        self._known_foretold: dict[tuple[int, str], Array] = {}
+        self._known_base: tuple[int, Trial | None] = -1, None
         self._fitted = 0  # measurements that the kernel was chosen for
         self._products: tuple[list[Trial], Array] = [], np.zeros(0)
+        self._set_products = np.zeros((0, 0)), np.zeros((0, 0))  # of the mean over seeds; (seeds, m + n) with the picture
 
     def add(self, name: str, sigmas: Tensor) -> Trial:
         """A further trial (or the one there is of the same schedule), not yet measured."""
@@ -169,18 +197,18 @@ class Search:
 
         def affordable(trials: Sequence[Trial], new: int) -> bool:
             kept = reserve * min(self.seeds / self._step, 1.0)
-            return not stop() and self._bench.left - kept >= self._bench.price(trials, range(self.seeds), new)
+            return not stop() and self.bench.left - kept >= self.bench.price(trials, range(self.seeds), new)
 
         while affordable(again, new=1):
             for trial in again:
-                self._bench.measure(trial, range(self.seeds))
+                self.bench.measure(trial, range(self.seeds))
                 if stop():
                     return
             self._kernel = None
             while affordable([], new=1) and (promising := self._most_promising()):
                 if len(promising.distances) >= self.seeds:
                     break  # it costs nothing to go on for ever
-                self._bench.measure(promising, range(self.seeds))
+                self.bench.measure(promising, range(self.seeds))
             again = self.ranked(self.seeds)[:MOST_AGAIN]
             before, self.seeds = self.seeds, min(2 * self.seeds, self.seeds + self._step, MOST_SEEDS)
             if self.seeds <= before or not affordable(again, new=2):
@@ -194,6 +222,14 @@ class Search:
         rest.sort(key=lambda trial: (-len(trial.distances), self.loss(trial)))
         return sorted(full, key=lambda trial: self.loss(trial, seeds)) + rest
 
+    def promising_first(self, trials: Sequence[Trial]) -> list[Trial]:
+        """These trials, not yet measured, by what is foretold of them with the solver that fits what has been."""
+        loss, solver = self._loss, self.solver
+        levels = self._levels(np.array([trial.lambdas for trial in trials]))
+        sizes = self._forecasts.larger(levels, solver, (1.0,)) * loss.scale
+        foretold = loss(sizes, self._risks(trials), 0.0, self._forecasts.larger(levels, solver, LARGER))
+        return [trials[int(i)] for i in foretold.argsort(kind="stable")]
+
     def is_near(self, trial: Trial, others: Sequence[Trial]) -> bool:
         """Whether one of the others is nearly the same schedule."""
         own = self._coordinates(trial.lambdas[None])
@@ -201,8 +237,26 @@ class Search:
         return any(each.max(initial=0.0) < NEAR for each in apart)  # one step from a fixed start has no coordinates
 
     def loss(self, trial: Trial, seeds: int | None = None) -> float:
-        """See loss.py; on the first so many seeds, on all that the trial was run on if None."""
-        return float(self._loss(trial.first(seeds), trial.risk))
+        """See loss.py; on the first so many seeds, on all that the trial was run on if None.
+
+        A schedule that was searched has to be better by the more, the further it is from the others and the fewer the
+        seeds are.
+        """
+        distances = trial.first(seeds)
+        count = len(distances)
+        systematic = 0.0
+        if len(trial.errors) >= count and np.isfinite(distances).all():
+            brightness, energies = self._brightness(count)
+            along = np.array([trial.products[place] for place in range(count)]) @ np.array([1.0, -brightness])
+            systematic = float(systematic_square(trial.shift(count), np.square(distances), along, energies))
+        larger = self._larger(trial)
+        bent = float(self._penalty(trial.lambdas[None])[0]) / count if trial.name == SEARCHED else 0.0
+        return float(self._loss(distances, trial.risk, systematic, larger)) + bent
+
+    @property
+    def solver(self) -> str:
+        """The one of SOLVERS whose foretold errors are the nearest to those measured."""
+        return self._fitted_loss[2]
 
     @property
     def measured(self) -> list[Trial]:
@@ -229,23 +283,84 @@ class Search:
                 proposals = np.concatenate([proposals[best], bent])
                 hopes = np.concatenate([hopes[best], losses.min() - self._foreseen(surrogate, bent, doubt)])
             if hopes.max() >= LEAST_HOPE:
-                return self.add("searched", self._sigmas(proposals[int(hopes.argmax())]))
+                return self.add(SEARCHED, self._sigmas(proposals[int(hopes.argmax())]))
         return None
 
     @property
-    def _loss(self) -> Loss:
-        """Fitted to all that has been measured."""
+    def _loss(self) -> SetLoss:
+        return self._fitted_loss[1]
+
+    @property
+    def _fitted_loss(self) -> tuple[int, SetLoss, str]:
+        """Fitted to all that has been measured; how much that is comes first, and the likely solver last."""
         count = sum(len(trial.distances) for trial in self.trials)
         if count != self._known_loss[0]:
             known = self.measured
             distances, risks = [trial.first() for trial in known], [trial.risk for trial in known]
-            fitted = Loss.fitted(distances, risks, FURTHEST * self._scale)
-            self._known_loss = count, fitted
-        return self._known_loss[1]
+            mean = Loss.fitted(distances, risks, FURTHEST * self._scale)
+            solver = self._likely_solver(known)
+            sound = [trial for trial in known if trial.is_sound]
+            foretold = np.array([self._foretold(trial, solver)[0] for trial in sound]).clip(*BOUNDS)
+            logs = [np.log(trial.first().clip(*BOUNDS)).mean() for trial in sound]
+            scale = float(np.exp((logs - np.log(foretold)).mean())) if sound else 0.0
+            self._known_loss = count, SetLoss(mean, scale), solver
+        return self._known_loss
+
+    def _likely_solver(self, known: Sequence[Trial]) -> str:
+        path = self.bench.trajectories().double()
+        misfits = dict.fromkeys(SOLVERS, 0.0)
+        for trial in [trial for trial in known if trial.is_sound and trial.errors][:TELLING]:
+            places = sorted(trial.errors)
+            errors = torch.stack([trial.errors[place] for place in places]).double()
+            levels = self._levels(trial.lambdas[None])
+            for solver in SOLVERS:
+                weights = torch.from_numpy(self._forecasts.likely(levels, solver)[0])
+                foretold = torch.einsum("m,smv->sv", weights, path[places])
+                rest = (errors - foretold).square().mean() / errors.square().mean().clamp_min(1e-18)
+                misfits[solver] += float(rest.clamp_min(1e-18).log())
+        return min(misfits, key=lambda solver: misfits[solver])
+
+    def _foretold(self, trial: Trial, solver: str) -> Array:
+        """(3,) the foretold error of a trial on pictures as they are, and on LARGER ones."""
+        key = id(trial), solver
+        if key not in self._known_foretold:
+            levels = self._levels(trial.lambdas[None])
+            self._known_foretold[key] = self._forecasts.larger(levels, solver, (1.0, *LARGER))[0]
+        return self._known_foretold[key]
+
+    def _larger(self, trial: Trial) -> Array:
+        return self._foretold(trial, self.solver)[1:]
+
+    def _brightness(self, seeds: int) -> tuple[float, Array]:
+        if seeds not in self._bright:
+            self._bright[seeds] = self.bench.brightness(seeds)
+        return self._bright[seeds]
+
+    def _penalty(self, lambdas: Array) -> Array:
+        """(p,) of schedules (p, N), for a single seed: how far each is from the best of those that were not searched."""
+        base = self._base
+        if base is None:
+            return np.zeros(len(lambdas))
+        off = self._coordinates(lambdas) - self._coordinates(base.lambdas[None])
+        return RIDGE * np.square(off).sum(1) / max(lambdas.shape[1] - 1, 1)
+
+    @property
+    def _base(self) -> Trial | None:
+        """The best of the trials that were not searched."""
+        count = self._fitted_loss[0]
+        if self._known_base[0] != count:
+            given = [trial for trial in self.measured if trial.name != SEARCHED]
+            most = min(max((len(trial.distances) for trial in given), default=0), self.seeds)
+            full = [trial for trial in given if len(trial.distances) >= most]
+            self._known_base = count, min(full, key=lambda trial: self.loss(trial, most), default=None)
+        return self._known_base[1]
 
     def _risk(self, lambdas: Array) -> Array:
         """(p,) of schedules (p, N)."""
         return np.square(self._forecasts.midway(self._levels(lambdas)))
+
+    def _risks(self, trials: Sequence[Trial]) -> Array:
+        return np.array([trial.risk for trial in trials])
 
     @property
     def _compared(self) -> list[Trial]:
@@ -255,10 +370,18 @@ class Search:
 
     def _foreseen(self, surrogate: Surrogate, lambdas: Array, doubt: float) -> Array:
         """The loss (p,) of schedules (p, N), if such a share of what is not known of their errors adds to them."""
-        forecast = self._forecasts(self._levels(lambdas), surrogate.kernel.foretold or 0)
-        squares, variance = surrogate.predict(self._coordinates(lambdas), forecast)
+        levels = self._levels(lambdas)
+        vectors, variance = surrogate.weights(
+            self._coordinates(lambdas), self._forecasts(levels, surrogate.kernel.foretold or 0)
+        )
+        squares = surrogate.squares(vectors)
+        mean_gram, along = self._set_products
+        shift = ((vectors @ mean_gram) * vectors).sum(1).clip(0)
+        systematic = systematic_square(shift, squares, vectors @ along.T, self._brightness(self.seeds)[1])
         sizes = np.sqrt(squares + doubt * variance[:, None] * surrogate.energy)
-        return self._loss(sizes, self._risk(lambdas))
+        larger = self._forecasts.larger(levels, self.solver, LARGER)
+        bent = self._penalty(lambdas) / self.seeds
+        return self._loss(sizes, self._risk(lambdas), systematic, larger) + bent
 
     def _surrogate(self, known: list[Trial]) -> Surrogate:
         lambdas = np.array([trial.lambdas for trial in known])
@@ -273,13 +396,19 @@ class Search:
         """(seeds, m + n, m + n) products of the reference's m vectors and the n trials' errors, means over values."""
         old, products = self._products
         start = len(old) if old == known[: len(old)] and len(products) == self.seeds else -1
-        rows = []
-        for place, path in zip(range(self.seeds), self._bench.trajectories(), strict=False):
+        rows, along, total = [], [], None
+        brightness, _ = self._brightness(self.seeds)
+        for place, path in zip(range(self.seeds), self.bench.trajectories(), strict=False):
             vectors = torch.cat([path, torch.stack([trial.errors[place] for trial in known])]).double()
             done = len(path) + start if start >= 0 else 0
             fresh = (vectors[done:] @ vectors.T / vectors.shape[1]).numpy()
             upper = np.concatenate([products[place], fresh[:, :done].T], axis=1) if done else fresh[:0]
             rows.append(np.concatenate([upper, fresh]))
+            along.append((vectors @ (path[-1].double() - brightness) / vectors.shape[1]).numpy())
+            total = vectors if total is None else total + vectors
+        assert total is not None
+        mean = total / self.seeds
+        self._set_products = (mean @ mean.T / mean.shape[1]).numpy(), np.array(along)
         self._products = list(known), np.array(rows)
         return self._products[1]
 
