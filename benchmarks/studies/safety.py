@@ -4,10 +4,11 @@
                                                   [--steps N ...] [--seeds COUNT] [--in-sample]
     .venv/bin/python -m benchmarks.studies.safety --fit
 
-Each calibration is compared with the host's scheduler that turns out to be the best on the test seeds: by mean RMSE, and
-by the sliced Wasserstein distance of the set of pictures. It counts as surely worse where the lower end of the paired 95 %
-bootstrap interval of its ratio is above 1.03. The schedules that are usually good are fitted without the network that is
-judged, unless --in-sample is given; --fit prints their coefficients as hso_core/calibration/usual.py holds them.
+Each calibration is compared with the host's scheduler that turns out to be the best on the test seeds: by mean RMSE,
+and by the sliced Wasserstein distance of the set of pictures. It counts as surely worse where the lower end of the
+paired 95 % bootstrap interval of its ratio is above 1.03. The schedules that are usually good are fitted without the
+network that is judged, unless --in-sample is given; --fit prints their coefficients as hso_core/calibration/usual.py
+holds them.
 
 What was found and measured before is remembered in .host/benchmark/safety, for one source of the calibration.
 """
@@ -161,7 +162,7 @@ class Judge:
 def calibrations(
     model: TestModel, solver: str, steps: int, budget: str, count: int, coefficients: dict[str, usual.Coefficients]
 ) -> Iterator[tuple[Tensor, bool]]:
-    """Schedules (steps + 1,) of calibrations that differ in their seeds only, and whether each is one of those at hand."""
+    """Schedules (steps + 1,) of calibrations that differ in their seeds only; whether each is one of those at hand."""
     candidates = dict(model_free_rivals(model, solver, steps))
     fitted = hashlib.sha256(repr(coefficients).encode()).hexdigest()[:8]
     for seed in FIRST_SEEDS[:count]:

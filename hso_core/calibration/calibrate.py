@@ -11,6 +11,7 @@ from torch import Tensor
 from ..schedule.noise_schedule import NoiseSchedule
 from ..schedule.sigmas import SigmasError, check_sigmas
 from .generators import Forecasts, suggest
+from .larger import larger_pictures
 from .reference import Reference, reference_sigmas, reference_steps
 from .reference_runs import ReferenceRuns
 from .run import BudgetSpent, Observer, SamplerResult, SamplerRun
@@ -21,11 +22,16 @@ BUDGETS = {"quick": 300, "normal": 2000, "thorough": 10000}
 SEARCH_SEED = 66
 SHOWN = 12  # rows of the report
 HOPELESS = 2.0  # times the median foretold error of the candidates
-LOOK_SHARE, SEARCH_SHARE = 0.45, 0.8  # of the budget that may be spent when the looks, then the search, are done
+LOOK_SHARE, SEARCH_SHARE = 0.4, 0.8  # of the budget that may be spent when the looks, then the search, are done
+JUDGED, MOST_JUDGED = (
+    75,
+    0.3,
+)  # evaluations that are left for the judgement at least, and that share of the budget at most
 SEED_SHARE, MOST_SEEDS = 0.28, 40  # of the budget, for the reference on the first seeds; and how many these are at most
 LEAST_SEEDS = 5  # that even a small budget is planned for, where SEED_SHARE pays for them
 FINALISTS = (8, 4, 3)  # schedules that are compared on ever more seeds
 OWN_FINALISTS = 3  # of them, at most so many that were at hand
+CAUTION = 0.5  # deviations of what the seeds say, by which a schedule has to be better than the best at hand
 SAME_START = 1e-4  # relative: nearer first sigmas are one
 
 
@@ -200,8 +206,9 @@ def calibrate(
         _look(search, own, suggested, plan, lambda: told("trying the schedules at hand")() or bench.spent > look_until)
         if search.measured:
             search.settle_seeds()
+            bench.larger = larger_pictures(watch.watched(reference_run), reference, profile, noise, bench)
             if steps > 1 or search.start_is_free:
-                search.explore((1 - SEARCH_SHARE) * budget, told("search"))
+                search.explore(_judgement(budget), told("search"))
             _measure_finalists(search, own, plan, bench, told("comparing the best"))
     except BudgetSpent:
         pass
@@ -214,6 +221,11 @@ def calibrate(
             "steps, a higher precision, or a lower cfg"
         )
     return _verdict(search, own, bench, reference)
+
+
+def _judgement(budget: int) -> float:
+    """Evaluations that the search leaves for the comparison of the best on seeds that it has not seen."""
+    return max((1 - SEARCH_SHARE) * budget, min(JUDGED, MOST_JUDGED * budget))
 
 
 def _look(search: Search, own: list[Trial], suggested: list[Trial], plan: Plan, stop: Callable[[], bool]) -> None:
@@ -324,9 +336,10 @@ def _finalists(search: Search, own: list[Trial], places: int, count: int) -> lis
 
 
 def _verdict(search: Search, own: list[Trial], bench: Bench, reference: Reference) -> Calibration:
-    """The best of the trials that were run on the most seeds, unless the best candidate turns out to be as good.
+    """The best of the trials that were run on the most seeds, unless the best candidate may well be as good.
 
-    It is as good, too, if by both of the means that the report names the other measured no better.
+    It is as good where the other's loss is lower by less than the seeds can tell, or if by both of the means that the
+    report names the other measured no better.
     """
     ranked = [trial for trial in search.measured if trial.is_sound]
     most = max(len(trial.distances) for trial in ranked)
@@ -336,22 +349,26 @@ def _verdict(search: Search, own: list[Trial], bench: Bench, reference: Referenc
     comparison = paired_ratio(winner.distances, rival.distances)
     # Where the user ended it early, the rival may have run on fewer seeds, which may be easier or harder ones.
     shared = min(len(winner.distances), len(rival.distances))
-    no_better = min(comparison.of_means, comparison.geometric) >= 1
-    if no_better or search.loss(winner, shared) >= search.loss(rival, shared):
-        winner, comparison = rival, paired_ratio(rival.distances, rival.distances)
-    alike = [trial for trial in ranked if len(trial.distances) == len(winner.distances)]
-    rows = sorted(alike, key=lambda trial: (trial is not winner, search.loss(trial)))
+    weighed = bench.larger is not None and shared == len(winner.distances)
+    gain = _mean(winner, bench) / _mean(rival, bench) if weighed else comparison.of_means
+    no_better = min(gain, comparison.geometric) >= 1
+    promised = search.loss(rival, shared) - search.loss(winner, shared)
+    if no_better or promised <= CAUTION * comparison.doubt:
+        winner, gain, comparison = rival, 1.0, paired_ratio(rival.distances, rival.distances)
+    low, high = comparison.interval
+    beside = [trial for trial in ranked if len(trial.distances) == len(winner.distances)]
+    rows = sorted(beside, key=lambda trial: (trial is not winner, search.loss(trial)))
     return Calibration(
         sigmas=winner.sigmas.clone(),
         name=winner.name,
         best_candidate=rival.name,
-        gain=comparison.of_means,
+        gain=gain,
         typical_gain=comparison.geometric,
-        interval=comparison.interval,
+        interval=(low * gain / comparison.of_means, high * gain / comparison.of_means),
         seeds=comparison.seeds,
         evaluations=bench.spent,
         remembered=reference.remembered,
-        rows=tuple(_row(trial) for trial in rows[:SHOWN]),
+        rows=tuple(_row(trial, bench) for trial in rows[:SHOWN]),
         references=reference.runs(),
     )
 
@@ -360,13 +377,19 @@ def _counted(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
-def _row(trial: Trial) -> Row:
-    distances = np.array(list(trial.distances.values()))
+def _mean(trial: Trial, bench: Bench) -> float:
+    """Of the distances, with larger pictures in their share."""
+    mean = float(trial.first().mean())
+    return (1 - bench.chance) * mean + bench.chance * trial.met if trial.met else mean
+
+
+def _row(trial: Trial, bench: Bench) -> Row:
+    distances = trial.first()
     return Row(
         trial.name,
-        float(distances.mean()),
+        _mean(trial, bench),
         float(np.median(distances)),
-        float(distances.max()),
+        max(float(distances.max()), trial.met),
         len(distances),
         trial.sigmas.clone(),
     )

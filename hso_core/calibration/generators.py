@@ -22,6 +22,7 @@ POWER = (0.6, 1.6)
 END = (0.05, 3.0)  # the last sigma above 0, in standard deviations of the data
 GAINS = (0.5, 1.0, 2.0)
 DECIDED = 2.4  # sigma / alpha in standard deviations of the data, where what the picture shows is decided
+SUPPOSED_SIZE = 4.0  # times the usual, of larger pictures where none have been met
 FLOW_START = 30.0  # sigma / alpha that stands for a flow model's start, where it is infinite
 COMPACT = {"rho 7, end 0.3": (7.0, 1.0, 0.3), "rho 1.5, end 1": (1.5, 1.0, 1.0)}
 
@@ -88,7 +89,7 @@ class Forecasts:
         self._noise = noise
         self._all = [SignedDefect(profile, noise, solver, gain) for solver in SOLVERS for gain in GAINS]
         self._likely = dict(zip(SOLVERS, self._all[GAINS.index(1.0) :: len(GAINS)], strict=True))
-        self._decided = _level(noise, DECIDED * profile.data_scale)
+        self._decided = level(noise, DECIDED * profile.data_scale)
 
     def __len__(self) -> int:
         return len(self._all)
@@ -105,19 +106,20 @@ class Forecasts:
         """The errors of schedules (P, N) with one of SOLVERS, as weights (P, M + 1)."""
         return self._likely[solver].weights(sigmas.T)
 
-    def larger(self, sigmas: Array, solver: str, times: Sequence[float]) -> Array:
-        """RMS (P, k) of the errors of pictures so many times as large as the reference's, on schedules (P, N).
+    def errors(self, sigmas: Array, solver: str) -> Array:
+        """The size (P,) of these."""
+        return self._likely[solver](sigmas.T)
 
-        All that such a picture goes through happens at noise levels as many times as high.
+    def larger(self, sigmas: Array, solver: str) -> Array:
+        """RMS (P,) of the errors of pictures SUPPOSED_SIZE times as large as the reference's, on schedules (P, N).
+
+        What such a picture goes through, the others go through at noise levels so many times as low.
         """
-        ratios = sigmas if self._noise.family == "vp" else sigmas / (1 - sigmas).clip(1e-9)
-        found = []
-        for factor in times:
-            lower = ratios / factor
-            lower = (lower if self._noise.family == "vp" else lower / (1 + lower)).T.copy()
-            lower[0] = sigmas[:, 0]  # at the start there is nothing but noise
-            found.append(factor * self._likely[solver](lower))
-        return np.stack(found, axis=1)
+        vp = self._noise.family == "vp"
+        lower = (sigmas if vp else sigmas / (1 - sigmas).clip(1e-9)) / SUPPOSED_SIZE
+        lower = lower if vp else lower / (1 + lower)
+        lower[:, 0] = sigmas[:, 0]  # at the start there is nothing but noise
+        return SUPPOSED_SIZE * self._likely[solver](lower.T)
 
     def least_errors(self, schedules: Sequence[Tensor]) -> Array:
         """(n,) of schedules (N + 1,) of one length: the least that is foretold for any of the solvers."""
@@ -153,7 +155,7 @@ def _lambda_last(noise: NoiseSchedule) -> float:
     return float(noise.lambda_of_sigma(torch.tensor(noise.sigma_min, dtype=torch.float64)))
 
 
-def _level(noise: NoiseSchedule, ratio: float) -> float:
+def level(noise: NoiseSchedule, ratio: float) -> float:
     """The sigma where sigma / alpha is `ratio`."""
     return ratio / (1 + ratio) if noise.family == "flow" else ratio
 

@@ -7,9 +7,8 @@ are taken to consist of the typical one, the geometric mean, and an excess, and 
 the more, the more seeds there are; otherwise that which the foretold error, the risk, lets one expect.
 
 A set of pictures is as far from the converged set as its errors are alike: a shift of the mean picture and a change of
-contrast count almost fully, while errors that differ from picture to picture hardly change the set (`set_square`). And a
-few pictures are much larger than the others, in too few seeds to be seen; their errors are foretold, since a picture c
-times as large on a schedule is the same picture on that schedule with noise levels c times as low (`Forecasts.larger`).
+contrast count almost fully, while errors that differ from picture to picture hardly change the set. And a few pictures
+may be much larger than the others, too few to be among the seeds; their errors are foretold (`Forecasts.larger`).
 """
 
 from __future__ import annotations
@@ -26,9 +25,7 @@ TRUSTED_SEEDS = 20  # on so many the excess measured counts as much as the expec
 BOUNDS = (1e-9, 1e9)  # of distances, also of exact or broken latents
 SHIFT, CONTRAST, SCATTER = 0.8, 0.6, 0.1  # squares in that of a set's distance; least squares, swd on six cells
 SETS = 0.5  # share of the set in the loss
-LARGER = (2.0, 4.0)  # times the usual size
-CHANCES = (0.03, 0.01)  # of such pictures, before any seed has been looked at
-DOUBTED_SEEDS = 20  # seeds without such pictures after which the chances are half of that
+SUPPOSED_CHANCE = 0.002  # of larger pictures that nobody has met
 
 
 @dataclass(frozen=True)
@@ -59,22 +56,28 @@ class Loss:
 class SetLoss:
     """Of the pictures one by one, and of their set, in equal shares.
 
-    mean: the loss of single pictures. scale: how much larger the errors measured are than those foretold.
+    mean: the loss of single pictures. scale: how much larger the errors measured are than those foretold. chance: of
+    larger pictures that have been met.
     """
 
     mean: Loss
     scale: float = 0.0
+    chance: float = 0.0
 
-    def __call__(self, distances: Array, risk: Array | float, systematic: Array | float, larger: Array) -> Array:
-        """The logarithm of an error, of distances (..., seeds), risks (...), `systematic_square` (...), and the errors
-        foretold of LARGER pictures (..., 2)."""
-        seeds = distances.shape[-1]
-        chances = np.array(CHANCES) * DOUBTED_SEEDS / (DOUBTED_SEEDS + seeds)
-        tails = (self.scale * larger).clip(*BOUNDS)
-        expected = np.exp(self.mean(distances, risk)) + tails @ chances
-        trust = seeds / (seeds + TRUSTED_SEEDS)
+    def __call__(
+        self, distances: Array, risk: Array | float, systematic: Array | float, supposed: Array, met: Array | float
+    ) -> Array:
+        """The logarithm of an error.
+
+        Of distances (..., seeds), risks (...), `systematic_square` (...), and the errors (...) of larger pictures, as
+        they are foretold of such as nobody has met, and as measured of those that have been.
+        """
+        trust = distances.shape[-1] / (distances.shape[-1] + TRUSTED_SEEDS)
+        supposed, met = (np.clip(error, 0, BOUNDS[1]) for error in (self.scale * supposed, met))
+        expected = np.exp(self.mean(distances, risk)) + SUPPOSED_CHANCE * supposed + self.chance * met
         scatter = np.square(expected) + trust * distances.clip(*BOUNDS).var(-1)
-        square = systematic + SCATTER * scatter + np.square(tails) @ chances
+        larger = SUPPOSED_CHANCE * np.square(supposed) + self.chance * np.square(met)
+        square = systematic + SCATTER * scatter + larger
         return np.asarray((1 - SETS) * np.log(expected) + SETS * 0.5 * np.log(square))
 
 
@@ -82,7 +85,7 @@ def systematic_square(shift: Array | float, squares: Array, along: Array, energi
     """What the errors of a set have in common, in the square of its distance (...).
 
     shift: (...) mean square of the mean error. squares: (..., seeds) those of the errors. along: (..., seeds) means over
-    values of the error times the converged picture, less its brightness; energies: (seeds,) of that picture's square.
+    values of the error times the converged picture less its brightness; energies: (seeds,) of that picture's square.
     """
     seeds = squares.shape[-1]
     alone = (seeds**2 * shift - squares.sum(-1)) / max(seeds * (seeds - 1), 1)  # without what is each seed's own

@@ -24,7 +24,7 @@ class Profile:
     gram        (M + 1, M + 1) float64: means over seeds and values of D_i * D_j; last, the final latent
     data_scale  standard deviation of the final latents
     typical_scale
-                the same of one of them, from the brightness of all: the geometric mean, which rare bright ones hardly move
+                the same of one, from the brightness of all: the geometric mean, which rare ones hardly move
     """
 
     sigmas: Tensor

@@ -67,7 +67,8 @@ class Reference:
     They are counted as if they were, so that nothing that is decided by the count depends on them; and they are exactly
     what would come out anew, but for what rounding makes of other batches.
 
-    sigmas: (R + 1,) the schedule of the runs. evaluations: all that are counted; remembered: those of them not made.
+    sigmas: (R + 1,) the schedule of the runs. first_seed: that of place 0. evaluations: all that are counted; remembered:
+    those of them not made.
     """
 
     def __init__(
@@ -76,7 +77,7 @@ class Reference:
         self.sigmas = sigmas
         self.evaluations = self.remembered = 0
         self._run = run
-        self._first_seed = first_seed
+        self.first_seed = first_seed
         self._recorder = ProfileRecorder()
         self._levels = remembered.levels if remembered else None
         self._made = dict(remembered.by_place) if remembered else {}  # also what nobody has asked for yet
@@ -110,7 +111,7 @@ class Reference:
         self._asked.update((place, self._made[place]) for place in missing)
 
     def _make(self, places: Sequence[int], limit: int | None) -> None:
-        seeds = [self._first_seed + place for place in places]
+        seeds = [self.first_seed + place for place in places]
         try:
             result = self._run(self.sigmas, seeds, limit=limit, observe=self._recorder)
         except BudgetSpent as error:
@@ -148,6 +149,15 @@ class Reference:
             last = self._recorder.choose(self._converged(list(self._asked)))
             self._trajectories = torch.cat([predictions, last[None]]).transpose(0, 1)
         return self._trajectories
+
+    def sizes(self, places: Sequence[int]) -> list[float]:
+        """RMS of each of the converged latents of these places about the mean of all its values."""
+        return [max(float((one - one.mean()).square().mean().sqrt()), LEAST_SCALE) for one in self._converged(places)]
+
+    def trajectories_of(self, places: Sequence[int]) -> Tensor:
+        """(n, M + 1, values) those of these places."""
+        asked = list(self._asked)
+        return self.trajectories()[[asked.index(place) for place in places]]
 
     def profile(self) -> Profile:
         """Of the runs that have been asked for. Raises ValueError before the first."""

@@ -13,9 +13,10 @@ from torch import Tensor
 
 from ..schedule.noise_schedule import NoiseSchedule
 from .generators import END, FLOW_START, POWER, RHO, Forecasts, compact_lambdas
-from .loss import BOUNDS, LARGER, Loss, SetLoss, systematic_square
+from .larger import LargerPictures
+from .loss import BOUNDS, Loss, SetLoss, systematic_square
 from .reference import Reference
-from .run import BudgetSpent, SamplerRun
+from .run import BudgetSpent, SamplerResult, SamplerRun
 from .signed_defect import SOLVERS
 from .surrogate import Kernel, Surrogate
 
@@ -31,13 +32,13 @@ DOUBTS = (1.0, 0.3, 0.1)  # how much of what is not known of a proposal's error 
 LEAST_HOPE = 0.01  # improvement of the loss for which a proposal is run
 REFIT = 1.2  # the kernel is chosen anew when there are so many times the measurements
 PRECISION = 0.1  # of a measurement, in the logarithm, at which more seeds are not worth their price to begin with
-LEAST_KNOWN = 5  # trials that the surrogate starts with, at least
+LEAST_KNOWN = 4  # trials that the surrogate starts with, at least
 MOST_AGAIN = 8  # trials that are run again on more seeds
 MOST_SEEDS = 96
 FURTHEST = 3.0  # that a picture can be from another, in standard deviations of the data
 NEAR = 0.2  # in mean steps, at every sigma
 TELLING = 8  # trials, the first, that tell which solver's errors are foretold
-RIDGE = 1.0  # what a schedule a mean step off the best of those not searched has to gain on one seed, in the loss
+RIDGE = 2.0  # what a schedule a mean step off the best of those not searched has to gain on one seed, in the loss
 SEARCHED = "searched"
 
 
@@ -58,6 +59,8 @@ class Trial:
     errors: dict[int, Tensor] = field(default_factory=dict)
     products: dict[int, tuple[float, float]] = field(default_factory=dict)
     shifts: dict[int, float] = field(default_factory=dict)  # see `shift`, by how many
+    met: float = 0.0  # RMS of the errors on larger pictures that have been met; 0 before it is run on them
+    met_errors: list[Tensor] = field(default_factory=list)
 
     def shift(self, seeds: int) -> float:
         """The mean square of the mean error of the first so many seeds."""
@@ -82,45 +85,67 @@ class Bench:
     def __init__(self, run: SamplerRun, reference: Reference, first_seed: int, budget: int) -> None:
         self._run, self._reference = run, reference
         self._first_seed = first_seed
-        self._budget = budget
+        self.budget = budget
         self._spent = 0
         self.cost: float | None = None  # evaluations a seed takes
+        self.larger: LargerPictures | None = None  # every schedule is run on them, too, once they have been met
 
     @property
     def spent(self) -> int:
         return self._spent + self._reference.evaluations
 
+    def spend(self, evaluations: int) -> None:
+        """Count evaluations made elsewhere."""
+        self._spent += evaluations
+
     @property
     def left(self) -> int:
-        return self._budget - self.spent
+        return self.budget - self.spent
 
     def price(self, trials: Sequence[Trial], places: Sequence[int], new: int = 0) -> float:
         """Evaluations that it takes to measure these trials and so many new ones there; 0 before the first run."""
         missing = sum(place not in trial.distances for trial in trials for place in places) + new * len(places)
-        return missing * (self.cost or 0) + self._reference.price(places)
+        unmet = (sum(not trial.met for trial in trials) + new) * len(self.larger.places) if self.larger else 0
+        return (missing + unmet) * (self.cost or 0) + self._reference.price(places)
+
+    @property
+    def chance(self) -> float:
+        """Of a larger picture, as far as such have been met."""
+        return self.larger.chance if self.larger else 0.0
 
     def measure(self, trial: Trial, places: Sequence[int]) -> None:
         """Run the trial on the seeds of those places that it has not been run on. Raises BudgetSpent."""
+        if self.larger and not trial.met:
+            self._meet(trial, self.larger)
         missing = [place for place in places if place not in trial.distances]
         if not missing:
             return
         self._reference.extend(missing, self.left)
-        if self.cost is not None and self.cost * len(missing) > self.left:
-            raise BudgetSpent
-        seeds = [self._first_seed + place for place in missing]
-        try:
-            result = self._run(trial.sigmas, seeds, limit=self.left)
-        except BudgetSpent as error:
-            self._spent += error.evaluations
-            raise
-        self._spent += result.evaluations
-        self.cost = result.evaluations / len(missing)
+        result = self._sampled(trial, [self._first_seed + place for place in missing])
         trial.distances.update(zip(missing, self._reference.distances(result.latents, missing).tolist(), strict=True))
         errors = self._reference.errors(result.latents, missing)
         pictures = self._reference.pictures(missing)
         trial.errors.update(zip(missing, errors, strict=True))
         products, means = (errors * pictures).double().mean(1).tolist(), errors.double().mean(1).tolist()
         trial.products.update(zip(missing, zip(products, means, strict=True), strict=True))
+
+    def _sampled(self, trial: Trial, seeds: Sequence[int]) -> SamplerResult:
+        if self.cost is not None and self.cost * len(seeds) > self.left:
+            raise BudgetSpent
+        try:
+            result = self._run(trial.sigmas, seeds, limit=self.left)
+        except BudgetSpent as error:
+            self._spent += error.evaluations
+            raise
+        self._spent += result.evaluations
+        self.cost = result.evaluations / len(seeds)
+        return result
+
+    def _meet(self, trial: Trial, larger: LargerPictures) -> None:
+        latents = self._sampled(trial, [larger.ends.first_seed + place for place in larger.places]).latents
+        squares = larger.ends.distances(latents, larger.places).square().clamp(1e-18, 1e18)
+        trial.met = float(squares.mean().sqrt())
+        trial.met_errors = list(larger.ends.errors(latents, larger.places))
 
     def trajectories(self) -> Tensor:
         """See `Reference.trajectories`."""
@@ -159,12 +184,16 @@ class Search:
         self._rng = np.random.default_rng(seed)
         self._kernel: Kernel | None = None
         self._known_loss = 0, SetLoss(Loss()), ""
+        self._met_products: list[Array] = []  # for each larger picture, the products of what the surrogate is made of
         self._bright: dict[int, tuple[float, Array]] = {}
-        self._known_foretold: dict[tuple[int, str], Array] = {}
+        self._known_foretold: dict[tuple[int, str], tuple[float, float]] = {}
         self._known_base: tuple[int, Trial | None] = -1, None
         self._fitted = 0  # measurements that the kernel was chosen for
         self._products: tuple[list[Trial], Array] = [], np.zeros(0)
-        self._set_products = np.zeros((0, 0)), np.zeros((0, 0))  # of the mean over seeds; (seeds, m + n) with the picture
+        self._set_products = (
+            np.zeros((0, 0)),
+            np.zeros((0, 0)),
+        )  # of the mean over seeds; (seeds, m + n) with the picture
 
     def add(self, name: str, sigmas: Tensor) -> Trial:
         """A further trial (or the one there is of the same schedule), not yet measured."""
@@ -226,8 +255,8 @@ class Search:
         """These trials, not yet measured, by what is foretold of them with the solver that fits what has been."""
         loss, solver = self._loss, self.solver
         levels = self._levels(np.array([trial.lambdas for trial in trials]))
-        sizes = self._forecasts.larger(levels, solver, (1.0,)) * loss.scale
-        foretold = loss(sizes, self._risks(trials), 0.0, self._forecasts.larger(levels, solver, LARGER))
+        sizes = self._forecasts.errors(levels, solver)[:, None] * loss.scale
+        foretold = loss(sizes, self._risks(trials), 0.0, self._forecasts.larger(levels, solver), 0.0)
         return [trials[int(i)] for i in foretold.argsort(kind="stable")]
 
     def is_near(self, trial: Trial, others: Sequence[Trial]) -> bool:
@@ -249,9 +278,9 @@ class Search:
             brightness, energies = self._brightness(count)
             along = np.array([trial.products[place] for place in range(count)]) @ np.array([1.0, -brightness])
             systematic = float(systematic_square(trial.shift(count), np.square(distances), along, energies))
-        larger = self._larger(trial)
+        supposed = np.array(self._foretold(trial, self.solver)[1])
         bent = float(self._penalty(trial.lambdas[None])[0]) / count if trial.name == SEARCHED else 0.0
-        return float(self._loss(distances, trial.risk, systematic, larger)) + bent
+        return float(self._loss(distances, trial.risk, systematic, supposed, self._met(trial))) + bent
 
     @property
     def solver(self) -> str:
@@ -303,7 +332,7 @@ class Search:
             foretold = np.array([self._foretold(trial, solver)[0] for trial in sound]).clip(*BOUNDS)
             logs = [np.log(trial.first().clip(*BOUNDS)).mean() for trial in sound]
             scale = float(np.exp((logs - np.log(foretold)).mean())) if sound else 0.0
-            self._known_loss = count, SetLoss(mean, scale), solver
+            self._known_loss = count, SetLoss(mean, scale, self.bench.chance), solver
         return self._known_loss
 
     def _likely_solver(self, known: Sequence[Trial]) -> str:
@@ -320,16 +349,18 @@ class Search:
                 misfits[solver] += float(rest.clamp_min(1e-18).log())
         return min(misfits, key=lambda solver: misfits[solver])
 
-    def _foretold(self, trial: Trial, solver: str) -> Array:
-        """(3,) the foretold error of a trial on pictures as they are, and on LARGER ones."""
+    def _foretold(self, trial: Trial, solver: str) -> tuple[float, float]:
+        """The foretold error of a trial on pictures as they are, and on larger ones."""
         key = id(trial), solver
         if key not in self._known_foretold:
             levels = self._levels(trial.lambdas[None])
-            self._known_foretold[key] = self._forecasts.larger(levels, solver, (1.0, *LARGER))[0]
+            usual, larger = self._forecasts.errors(levels, solver), self._forecasts.larger(levels, solver)
+            self._known_foretold[key] = float(usual[0]), float(larger[0])
         return self._known_foretold[key]
 
-    def _larger(self, trial: Trial) -> Array:
-        return self._foretold(trial, self.solver)[1:]
+    def _met(self, trial: Trial) -> float:
+        """RMS of its errors on larger pictures; the worst there is, where it was not run on them."""
+        return trial.met or max(other.met for other in self.trials)
 
     def _brightness(self, seeds: int) -> tuple[float, Array]:
         if seeds not in self._bright:
@@ -337,7 +368,7 @@ class Search:
         return self._bright[seeds]
 
     def _penalty(self, lambdas: Array) -> Array:
-        """(p,) of schedules (p, N), for a single seed: how far each is from the best of those that were not searched."""
+        """(p,) of schedules (p, N), for one seed: how far each is from the best of those that were not searched."""
         base = self._base
         if base is None:
             return np.zeros(len(lambdas))
@@ -366,7 +397,8 @@ class Search:
     def _compared(self) -> list[Trial]:
         """The trials that were measured on all seeds of the search, and gave no NaN there."""
         full = (trial for trial in self.trials if len(trial.distances) >= self.seeds)
-        return [trial for trial in full if all(bool(trial.errors[p].isfinite().all()) for p in range(self.seeds))]
+        sound = [trial for trial in full if all(bool(trial.errors[p].isfinite().all()) for p in range(self.seeds))]
+        return [trial for trial in sound if all(bool(errors.isfinite().all()) for errors in trial.met_errors)]
 
     def _foreseen(self, surrogate: Surrogate, lambdas: Array, doubt: float) -> Array:
         """The loss (p,) of schedules (p, N), if such a share of what is not known of their errors adds to them."""
@@ -379,9 +411,11 @@ class Search:
         shift = ((vectors @ mean_gram) * vectors).sum(1).clip(0)
         systematic = systematic_square(shift, squares, vectors @ along.T, self._brightness(self.seeds)[1])
         sizes = np.sqrt(squares + doubt * variance[:, None] * surrogate.energy)
-        larger = self._forecasts.larger(levels, self.solver, LARGER)
+        supposed = self._forecasts.larger(levels, self.solver)
+        met = [((vectors @ gram) * vectors).sum(1) for gram in self._met_products]
+        met = np.sqrt(np.mean(met, axis=0).clip(0)) if met else 0.0
         bent = self._penalty(lambdas) / self.seeds
-        return self._loss(sizes, self._risk(lambdas), systematic, larger) + bent
+        return self._loss(sizes, self._risk(lambdas), systematic, supposed, met) + bent
 
     def _surrogate(self, known: list[Trial]) -> Surrogate:
         lambdas = np.array([trial.lambdas for trial in known])
@@ -396,7 +430,7 @@ class Search:
         """(seeds, m + n, m + n) products of the reference's m vectors and the n trials' errors, means over values."""
         old, products = self._products
         start = len(old) if old == known[: len(old)] and len(products) == self.seeds else -1
-        rows, along, total = [], [], None
+        rows, along, total = [], [], torch.zeros((), dtype=torch.float64, device="cpu")
         brightness, _ = self._brightness(self.seeds)
         for place, path in zip(range(self.seeds), self.bench.trajectories(), strict=False):
             vectors = torch.cat([path, torch.stack([trial.errors[place] for trial in known])]).double()
@@ -405,10 +439,14 @@ class Search:
             upper = np.concatenate([products[place], fresh[:, :done].T], axis=1) if done else fresh[:0]
             rows.append(np.concatenate([upper, fresh]))
             along.append((vectors @ (path[-1].double() - brightness) / vectors.shape[1]).numpy())
-            total = vectors if total is None else total + vectors
-        assert total is not None
+            total = total + vectors
         mean = total / self.seeds
         self._set_products = (mean @ mean.T / mean.shape[1]).numpy(), np.array(along)
+        self._met_products = []
+        if self.bench.larger and all(trial.met for trial in known):
+            for i, path in enumerate(self.bench.larger.ends.trajectories_of(self.bench.larger.places)):
+                vectors = torch.cat([path, torch.stack([trial.met_errors[i] for trial in known])]).double()
+                self._met_products.append((vectors @ vectors.T / vectors.shape[1]).numpy())
         self._products = list(known), np.array(rows)
         return self._products[1]
 

@@ -104,7 +104,7 @@ class Surrogate:
         return self.squares(vectors), variance
 
     def weights(self, points: Array, forecast: Array) -> tuple[Array, Array]:
-        """The predicted error as weights (p, m + n) of the m vectors and the n errors measured; and g's variance (p,)."""
+        """The predicted error as weights (p, m + n) of the m vectors and the n errors; and g's variance (p,)."""
         x = points - self._centre
         across = self.kernel.between(x, self._points)
         weights = cho_solve((self._root, True), across.T).T

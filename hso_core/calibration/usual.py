@@ -52,7 +52,7 @@ def anchor(profile: Profile, noise: NoiseSchedule) -> float:
 def usual_lambdas(profile: Profile, noise: NoiseSchedule, steps: int, solver: str) -> Array:
     """(N - 1,): those after the start, within the model's range."""
     lowest, highest = noise.lambda_of_sigma(
-        torch.tensor([noise.sigma_max, noise.sigma_min], dtype=torch.float64)
+        torch.tensor([noise.sigma_max, noise.sigma_min], dtype=torch.float64, device="cpu")
     ).tolist()
     inner = anchor(profile, noise) + terms(steps) @ np.ravel(COEFFICIENTS[solver])
     return np.asarray(inner.clip(lowest, highest))
