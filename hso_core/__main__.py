@@ -1,4 +1,4 @@
-"""Command line: python3 -m hso_core optimize --schedule sd15 --steps 5"""
+"""Command line: python3 hso_core optimize --schedule sd15 --steps 5"""
 
 from __future__ import annotations
 
@@ -6,7 +6,12 @@ import argparse
 import dataclasses
 import json
 import sys
+from pathlib import Path
 from typing import Any
+
+if not __package__:  # run by its path; an isolated Python, such as the portable ComfyUI's, finds no module with -m
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+    __package__ = "hso_core"
 
 from .method.optimizer import BACKENDS, DEVICES, optimize_schedule
 from .method.problem import MAPPINGS, STARTS, Settings, SettingsError

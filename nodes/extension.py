@@ -9,27 +9,30 @@ from .measuring.compare import CompareSchedules
 from .pictures.plot_node import PlotSchedules
 from .sampling.ksampler import KSampler
 from .schedules.custom import CustomSigmas
+from .schedules.edit import BlendSchedules, EditSigmas, PinSigma, ResampleSchedule, StartAtDenoise
 from .schedules.files import LoadSchedule, SaveSchedule
 from .schedules.optimize import OptimizeSchedule
 from .schedules.presets import PresetSchedule
-from .schedules.tools import BlendSchedules, PinSigma, ResampleSchedule, SplitSchedule, StartAtDenoise
+from .schedules.split import SplitSchedule
 
 
 class HSOExtension(ComfyExtension):
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         return [
             OptimizeSchedule,
-            CustomSigmas,
             KSampler,
+            CalibrateSchedule,
             PresetSchedule,
+            CustomSigmas,
+            EditSigmas,
+            SplitSchedule,
             SaveSchedule,
             LoadSchedule,
+            PlotSchedules,
+            CompareSchedules,
+            # deprecated
             BlendSchedules,
-            SplitSchedule,
             PinSigma,
             StartAtDenoise,
             ResampleSchedule,
-            PlotSchedules,
-            CalibrateSchedule,
-            CompareSchedules,
         ]

@@ -8,14 +8,15 @@ import json
 import os
 import sys
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from types import ModuleType
+from typing import Any
 
 import hypothesis
 import pytest
 
 import workbench
 from by_path import import_path
+from work_units import WorkUnits
 
 import_path(workbench.REPOSITORY / "hso_core", "hso_core")
 
@@ -23,6 +24,10 @@ hypothesis.settings.register_profile("hso", deadline=None)  # how long an exampl
 hypothesis.settings.load_profile("hso")
 
 FIGURES = workbench.REPOSITORY / "tests" / "artifacts" / "figures"
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> WorkUnits:
+    return WorkUnits(config, log)
 
 
 @pytest.fixture(scope="session")
@@ -33,9 +38,7 @@ def pack() -> ModuleType:
     host_import.import_host()
     import nodes
 
-    with ThreadPoolExecutor() as other_thread:  # in this one the browser's tests may have left an event loop
-        loading = other_thread.submit(asyncio.run, nodes.load_custom_node(str(workbench.REPOSITORY)))
-        assert loading.result(), "ComfyUI did not load the pack"
+    assert asyncio.run(nodes.load_custom_node(str(workbench.REPOSITORY))), "ComfyUI did not load the pack"
     return sys.modules[str(workbench.REPOSITORY).replace(".", "_x_")]
 
 

@@ -1,3 +1,3 @@
 """What is measured of a schedule, and the cells of the benchmark.
 
-Imports models and rivals."""
+Imports models."""

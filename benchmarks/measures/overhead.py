@@ -2,7 +2,7 @@
 
     .venv/bin/python -m benchmarks.measures.overhead [--milliseconds 50] [--budget quick]
 
-Runs Calibrate Schedule on the demonstration network in a ComfyUI in this process, on the CPU. The network is made as
+Runs Calibrate Sigmas on the demonstration network in a ComfyUI in this process, on the CPU. The network is made as
 slow as a large one by waiting inside it; its time is measured there, all the rest is overhead.
 """
 
@@ -59,7 +59,7 @@ class Stopwatch:
 
 
 def calibrate_node() -> Any:
-    """The class of Calibrate Schedule, in a ComfyUI in this process."""
+    """The class of Calibrate Sigmas, in a ComfyUI in this process."""
     host_import.import_host()
     import nodes as core_nodes
 

@@ -34,7 +34,7 @@ import workbench
 from by_path import import_path
 from hso_core import NoiseSchedule, named_schedule
 
-from . import downloads, flow_network
+from . import downloads, flow_network, sd_unet
 
 Denoiser = Callable[[Tensor, float], Tensor]
 
@@ -42,6 +42,8 @@ BANDWIDTH = 0.25
 """Of the digits' kernel density, in standard deviations of the data: below about 0.2 a model only recalls pictures."""
 SCALES = (0.15, 0.3, 1.0, 3.0)
 GUIDANCE = 3.0
+SD_GUIDANCE = 7.5
+SD_CLASS = "people"
 FLOW_SHIFT = 3.0
 
 
@@ -241,6 +243,20 @@ def _flow_network(name: str, label: int, guidance: float, about: str) -> TestMod
     return TestModel(name, 2, shape, noise, denoise, flow_sampling, about, content=content)
 
 
+SD_NETWORK = Path(sd_unet.__file__)
+
+
+def sd_network(name: str, prediction: str, label: int, guidance: float, about: str) -> TestModel:
+    """The small network on Stable Diffusion's table: anything, or a class (1: as it is, above: guided by so much)."""
+    network = sd_unet.load_network(prediction)
+    anything, wanted = (functools.partial(network.denoised, label=of) for of in (sd_unet.ANY, label))
+    denoise = wanted if label == sd_unet.ANY or guidance == 1 else guided_denoiser(wanted, anything, guidance)
+    noise = NoiseSchedule(sd_unet.sigma_table(prediction).float(), "vp")
+    sampling = _zero_snr_sampling if prediction == "v" else _sd15_sampling
+    content = content_of(sd_unet.WEIGHTS[prediction], SD_NETWORK, FLOW_NETWORK)
+    return TestModel(name, 2, (3, sd_unet.SIDE, sd_unet.SIDE), noise, denoise, sampling, about, content=content)
+
+
 # -- the host's model_sampling objects ---------------------------------------------------------------------------------
 
 
@@ -256,6 +272,15 @@ def _sd15_sampling() -> Any:
         pass
 
     return Sampling()
+
+
+def _zero_snr_sampling() -> Any:
+    import comfy.model_sampling
+
+    class Sampling(comfy.model_sampling.ModelSamplingDiscrete, comfy.model_sampling.V_PREDICTION):
+        pass
+
+    return Sampling(zsnr=True)
 
 
 def flow_sampling(shift: float = FLOW_SHIFT) -> Any:
@@ -334,6 +359,16 @@ MODELS: dict[str, Callable[[], TestModel]] = {
     ),
     "flow-unet-guided": lambda: _flow_network(
         "flow-unet-guided", 3, GUIDANCE, f"the same, guidance of {GUIDANCE:g} towards the digit 3"
+    ),
+    "sd-unet": lambda: sd_network(
+        "sd-unet", "eps", sd_unet.ANY, 1.0, "trained here on Stable Diffusion's table: emoji in colour"
+    ),
+    "sd-unet-guided": lambda: sd_network(
+        "sd-unet-guided",
+        "eps",
+        sd_unet.CLASSES.index(SD_CLASS),
+        SD_GUIDANCE,
+        f"the same, guidance of {SD_GUIDANCE:g} towards the class {SD_CLASS}",
     ),
     "gaussian": lambda: _gaussian("gaussian", 1.0),
     "mixture": lambda: _mixture("mixture"),

@@ -1,10 +1,11 @@
 """What few steps cost on a real network: galaxies with every scheduler, against the converged picture.
 
-    .venv/bin/python -P benchmarks/pictures/demo.py [--output docs/galaxies.png] [--no-table]
+    .venv/bin/python -P benchmarks/pictures/demo.py [--folder docs] [--no-table]
 
 Starts ComfyUI with the demonstration network and samples it through KSampler, so every scheduler runs as users run it.
-Writes a grid of pictures (rows: hso and the built-in schedulers that come closest, columns: seeds), and prints Markdown
-tables of the distance (RMSE over a latent) to the converged picture: 100 steps of dpmpp_2m with karras.
+Writes two grids of pictures, a column for each seed: before_after.png has the scheduler of a fresh KSampler and hso,
+galaxies.png hso and the built-in schedulers that come closest. Prints Markdown tables of the distance (RMSE over a
+latent) to the converged picture: 100 steps of dpmpp_2m with karras.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ import workbench  # noqa: E402
 from comfy_server import ComfyServer  # noqa: E402
 
 OWN, BUILT_INS_SHOWN = "hso", 4
+FRESH = "simple"  # what a new KSampler has
 SHOWN_SAMPLER, SHOWN_STEPS, COLUMNS = "dpmpp_2m", 5, 6
 SAMPLERS, STEPS = ("dpmpp_2m", "euler"), (4, 5, 6, 8)
 CONVERGED = ("dpmpp_2m", "karras", 100)
@@ -35,6 +37,8 @@ SEED = 1
 
 TILE, GAP, LABEL, HEAD = 128, 6, 176, 58
 BACKGROUND, TEXT, FAINT = (16, 17, 24), (235, 235, 240), (150, 152, 165)
+
+Row = tuple[tuple[str, str], Sequence[Image.Image]]  # its name and a line below it, its pictures
 
 
 def start_server() -> ComfyServer:
@@ -77,28 +81,42 @@ def measure(server: ComfyServer, converged: Tensor, sampler: str, steps: int) ->
     return dict(sorted(errors.items(), key=lambda item: float(item[1].mean())))
 
 
-def write_grid(server: ComfyServer, converged: Tensor, file: Path) -> None:
-    """A row for each scheduler with its mean distance, best first, and the converged pictures above them."""
+def write_grids(server: ComfyServer, converged: Tensor, folder: Path) -> None:
+    """Rows for the converged pictures and for some schedulers with their mean distances."""
     errors = measure(server, converged, SHOWN_SAMPLER, SHOWN_STEPS)
+    truth = (("converged", f"{CONVERGED[2]} steps"), draw(server, *CONVERGED))
+
+    def row(name: str, label: str | None = None) -> Row:
+        label = label or f"mean RMSE {errors[name].mean():.3f}"
+        return (name, label), draw(server, SHOWN_SAMPLER, name, SHOWN_STEPS)
+
     built_ins = [name for name in errors if name != OWN][:BUILT_INS_SHOWN]
-    shown = [name for name in errors if name == OWN or name in built_ins]
-    labels = [("converged", f"{CONVERGED[2]} steps")]
-    labels += [(name, f"mean RMSE {errors[name].mean():.3f}") for name in shown]
-    pictures = [draw(server, *CONVERGED), *(draw(server, SHOWN_SAMPLER, name, SHOWN_STEPS) for name in shown)]
+    heading = f"{SHOWN_STEPS} steps of {SHOWN_SAMPLER}, the same {COLUMNS} seeds with each scheduler"
+    note = f"RMSE to the converged picture, mean over {PICTURES} seeds; smaller is better"
+    closest = [row(name) for name in errors if name == OWN or name in built_ins]
+    write(grid(heading, note, [truth, *closest]), folder / "galaxies.png")
+    before, after = (row(name, f"{SHOWN_STEPS} steps") for name in (FRESH, OWN))
+    heading = f"The same {COLUMNS} pictures, before and after"
+    note = f"Distance to the one of {CONVERGED[2]} steps: {errors[FRESH].mean():.3f} with the scheduler of a new "
+    note += f"KSampler, {errors[OWN].mean():.3f} with hso (mean RMSE over {PICTURES} seeds, {SHOWN_SAMPLER})"
+    write(grid(heading, note, [before, after, truth]), folder / "before_after.png")
+
+
+def write(picture: Image.Image, file: Path) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
-    grid(labels, pictures).quantize(256, dither=Image.Dither.NONE).save(file, optimize=True)
+    picture.quantize(256, dither=Image.Dither.NONE).save(file, optimize=True)
+    print(f"Wrote {file} ({file.stat().st_size / 1024:.0f} kB).")
 
 
-def grid(labels: Sequence[tuple[str, str]], rows: Sequence[Sequence[Image.Image]]) -> Image.Image:
+def grid(heading: str, note: str, rows: Sequence[Row]) -> Image.Image:
     """Rows of pictures, each with a name and a line below it at its left; one heading for all."""
     size = LABEL + COLUMNS * (TILE + GAP) + GAP, HEAD + len(rows) * (TILE + GAP) + GAP
     canvas = Image.new("RGB", size, BACKGROUND)
     pen = ImageDraw.Draw(canvas)
     large, small = ImageFont.load_default(20), ImageFont.load_default(14)
-    heading = f"{SHOWN_STEPS} steps of {SHOWN_SAMPLER}, the same {COLUMNS} seeds with each scheduler"
     pen.text((14, 10), heading, TEXT, large)
-    pen.text((14, 36), f"RMSE to the converged picture, mean over {PICTURES} seeds; smaller is better", FAINT, small)
-    for i, ((name, line), pictures) in enumerate(zip(labels, rows, strict=True)):
+    pen.text((14, 36), note, FAINT, small)
+    for i, ((name, line), pictures) in enumerate(rows):
         top = HEAD + GAP + i * (TILE + GAP)
         pen.text((14, top + TILE // 2 - 24), name, TEXT, large)
         pen.text((14, top + TILE // 2 + 4), line, FAINT, small)
@@ -130,13 +148,12 @@ def cell(errors: Tensor, is_best: bool) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--output", type=Path, default=REPOSITORY / "docs" / "galaxies.png")
-    parser.add_argument("--no-table", action="store_true", help="only the picture")
+    parser.add_argument("--folder", type=Path, default=REPOSITORY / "docs")
+    parser.add_argument("--no-table", action="store_true", help="only the pictures")
     options = parser.parse_args()
     with start_server() as server:
         converged = sample(server, *CONVERGED)
-        write_grid(server, converged, options.output)
-        print(f"Wrote {options.output} ({options.output.stat().st_size / 1024:.0f} kB).\n")
+        write_grids(server, converged, options.folder)
         if not options.no_table:
             print_tables(server, converged)
 

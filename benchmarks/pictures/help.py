@@ -2,7 +2,7 @@
 
     .venv/bin/python -P benchmarks/pictures/help.py [NODE ID ...]
 
-It needs what the browser tests need, which `python3 dev.py setup` installs. The picture of Plot Schedules is what it
+It needs what the browser tests need, which `python3 dev.py setup` installs. The picture of Plot Sigmas is what it
 draws, and comes from thumbnails.py.
 """
 
@@ -71,6 +71,19 @@ def examples() -> Prompt:
         ),
         "HSOSplitSchedule": node(
             "HSOSplitSchedule", sigmas=["flow", 0], where="sigma", sigma=0.875, insert=True, step=2
+        ),
+        "HSOEditSigmas": node(
+            "HSOEditSigmas",
+            **from_optimised,
+            model=["model", 0],
+            edit="start at denoise",
+            steps=8,
+            resampling="log-linear",
+            factor=1.0,
+            sigma=0.875,
+            denoise=0.6,
+            keep_steps=True,
+            weight=0.5,
         ),
         "HSOPinSigma": node("HSOPinSigma", sigmas=["flow", 0], sigma=0.875),
         "HSOStartAtDenoise": node(

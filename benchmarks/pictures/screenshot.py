@@ -1,6 +1,6 @@
-"""The pictures of ComfyUI's page in docs/: the galaxies workflow after a run, and the editor.
+"""The pictures of ComfyUI's page in docs/: the galaxies workflow after a run, the editor, and the graphs of README.
 
-    .venv/bin/python -P benchmarks/pictures/screenshot.py
+    .venv/bin/python -P benchmarks/pictures/screenshot.py [galaxies | editor | graphs ...]
 
 It needs what the browser tests need, which `python3 dev.py setup` installs.
 """
@@ -12,7 +12,9 @@ import sys
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(REPOSITORY / "tests" / "support"))
+sys.path[:0] = [str(REPOSITORY), str(REPOSITORY / "tests" / "support")]
+
+from benchmarks.pictures.thumbnails import EXAMPLES, show_plots  # noqa: E402
 
 import demo_prompts  # noqa: E402
 import workbench  # noqa: E402
@@ -22,7 +24,40 @@ from comfy_server import ComfyServer  # noqa: E402
 WORKFLOW = REPOSITORY / "demo" / "example_workflows" / "galaxies.json"
 DOCS = REPOSITORY / "docs"
 LEFT, TOP = 90, 210  # of the canvas between the page's menus
-HIDDEN = {"Comfy.Minimap.Visible": False, "Comfy.Graph.CanvasInfo": False, "Comfy.Graph.CanvasMenu": False}
+HIDDEN = {
+    "Comfy.Minimap.Visible": False,
+    "Comfy.Graph.CanvasInfo": False,
+    "Comfy.Graph.CanvasMenu": False,
+    "Comfy.NodeBadge.NodeSourceBadgeMode": "None",
+}
+
+# Of two examples: the nodes to build, and what is folded to its title below them.
+OPEN = {"CheckpointLoaderSimple": (0, 0), "HSOOptimizeSchedule": (340, 130), "VAEDecode": (1180, 0)}
+GRAPHS = {
+    "hso_ksampler": (
+        OPEN | {"HSOKSampler": (800, 0)},
+        {"Prompt": (340, 600), "Negative prompt": (480, 600), "Empty Latent Image": (680, 600)},
+    ),
+    "hso_flow": (
+        OPEN | {"SamplerCustomAdvanced": (800, 0)},
+        {
+            "Prompt": (340, 600),
+            "FluxGuidance": (480, 600),
+            "BasicGuider": (660, 600),
+            "RandomNoise": (340, 650),
+            "KSamplerSelect": (510, 650),
+            "EmptySD3LatentImage": (700, 650),
+        },
+    ),
+}
+ARRANGE = """([open, folded]) => {
+    for (const node of [...app.graph.nodes]) {
+        node.title = node.title.split(":")[0];
+        if (node.type in open) node.pos = open[node.type];
+        else if (node.title in folded) { node.pos = folded[node.title]; node.collapse(true) }
+        else app.graph.remove(node);
+    }
+}"""
 
 
 def galaxies(page: ComfyPage) -> None:
@@ -57,15 +92,31 @@ def editor(page: ComfyPage) -> None:
     page.picture(DOCS / "editor.png", {"x": LEFT - 20, "y": TOP, "width": 890, "height": 560})
 
 
+def graphs(page: ComfyPage) -> None:
+    """What to build for Stable Diffusion and for a flow model."""
+    for example, (open_nodes, folded) in GRAPHS.items():
+        workflow = json.loads((EXAMPLES / f"{example}.json").read_text("utf-8"))
+        page.open_workflow(workflow)
+        show_plots(page, workflow)
+        page.page.evaluate(ARRANGE, [open_nodes, folded])
+        page.look_at("CheckpointLoaderSimple", 0.92, LEFT, TOP + 60)
+        page.page.evaluate("() => app.canvas.deselectAll()")
+        page.page.wait_for_timeout(1000)  # the canvas is drawn
+        page.picture(
+            DOCS / f"graph_{example.removeprefix('hso_')}.png", {"x": LEFT - 20, "y": TOP, "width": 1340, "height": 675}
+        )
+
+
+PICTURES = {"galaxies": galaxies, "editor": editor, "graphs": graphs}
+
+
 def main() -> None:
     weights = {workbench.WEIGHTS_VARIABLE: str(workbench.demo_weights())}
     with browser() as chromium, ComfyServer(workbench.node_packs(), environment=weights) as server:
         page = ComfyPage(chromium, server, "classic", size=(1500, 1050), settings=HIDDEN)
-        galaxies(page)
-        editor(page)
+        for name in sys.argv[1:] or list(PICTURES):
+            PICTURES[name](page)
         page.close()
-    for picture in (DOCS / "workflow.png", DOCS / "editor.png"):
-        print(f"Wrote {picture} ({picture.stat().st_size / 1024:.0f} kB).")
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
-"""The pictures of the example workflows in ComfyUI's template browser, and of the help page of Plot Schedules.
+"""The pictures of the example workflows in ComfyUI's template browser, and of the help page of Plot Sigmas.
 
     .venv/bin/python -P benchmarks/pictures/thumbnails.py
 
 Each workflow is opened in the real page, and photographed where its schedule is made. The plots are those of its own
-schedule nodes, which run on the noise schedule of the workflow's model; no checkpoint is needed for that. Three
-workflows show what they make instead: the galaxies of the demonstration network, the comparison of schedules, and what
-a calibration on that network gains.
+schedule nodes, which run on the noise schedule of the workflow's model; no checkpoint is needed for that. Four
+workflows show what they make instead: the galaxies of the demonstration network, the plot of schedules, the pictures
+of a comparison on that network, and what a calibration gains there.
 """
 
 from __future__ import annotations
@@ -39,16 +39,19 @@ ONLY_CANVAS = """
 TITLE = 50  # of a node, above its position, with the name of its pack
 STEPS = 5
 SAMPLERS = ("HSOKSampler", "SamplerCustom", "SamplerCustomAdvanced")
+PLOT, COMPARE, CALIBRATE = (
+    "HSO 06 Plot schedules side by side", "HSO 07 Compare schedulers on your model", "HSO 08 Calibrate to your model"
+)  # fmt: skip
 FOCUS = {
-    "hso_custom_sigmas": ("HSOCustomSigmas", "HSOKSampler"),
-    "hso_split": ("HSOPinSigma", "HSOSplitSchedule"),
+    "HSO 04 Image to image": ("LoadImage", "VAEEncode", "HSOOptimizeSchedule"),
+    "HSO 05 Draw your own sigmas": ("HSOCustomSigmas",),
+    "HSO 09 Two models in a row (Wan)": ("HSOOptimizeSchedule", "HSOSplitSchedule"),
 }
-SCHEDULE_NODES = {"HSOOptimizeSchedule", "HSOCustomSigmas", "HSOPinSigma", "HSOSplitSchedule", "ModelSamplingSD3"}
-CALIBRATE = "hso_calibrate"
+SCHEDULE_NODES = {"HSOOptimizeSchedule", "HSOCustomSigmas", "HSOSplitSchedule"}
 OUTPUTS = {"SaveImage", "PreviewImage", "PreviewAny", "HSOSaveSchedule"}
 # Core's nodes put the noise schedule of the workflow's model on to whatever model they get.
 SD_NOISE = {"class_type": "ModelSamplingDiscrete", "sampling": "eps", "zsnr": False}
-FLUX_NOISE = {"class_type": "ModelSamplingFlux", "max_shift": 1.15, "base_shift": 0.5, "width": 1024, "height": 1024}
+FLOW_NOISE = {"class_type": "ModelSamplingFlux", "max_shift": 1.15, "base_shift": 0.5, "width": 1024, "height": 1024}
 
 Box = tuple[float, float, float, float]
 
@@ -58,9 +61,7 @@ def photograph(page: ComfyPage, workflow: Path) -> Image.Image:
     saved = json.loads(workflow.read_text("utf-8"))
     page.open_workflow(saved)
     page.page.add_style_tag(content=ONLY_CANVAS)
-    for number, output in schedule_outputs(page.server, saved).items():
-        page.page.evaluate("([id, output]) => app.graph.getNodeById(id).onExecuted?.(output)", [int(number), output])
-    page.settle()
+    show_plots(page, saved)
     left, top, right, bottom = box_of(page, FOCUS.get(workflow.stem, ("HSOOptimizeSchedule", *SAMPLERS)))
     scale = 0.92 * min(PAGE[0] / (right - left), PAGE[1] / (bottom - top))
     offset = [PAGE[0] / 2 / scale - (left + right) / 2, PAGE[1] / 2 / scale - (top + bottom) / 2]
@@ -72,6 +73,13 @@ def photograph(page: ComfyPage, workflow: Path) -> Image.Image:
     return Image.open(io.BytesIO(page.page.screenshot()))
 
 
+def show_plots(page: ComfyPage, workflow: dict[str, Any]) -> None:
+    """Give the schedule nodes of a workflow that is open what a run would."""
+    for number, output in schedule_outputs(page.server, workflow).items():
+        page.page.evaluate("([id, output]) => app.graph.getNodeById(id).onExecuted?.(output)", [int(number), output])
+    page.settle()
+
+
 def schedule_outputs(server: ComfyServer, workflow: dict[str, Any]) -> dict[str, Any]:
     """What the schedule nodes of a workflow send to the page, by node id: they need only the noise of its model."""
     prompt = {
@@ -79,13 +87,13 @@ def schedule_outputs(server: ComfyServer, workflow: dict[str, Any]) -> dict[str,
         for number, entry in to_prompt(workflow, server.object_info()).items()
         if entry["class_type"] in SCHEDULE_NODES
     }
-    flux = any(entry["type"] == "FluxGuidance" for entry in workflow["nodes"])
+    flow = any(entry["type"] in ("FluxGuidance", "UNETLoader") for entry in workflow["nodes"])
     for entry in prompt.values():
         for name, value in entry["inputs"].items():
             if isinstance(value, list) and value[0] not in prompt:
                 entry["inputs"][name] = ["noise", 0]
     shown = {f"show {number}": node("PreviewAny", source=[number, 0]) for number in prompt}
-    model = {"model": node("HSODemoModel"), "noise": node(**(FLUX_NOISE if flux else SD_NOISE), model=["model", 0])}
+    model = {"model": node("HSODemoModel"), "noise": node(**(FLOW_NOISE if flow else SD_NOISE), model=["model", 0])}
     outputs = server.run({**model, **prompt, **shown})["outputs"]
     return {number: outputs[number] for number in prompt if "hso_plot" in outputs.get(number, {})}
 
@@ -115,7 +123,7 @@ def galaxies(server: ComfyServer) -> Image.Image:
 
 
 def comparison(server: ComfyServer) -> Image.Image:
-    """What Plot Schedules draws of schedules for Stable Diffusion 1.5."""
+    """What Plot Sigmas draws of schedules for Stable Diffusion 1.5."""
     from hso_core import named_schedule, optimize_schedule
     from hso_core.schedule.sigmas import print_sigmas
 
@@ -134,17 +142,25 @@ def comparison(server: ComfyServer) -> Image.Image:
     return Image.open(io.BytesIO(server.fetch(file)))
 
 
-def gain(server: ComfyServer) -> Image.Image:
-    """The ranking that the workflow of Calibrate Schedule ends with, on the demonstration network."""
-    saved = json.loads((EXAMPLES / f"{CALIBRATE}.json").read_text("utf-8"))
-    prompt = on_demo_network(to_prompt(saved, server.object_info()))
-    (compared,) = (number for number, entry in prompt.items() if entry["class_type"] == "HSOCompareSchedules")
-    prompt[compared]["inputs"]["pictures"] = 16
-    prompt = {number: entry for number, entry in prompt.items() if entry["class_type"] not in OUTPUTS}
-    prompt["save"] = node("SaveImage", images=[compared, 1], filename_prefix="ranking")
-    (file,) = server.files(server.run(prompt))
-    picture = Image.open(io.BytesIO(server.fetch(file))).convert("RGB")
-    return ImageOps.pad(picture, SIZE, Image.Resampling.LANCZOS, picture.getpixel((0, 0)))
+def measured(server: ComfyServer) -> tuple[Image.Image, Image.Image]:
+    """On the demonstration network: what Compare Schedulers shows of pictures side by side, and its ranking with a
+    calibrated schedule."""
+    workflows = [json.loads((EXAMPLES / f"{name}.json").read_text("utf-8")) for name in (COMPARE, CALIBRATE)]
+    compare, calibrate = (on_demo_network(to_prompt(saved, server.object_info())) for saved in workflows)
+    (number,) = (number for number, entry in compare.items() if entry["class_type"] == "HSOCompareSchedules")
+    (made,) = (entry for entry in calibrate.values() if entry["class_type"] == "HSOCalibrateSchedule")
+    same = {name: compare[number]["inputs"][name] for name in ("model", "positive", "negative", "latent_image")}
+    kept = {k: entry for k, entry in compare.items() if entry["class_type"] not in OUTPUTS}
+    kept["calibrated"] = node("HSOCalibrateSchedule", **{**made["inputs"], **same})
+    with_it = {**compare[number]["inputs"], "schedule_1": ["calibrated", 0], "steps": made["inputs"]["steps"]}
+    kept["gain"] = node("HSOCompareSchedules", **{**with_it, "pictures": 16, "seed": 1000})
+    pictures = []
+    for source, output in ((number, 2), ("gain", 1)):
+        prompt = {**kept, "save": node("SaveImage", images=[source, output], filename_prefix="measured")}
+        (file,) = server.files(server.run(prompt))
+        picture = Image.open(io.BytesIO(server.fetch(file))).convert("RGB")
+        pictures.append(ImageOps.pad(picture, SIZE, Image.Resampling.LANCZOS, picture.getpixel((0, 0))))
+    return pictures[0], pictures[1]
 
 
 def write(picture: Image.Image, file: Path) -> None:
@@ -159,13 +175,14 @@ def main() -> None:
     with ComfyServer(workbench.node_packs(), environment=weights, extra_arguments=arguments) as server:
         plot = comparison(server)
         plot.resize((768, 480), Image.Resampling.LANCZOS).save(HELP_PICTURE, optimize=True)
-        write(plot, EXAMPLES / "hso_compare.jpg")
-        write(gain(server), EXAMPLES / f"{CALIBRATE}.jpg")
+        write(plot, EXAMPLES / f"{PLOT}.jpg")
+        for name, picture in zip((COMPARE, CALIBRATE), measured(server), strict=True):
+            write(picture, EXAMPLES / f"{name}.jpg")
         write(galaxies(server), GALAXIES.with_suffix(".jpg"))
         with browser() as chromium:
             page = ComfyPage(chromium, server, "classic", size=PAGE, settings={"Comfy.Graph.CanvasInfo": False})
             for workflow in sorted(EXAMPLES.glob("*.json")):
-                if workflow.stem not in ("hso_compare", CALIBRATE):
+                if workflow.stem not in (PLOT, COMPARE, CALIBRATE):
                     write(photograph(page, workflow), workflow.with_suffix(".jpg"))
             page.close()
 

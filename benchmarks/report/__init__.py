@@ -1,1 +1,3 @@
-"""docs/benchmark.md and its pictures, from results.json."""
+"""docs/benchmark.md and its pictures, from results.json.
+
+Imports models, rivals and measures."""

@@ -164,7 +164,7 @@ def overhead_text(about: dict[str, Any]) -> str:
         return ""
     text = f"{100 * share:.1f} % (goal: at most 10 %, {'met' if share <= 0.10 else '**not met**'})"
     return (
-        f"\n\nTime that Calibrate Schedule, budget {BUDGET}, adds to the network's own where that takes "
+        f"\n\nTime that Calibrate Sigmas, budget {BUDGET}, adds to the network's own where that takes "
         f"{1000 * SECONDS:g} ms for each latent it is run on (median of three): {text}."
     )
 

@@ -1,1 +1,3 @@
-"""The schedules that are compared: built-in ones, published ones, ours, and the oracle."""
+"""The schedules that are compared: built-in ones, published ones, ours, and the oracle.
+
+Imports models."""

@@ -1,4 +1,6 @@
-"""Schedules fitted to a model and a sampler by running them for real."""
+"""Schedules fitted to a model and a sampler by running them for real. From outside: the names below.
+
+Imports only hso_core.files and hso_core.schedule."""
 
 from .calibrate import BUDGETS, Calibration, calibrate
 from .reference_runs import ReferenceRuns

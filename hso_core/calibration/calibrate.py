@@ -33,6 +33,7 @@ FINALISTS = (8, 4, 3)  # schedules that are compared on ever more seeds
 OWN_FINALISTS = 3  # of them, at most so many that were at hand
 CAUTION = 0.5  # deviations of what the seeds say, by which a schedule has to be better than the best at hand
 SAME_START = 1e-4  # relative: nearer first sigmas are one
+FITTED, EARLIER = "calibrated", "earlier result"  # what the report calls schedules that the user could not select
 
 
 @dataclass(frozen=True)
@@ -61,9 +62,13 @@ class Plan:
 
 @dataclass(frozen=True)
 class Row:
-    """A schedule's distances to the converged latents: RMSE over `seeds` seeds."""
+    """A schedule's distances to the converged latents: RMSE over `seeds` seeds.
+
+    name: that of a candidate, or EARLIER, or of the rule that found it. shown_as: what a user calls it.
+    """
 
     name: str
+    shown_as: str
     mean: float
     median: float
     worst: float
@@ -71,7 +76,7 @@ class Row:
     sigmas: Tensor
 
     def __str__(self) -> str:
-        return f"| {self.name} | {self.mean:.4g} | {self.median:.4g} | {self.worst:.4g} | {self.seeds} |"
+        return f"| {self.shown_as} | {self.mean:.4g} | {self.median:.4g} | {self.worst:.4g} | {self.seeds} |"
 
 
 @dataclass(frozen=True)
@@ -79,7 +84,8 @@ class Calibration:
     """The result.
 
     sigmas          (N + 1,) float32, the last 0
-    name            of the winner: that of a candidate, or the rule that found it
+    name            of the winner: that of a candidate, or EARLIER, or the rule that found it
+    shown_as        what the report calls it: the candidate's name, or FITTED
     best_candidate  of those that were tried
     gain            the winner's mean distance over the best candidate's, on the same seeds; 1 if that is the winner
     typical_gain    the same of geometric means, which a few seeds that end in another picture do not rule
@@ -93,6 +99,7 @@ class Calibration:
 
     sigmas: Tensor
     name: str
+    shown_as: str
     best_candidate: str
     gain: float
     typical_gain: float
@@ -119,28 +126,38 @@ class Calibration:
         return "\n".join(lines)
 
     def _verdict(self) -> str:
-        steps = len(self.sigmas) - 1
+        steps, tried = len(self.sigmas) - 1, "the best scheduler that was tried"
         if not self.rows:
-            return f"Nothing could be measured within the budget; this is {self.name} as it is."
+            return f"Nothing could be measured within the budget; this is {self.shown_as} as it is."
         if self.name == self.best_candidate:
             return (
-                f"Nothing that was tried promises to be better than {self.name} on other seeds, so that is the "
-                f"schedule of {steps} steps ({_counted(self.seeds, 'seed')})."
+                f"**Nothing is better than {self.name}**, {tried}: no other schedule of {steps} steps promises to come "
+                f"closer to the converged picture on other seeds ({_counted(self.seeds, 'seed')})."
             )
-        found = (
-            f"A schedule of {steps} steps, fitted to this model and sampler: the first row of the table. Over "
-            f"{_counted(self.seeds, 'seed')} its mean distance to the converged picture is {self.gain:.2f} of that "
-            f"with {self.best_candidate}, the best of the schedules at hand that were tried, "
-        )
-        if self.seeds < 3:
-            return f"{found}but these are too few seeds to say how sure that is."
         low, high = self.interval
-        sure = "" if high < 1 else " The interval reaches 1: by their means the two may be equally good on other seeds."
-        return (
-            f"{found}90 % interval {low:.2f} to {high:.2f}; its typical distance (geometric mean) is "
-            f"{self.typical_gain:.2f} of that.{sure} Some of these seeds took part in the search, so on new ones the "
-            "gain may be a little smaller."
-        )
+        rival, sure = f"{self.best_candidate}, {tried}", self.seeds >= 3
+        span = f" ({_percent(1 - high)} to {_percent(1 - low)} %)" if sure else ""
+        by_mean = f"{_percent(1 - self.gain)} % closer to the converged picture than {rival}{span}."
+        typically = f"Typically {_percent(1 - self.typical_gain)} % closer to the converged picture than {rival}."
+        said = [
+            f"**{by_mean if self.gain < 1 else typically}**",
+            *(["The earlier result is still the best that was found."] if self.name == EARLIER else []),
+            f"This is a schedule of {steps} steps, fitted to this model and sampler: the first row of the table. Over "
+            f"{_counted(self.seeds, 'seed')} its mean distance is {self.gain:.2f} of that with {self.best_candidate},",
+        ]
+        if not sure:
+            return " ".join([*said, "but these are too few seeds to say how sure that is."])
+        said += [
+            f"90 % interval {low:.2f} to {high:.2f}; its typical distance (geometric mean) is {self.typical_gain:.2f} "
+            "of that.",
+            *(["The interval reaches 1: by their means the two may be equally good on other seeds."] * (high >= 1)),
+            "Some of these seeds took part in the search, so on new ones the gain may be a little smaller.",
+        ]
+        return " ".join(said)
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f}".replace("-0", "0")
 
 
 def calibrate(
@@ -154,6 +171,7 @@ def calibrate(
     first_seed: int = 0,
     change: bool = False,
     plan: Plan | None = None,
+    earlier: Tensor | None = None,
     remembered: ReferenceRuns | None = None,
     on_progress: Callable[[int, int, str], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
@@ -165,6 +183,7 @@ def calibrate(
     first_seed: the seeds first_seed, first_seed + 1, ... are used.
     change: the sampler is to change a picture and not to make one; `noise` is what is left of the model's then, and
     every schedule starts at just its sigma_max, since another start is another change.
+    earlier: what an earlier search found; it is tried first. It is no candidate: gains are told against those.
     remembered: finished runs of just this reference: same model and conditioning, first seed, and steps of the plan.
     They spare evaluations, but count towards the budget as if they were made, so that the result is the same without.
     on_progress: called after each evaluation with (those so far, remembered ones too; budget; stage).
@@ -175,6 +194,7 @@ def calibrate(
     steps, or with so few on every schedule.
     """
     usable = _usable(candidates, steps, noise, change)
+    found_before = {} if earlier is None else _usable({EARLIER: earlier}, steps, noise, change)
     plan = plan or Plan.of(budget, steps, noise.family)
     stop = should_stop or (lambda: False)
     watch = _Watch(lambda made, stage: on_progress and on_progress(made + reference.remembered, budget, stage))
@@ -194,16 +214,20 @@ def calibrate(
             raise BudgetSpent
         reference.extend(range(plan.seeds), bench.left)
     except BudgetSpent:
-        return _unmeasured(usable, bench, reference)
+        return _unmeasured({**found_before, **usable}, bench, reference)
     profile = reference.profile()
     forecasts = Forecasts(profile, noise)
     free = noise.family == "vp" and not change
     search = Search(bench, noise, plan.seeds, profile.data_scale, forecasts, SEARCH_SEED, start_is_free=free)
     own = [search.add(name, sigmas) for name, sigmas in _worth_a_run(usable, forecasts).items()]
+    first = [search.add(name, sigmas) for name, sigmas in found_before.items()]  # one of `own`, where that was best
     suggested = [search.add(name, sigmas) for name, sigmas in suggest(profile, noise, steps).items()]
-    look_until = LOOK_SHARE * budget
+    most = LOOK_SHARE * budget
     try:
-        _look(search, own, suggested, plan, lambda: told("trying the schedules at hand")() or bench.spent > look_until)
+        at_first = [*first, *own[:1]]
+        _look(
+            search, at_first, own, suggested, plan, lambda: told("trying the schedules at hand")() or bench.spent > most
+        )
         if search.measured:
             search.settle_seeds()
             bench.larger = larger_pictures(watch.watched(reference_run), reference, profile, noise, bench)
@@ -213,7 +237,7 @@ def calibrate(
     except BudgetSpent:
         pass
     if not search.measured:
-        return _unmeasured(usable, bench, reference)
+        return _unmeasured({**found_before, **usable}, bench, reference)
     told("done")()
     if not any(trial.is_sound for trial in search.measured):
         raise ValueError(
@@ -228,19 +252,27 @@ def _judgement(budget: int) -> float:
     return max((1 - SEARCH_SHARE) * budget, min(JUDGED, MOST_JUDGED * budget))
 
 
-def _look(search: Search, own: list[Trial], suggested: list[Trial], plan: Plan, stop: Callable[[], bool]) -> None:
-    """Measure the first candidate, then suggestions and candidates in turn, those first that are foretold to be good.
+def _look(
+    search: Search,
+    first: list[Trial],
+    own: list[Trial],
+    suggested: list[Trial],
+    plan: Plan,
+    stop: Callable[[], bool],
+) -> None:
+    """Measure the first ones, then suggestions and candidates in turn, those first that are foretold to be good.
 
     Suggestions that are nearly the same as what has been measured are left out.
     """
-    places, waiting = range(plan.look), [*own[:1]]
+    waiting = first
     while waiting and not stop():
-        search.bench.measure(waiting[0], places)
-        groups = [[trial for trial in group if not trial.distances] for group in (suggested, own)]
-        fresh = [trial for trial in groups[0] if not search.is_near(trial, search.measured)]
-        ranked = [search.promising_first(group) if group else [] for group in (fresh, groups[1])]
-        turn = len(search.measured) % 2
-        waiting = ranked[1 - turn] or ranked[turn]
+        search.bench.measure(waiting[0], range(plan.look))
+        waiting = [trial for trial in first if not trial.distances]
+        if not waiting:
+            fresh = [t for t in suggested if not t.distances and not search.is_near(t, search.measured)]
+            groups = [search.promising_first(group) for group in (fresh, [t for t in own if not t.distances])]
+            turn = len(search.measured) % 2
+            waiting = groups[1 - turn] or groups[turn]
 
 
 class _Watch:
@@ -357,10 +389,12 @@ def _verdict(search: Search, own: list[Trial], bench: Bench, reference: Referenc
         winner, gain, comparison = rival, 1.0, paired_ratio(rival.distances, rival.distances)
     low, high = comparison.interval
     beside = [trial for trial in ranked if len(trial.distances) == len(winner.distances)]
-    rows = sorted(beside, key=lambda trial: (trial is not winner, search.loss(trial)))
+    rows = sorted(beside, key=lambda trial: (trial is not winner, search.loss(trial)))[:SHOWN]
+    names = _shown_names(rows, own)
     return Calibration(
         sigmas=winner.sigmas.clone(),
         name=winner.name,
+        shown_as=names[0],
         best_candidate=rival.name,
         gain=gain,
         typical_gain=comparison.geometric,
@@ -368,7 +402,7 @@ def _verdict(search: Search, own: list[Trial], bench: Bench, reference: Referenc
         seeds=comparison.seeds,
         evaluations=bench.spent,
         remembered=reference.remembered,
-        rows=tuple(_row(trial, bench) for trial in rows[:SHOWN]),
+        rows=tuple(_row(trial, name, bench) for trial, name in zip(rows, names, strict=True)),
         references=reference.runs(),
     )
 
@@ -377,16 +411,32 @@ def _counted(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
+def _shown_names(rows: Sequence[Trial], own: Sequence[Trial]) -> list[str]:
+    """What a user calls the schedules: candidates by their names, a fitted winner FITTED, other fitted ones by number.
+
+    rows: the winner first.
+    """
+    names, fitted = [], 0
+    for place, trial in enumerate(rows):
+        if trial in own or (trial.name == EARLIER and place):
+            names.append(trial.name)
+        else:
+            fitted += 1
+            names.append(FITTED if place == 0 else f"fitted {fitted}")
+    return names
+
+
 def _mean(trial: Trial, bench: Bench) -> float:
     """Of the distances, with larger pictures in their share."""
     mean = float(trial.first().mean())
     return (1 - bench.chance) * mean + bench.chance * trial.met if trial.met else mean
 
 
-def _row(trial: Trial, bench: Bench) -> Row:
+def _row(trial: Trial, shown_as: str, bench: Bench) -> Row:
     distances = trial.first()
     return Row(
         trial.name,
+        shown_as,
         _mean(trial, bench),
         float(np.median(distances)),
         max(float(distances.max()), trial.met),
@@ -401,6 +451,7 @@ def _unmeasured(usable: dict[str, Tensor], bench: Bench, reference: Reference) -
     return Calibration(
         sigmas=sigmas.clone(),
         name=name,
+        shown_as=name,
         best_candidate=name,
         gain=1.0,
         typical_gain=1.0,

@@ -147,12 +147,12 @@ def compact_lambdas(noise: NoiseSchedule, steps: int, rho: Array, power: Array, 
 
 def _lambda_first(noise: NoiseSchedule) -> float:
     """Lambda of sigma_max; for a flow model at least that of FLOW_START."""
-    lam = float(noise.lambda_of_sigma(torch.tensor(noise.sigma_max, dtype=torch.float64)))
+    lam = float(noise.lambda_of_sigma(torch.tensor(noise.sigma_max, dtype=torch.float64, device="cpu")))
     return max(lam, -float(np.log(FLOW_START))) if noise.family == "flow" else lam
 
 
 def _lambda_last(noise: NoiseSchedule) -> float:
-    return float(noise.lambda_of_sigma(torch.tensor(noise.sigma_min, dtype=torch.float64)))
+    return float(noise.lambda_of_sigma(torch.tensor(noise.sigma_min, dtype=torch.float64, device="cpu")))
 
 
 def level(noise: NoiseSchedule, ratio: float) -> float:
@@ -168,4 +168,4 @@ def _sigmas(noise: NoiseSchedule, lambdas: Array) -> Array:
 
 def _schedule(noise: NoiseSchedule, lambdas: Array) -> Tensor:
     sigmas = torch.from_numpy(_sigmas(noise, lambdas.astype(np.float64)))
-    return torch.cat([sigmas, torch.zeros(1, dtype=torch.float64)])
+    return torch.cat([sigmas, sigmas.new_zeros(1)])

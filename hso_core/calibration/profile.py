@@ -88,7 +88,7 @@ class ProfileRecorder:
 
     def _finish_batch(self) -> None:
         if self._rows:
-            self._seen.append((torch.tensor(self._sigmas), torch.stack(self._rows)))
+            self._seen.append((torch.tensor(self._sigmas, dtype=torch.float32, device="cpu"), torch.stack(self._rows)))
             self._rows = []
 
     def choose(self, latents: Tensor) -> Tensor:
@@ -96,7 +96,7 @@ class ProfileRecorder:
         flat = latents.detach().flatten(1)
         if flat.shape[1] > MOST_VALUES:
             if self._choice is None:
-                generator = torch.Generator().manual_seed(CHOICE_SEED)
-                self._choice = torch.randint(flat.shape[1], (MOST_VALUES,), generator=generator)
+                generator = torch.Generator(device="cpu").manual_seed(CHOICE_SEED)
+                self._choice = torch.randint(flat.shape[1], (MOST_VALUES,), generator=generator, device="cpu")
             flat = flat[:, self._choice.to(flat.device)]
         return flat.to("cpu", torch.float32, copy=True)

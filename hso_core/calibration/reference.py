@@ -41,7 +41,7 @@ def reference_sigmas(noise: NoiseSchedule, steps: int) -> Tensor:
     if noise.sigma_max <= second:
         return compact_schedule(noise, steps, RHO, 1.0, least).float()
     below = compact_schedule(noise, steps - 1, RHO, 1.0, least)
-    return torch.cat([below[:1], torch.tensor([second], dtype=torch.float64), below[1:]]).float()
+    return torch.cat([below[:1], below.new_tensor([second]), below[1:]]).float()
 
 
 def check_finite(converged: Tensor) -> None:
@@ -67,8 +67,8 @@ class Reference:
     They are counted as if they were, so that nothing that is decided by the count depends on them; and they are exactly
     what would come out anew, but for what rounding makes of other batches.
 
-    sigmas: (R + 1,) the schedule of the runs. first_seed: that of place 0. evaluations: all that are counted; remembered:
-    those of them not made.
+    sigmas: (R + 1,) the schedule of the runs. first_seed: that of place 0. evaluations: all that are counted;
+    remembered: those of them not made.
     """
 
     def __init__(

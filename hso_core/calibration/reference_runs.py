@@ -55,10 +55,10 @@ class ReferenceRuns:
         runs = self.by_place.values()
         return {
             "levels": self.levels,
-            "places": torch.tensor(list(self.by_place)),
+            "places": torch.tensor(list(self.by_place), dtype=torch.int64, device="cpu"),
             "latents": torch.stack([run.latents for run in runs]),
             "predictions": torch.stack([run.predictions for run in runs]),
-            "evaluations": torch.tensor([run.evaluations for run in runs]),
+            "evaluations": torch.tensor([run.evaluations for run in runs], dtype=torch.int64, device="cpu"),
         }
 
     @classmethod

@@ -253,6 +253,8 @@ class Search:
 
     def promising_first(self, trials: Sequence[Trial]) -> list[Trial]:
         """These trials, not yet measured, by what is foretold of them with the solver that fits what has been."""
+        if not trials:
+            return []
         loss, solver = self._loss, self.solver
         levels = self._levels(np.array([trial.lambdas for trial in trials]))
         sizes = self._forecasts.errors(levels, solver)[:, None] * loss.scale
@@ -532,7 +534,7 @@ class Search:
     @cached_property
     def _range(self) -> tuple[float, float]:
         """Lambda of the model's sigma_max and sigma_min."""
-        ends = torch.tensor([self._noise.sigma_max, self._noise.sigma_min], dtype=torch.float64)
+        ends = torch.tensor([self._noise.sigma_max, self._noise.sigma_min], dtype=torch.float64, device="cpu")
         first, last = self._noise.lambda_of_sigma(ends).tolist()
         return first, last
 

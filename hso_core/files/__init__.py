@@ -1,1 +1,3 @@
-"""Reading and writing files that may be hostile. Imports nothing of the project."""
+"""Reading and writing files that may be hostile. From outside: all of it.
+
+Imports nothing of the project."""

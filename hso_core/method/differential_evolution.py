@@ -39,10 +39,10 @@ def differential_evolution(
     mean. Random numbers are drawn on the CPU, so that every device takes the same course.
     `on_generation(done, total)` is called once a generation; an exception from it ends the search.
     """
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator(device="cpu").manual_seed(seed)
 
     def uniform(*shape: int) -> Tensor:
-        return torch.rand(*shape, generator=generator, dtype=bounds.dtype).to(bounds.device)
+        return torch.rand(*shape, generator=generator, dtype=bounds.dtype, device="cpu").to(bounds.device)
 
     low, width = bounds[:, :1], bounds[:, 1:] - bounds[:, :1]
     unit = _latin_hypercube(len(bounds), population, uniform, generator)
@@ -62,7 +62,7 @@ def differential_evolution(
 
 def _latin_hypercube(dimensions: int, size: int, uniform: Callable[..., Tensor], generator: torch.Generator) -> Tensor:
     """(dimensions, size) in [0, 1): in each dimension one member in each of `size` equal cells."""
-    cells = torch.stack([torch.randperm(size, generator=generator) for _ in range(dimensions)])
+    cells = torch.stack([torch.randperm(size, generator=generator, device="cpu") for _ in range(dimensions)])
     jitter = uniform(dimensions, size)
     return (cells.to(jitter) + jitter) / size
 
@@ -77,14 +77,14 @@ def _best1bin(unit: Tensor, values: Tensor, uniform: Callable[..., Tensor], gene
     # As in scipy a coordinate that leaves the box is drawn anew.
     mutant = torch.where((mutant < 0) | (mutant > 1), uniform(dimensions, size), mutant)
     cross = uniform(dimensions, size) < CROSSOVER
-    always = torch.randint(dimensions, (1, size), generator=generator).to(unit.device)
+    always = torch.randint(dimensions, (1, size), generator=generator, device="cpu").to(unit.device)
     return torch.where(cross.scatter(0, always, True), mutant, unit)
 
 
 def _two_others(size: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Two different members other than oneself, for each of `size` members."""
-    me = torch.arange(size)
-    first = torch.randint(1, size, (size,), generator=generator)
-    second = torch.randint(1, size - 1, (size,), generator=generator)
+    me = torch.arange(size, dtype=torch.int64, device="cpu")
+    first = torch.randint(1, size, (size,), generator=generator, device="cpu")
+    second = torch.randint(1, size - 1, (size,), generator=generator, device="cpu")
     second = second + (second >= first)
     return (me + first) % size, (me + second) % size

@@ -176,6 +176,6 @@ def _strictly_decreasing(sigmas: Tensor) -> list[float]:
     values = sigmas.float()
     if bool((values[1:] >= values[:-1]).any()):
         for i in range(1, len(values)):
-            below = torch.nextafter(values[i - 1], torch.zeros(()))
+            below = torch.nextafter(values[i - 1], torch.zeros_like(values[i - 1]))
             values[i] = torch.minimum(values[i], below)
     return values.tolist()

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from ..schedule.noise_schedule import NoiseSchedule
+from ..schedule.numbers import real_number, whole_number
 from ..schedule.sigmas import MAX_STEPS
 from .edm_start import edm_start
 from .spacing import least_spacing, spacing_penalty
@@ -69,19 +70,22 @@ class Settings:
     def __post_init__(self) -> None:
         _choice("mapping", self.mapping, MAPPINGS)
         _choice("start", self.start, STARTS)
-        _within("exponent", self.exponent, 1, 8)
-        _within("gamma", self.gamma, 0, 1e15)
-        _within("denoise", self.denoise, 1e-4, 1)
-        _within("tolerance", self.tolerance, 0, 1)
-        _whole("population", self.population, 2, 200)
-        _whole("generations", self.generations, 0, 10_000)
-        _whole("iterations", self.iterations, 1, 10_000)
-        _whole("seed", self.seed, 0, 2**32 - 1)
-        for name, low, high in (("rho", 0.1, 100), ("t_min", 1e-6, 0.9), ("t_max", 2e-6, 1)):
+        known: dict[str, Any] = {}  # as Python's own numbers, whatever they came as
+        for name, low, high in (("exponent", 1, 8), ("gamma", 0, 1e15), ("denoise", 1e-4, 1), ("tolerance", 0, 1)):
+            known[name] = real_number(name, getattr(self, name), low, high, SettingsError)
+        for name, least, most in (
+            ("population", 2, 200), ("generations", 0, 10_000), ("iterations", 1, 10_000), ("seed", 0, 2**32 - 1)
+        ):  # fmt: skip
+            known[name] = whole_number(name, getattr(self, name), least, most, SettingsError)
+        for name, low, high in (("rho", 0.1, 100), ("t_min", 1e-6, 0.9), ("t_max", 2e-6, 1), ("spacing", 0, 1)):
             if getattr(self, name) is not None:
-                _bounds(name, getattr(self, name), low, high)
-        for d_min in _pair("spacing", self.spacing):
-            _within("spacing", d_min, 0, 1)
+                known[name] = _pair(name, getattr(self, name), low, high)
+                if known[name][0] > known[name][1] and name != "spacing":
+                    raise SettingsError(
+                        f"{name} goes from {known[name][0]:g} to {known[name][1]:g}; the first must not be the larger"
+                    )
+        for name, value in known.items():
+            object.__setattr__(self, name, value)
         if self.t_min and self.t_max and self.t_min[1] >= self.t_max[0]:
             raise SettingsError(
                 f"t_min goes up to {self.t_min[1]:g} and t_max down to {self.t_max[0]:g}; t_min must stay below t_max"
@@ -117,8 +121,8 @@ def suitable_times(noise: NoiseSchedule, settings: Settings) -> tuple[Pair, Pair
         return t_min, t_max
     if noise.family == "flow":
         return FLOW_TIMES[0], (t_max if settings.start == "searched" else FLOW_TIMES[1])
-    if float(noise.sigma_of_t(torch.tensor(t_min[1], dtype=torch.float64))) < LOWEST_LEVEL:
-        low, high = noise.t_of_lambda(-torch.tensor(SD_LEVELS, dtype=torch.float64).log()).tolist()
+    if float(noise.sigma_of_t(torch.tensor(t_min[1], dtype=torch.float64, device="cpu"))) < LOWEST_LEVEL:
+        low, high = noise.t_of_lambda(-torch.tensor(SD_LEVELS, dtype=torch.float64, device="cpu").log()).tolist()
         t_min = low, high
     return t_min, t_max
 
@@ -128,36 +132,11 @@ def _choice(name: str, value: str, allowed: tuple[str, ...]) -> None:
         raise SettingsError(f"{name} is {value!r}; it must be one of {', '.join(allowed)}")
 
 
-def _whole(name: str, value: int, low: int, high: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise SettingsError(f"{name} is {value!r}; it must be a whole number from {low} to {high}")
-    _within(name, value, low, high)
-
-
-def _pair(name: str, value: Pair) -> Pair:
+def _pair(name: str, value: Pair, low: float, high: float) -> Pair:
     if not isinstance(value, tuple) or len(value) != 2:
         raise SettingsError(f"{name} is {value!r}; it must be a pair of numbers, (low, high)")
-    return value
-
-
-def _within(name: str, value: float, low: float, high: float) -> None:
-    if not isinstance(value, (int, float)):
-        raise SettingsError(f"{name} is {value!r}; it must be a number between {low:g} and {high:g}")
-    if not (math.isfinite(value) and low <= value <= high):
-        raise SettingsError(f"{name} is {value:g}; it must be between {low:g} and {high:g}")
-
-
-def _bounds(name: str, bounds: tuple[float, float], low: float, high: float) -> None:
-    for value in _pair(name, bounds):
-        _within(name, value, low, high)
-    if bounds[0] > bounds[1]:
-        raise SettingsError(f"{name} goes from {bounds[0]:g} to {bounds[1]:g}; the first must not be the larger")
-
-
-def check_steps(steps: int) -> None:
-    """Raise SettingsError unless `steps` is a step count that the search can work with."""
-    if isinstance(steps, bool) or not isinstance(steps, int) or not 1 <= steps <= MAX_STEPS:
-        raise SettingsError(f"steps is {steps!r}; it must be a whole number from 1 to {MAX_STEPS}")
+    first, second = (real_number(name, end, low, high, SettingsError) for end in value)
+    return first, second
 
 
 @dataclass(frozen=True)
@@ -172,7 +151,7 @@ class Problem:
     settings: Settings
 
     def __post_init__(self) -> None:
-        check_steps(self.steps)
+        object.__setattr__(self, "steps", whole_number("steps", self.steps, 1, MAX_STEPS, SettingsError))
         object.__setattr__(self, "settings", self.settings.suited_to(self.noise))
 
     @property
@@ -213,7 +192,7 @@ class Problem:
         t_min = [max(d * t, floor) for t in lowest]
         if t_min[1] >= t_max[0]:
             t_min = [min(t, t_max[0] / 2) for t in t_min]
-        return torch.tensor([self.settings.rho, t_min, t_max], dtype=torch.float64)
+        return torch.tensor([self.settings.rho, t_min, t_max], dtype=torch.float64, device="cpu")
 
     @property
     def _finite_t(self) -> float:

@@ -111,7 +111,7 @@ def _minimised(problem: Problem, lam: Array, options: dict[str, float], **deriva
 def edm_start(problem: Problem, psi: Array) -> Array:
     """Lambda_init(psi), ascending: sigma/alpha evenly spaced in its power 1/rho."""
     rho = psi[0]
-    ends = problem.noise.lambda_of_t(torch.tensor([psi[2], psi[1]], dtype=torch.float64)).numpy()
+    ends = problem.noise.lambda_of_t(torch.tensor([psi[2], psi[1]], dtype=torch.float64, device="cpu")).numpy()
     noise_to_signal = np.exp(-ends)
     u = np.linspace(0, 1, problem.intervals + 1)
     lam = -np.log((noise_to_signal[0] ** (1 / rho) * (1 - u) + noise_to_signal[1] ** (1 / rho) * u) ** rho)

@@ -53,7 +53,7 @@ class Schedule:
 
     def to_tensor(self) -> Tensor:
         """The sigmas as a fresh float32 tensor on the CPU."""
-        return torch.tensor(self.sigmas, dtype=torch.float32)
+        return torch.tensor(self.sigmas, dtype=torch.float32, device="cpu")
 
     def to_dict(self) -> dict[str, Any]:
         """Everything as plain values for JSON, psi as one entry."""

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from .noise_schedule import NoiseSchedule
+from .numbers import whole_number
 from .sigmas import MAX_STEPS, SLACK, SigmasError, resample_sigmas
 
 FILE = Path(__file__).with_name("published_schedules.json")
@@ -22,11 +23,12 @@ SHIFT_SLACK = 0.02  # relative: a shift in a file is rounded
 class Table:
     """One published schedule.
 
-    lists    number of steps N -> its N + 1 sigmas as they were published, the last 0 or the model's sigma_min
-    family   "vp" or "flow", as in NoiseSchedule
-    suits    the model that it was made for; source: who published it, and where
-    trained  the model was distilled on just these values: no use to any other
-    shift    the time shift of a flow model that the values belong to, if to one
+    lists      number of steps N -> its N + 1 sigmas as they were published, the last 0 or the model's sigma_min
+    family     "vp" or "flow", as in NoiseSchedule
+    suits      the model that it was made for; source: who published it, and where
+    trained    the model was distilled on just these values: no use to any other
+    shift      the time shift of a flow model that the values belong to, if to one
+    continues  goes on from the latent of another stage: it starts below full noise, as it should
     """
 
     name: str
@@ -36,6 +38,7 @@ class Table:
     lists: Mapping[int, tuple[float, ...]]
     trained: bool = False
     shift: float | None = None
+    continues: bool = False
 
     @property
     def step_counts(self) -> list[int]:
@@ -65,11 +68,10 @@ def table_sigmas(name: str, steps: int = 0) -> tuple[Tensor, str]:
     interpolated in ln sigma over the step index, as ComfyUI does. Raises SigmasError.
     """
     table = _table(name)
-    if not 0 <= steps <= MAX_STEPS:
-        raise SigmasError(f"steps is {steps}; it must be 0 (as published) to {MAX_STEPS}")
-    steps = steps or table.step_counts[-1]
+    right = f"it must be 0 (as published) or a whole number up to {MAX_STEPS}"
+    steps = whole_number("steps", steps, 0, MAX_STEPS, SigmasError, right) or table.step_counts[-1]
     nearest = min(table.step_counts, key=lambda count: (abs(count - steps), -count))
-    sigmas = torch.tensor(table.lists[nearest], dtype=torch.float32)
+    sigmas = torch.tensor(table.lists[nearest], dtype=torch.float32, device="cpu")
     if steps != nearest:
         sigmas = resample_sigmas(sigmas, steps)
     sigmas[-1] = 0.0  # as ComfyUI does with lists that end at sigma_min
@@ -97,7 +99,7 @@ def shift_of(noise: NoiseSchedule) -> float | None:
     """s, where the noise schedule of a flow model is sigma = s t / (1 + (s - 1) t); None for all others."""
     if noise.family != "flow":
         return None
-    t = torch.tensor([0.25, 0.5, 0.75], dtype=torch.float64)
+    t = torch.tensor([0.25, 0.5, 0.75], dtype=torch.float64, device="cpu")
     sigma = noise.sigma_of_t(t)
     shifts = (sigma * (1 - t) / (t * (1 - sigma))).tolist()
     return shifts[1] if max(shifts) < min(shifts) * (1 + SHIFT_SLACK) else None

@@ -14,6 +14,7 @@ from functools import cached_property
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 FAMILIES = ("vp", "flow")
@@ -28,7 +29,8 @@ class NoiseScheduleError(ValueError):
 class NoiseSchedule:
     """A table of sigmas, ascending, and the convention it is written in.
 
-    sigmas: (T,) float64 on the CPU, non-decreasing, positive. Entry k belongs to time t = (k + 1) / T.
+    sigmas: (T,) float64 on the CPU, non-decreasing, positive. Entry k belongs to time t = (k + 1) / T. What rounding
+            has left of a table is mended: zeros in front, which belong to time 0, go; a dip becomes level.
     family: "vp" (also VE and EDM: entry = sigma/alpha, lambda = -ln entry) or
             "flow" (entry = sigma, alpha = 1 - sigma, lambda = -logit entry).
 
@@ -41,10 +43,9 @@ class NoiseSchedule:
     def __post_init__(self) -> None:
         if self.family not in FAMILIES:
             raise NoiseScheduleError(f"unknown family {self.family!r}: it is one of {', '.join(FAMILIES)}")
-        # .cpu() first: MPS tensors cannot be float64.
-        table = torch.as_tensor(self.sigmas).detach().cpu().double().clone()
-        if self.family == "flow" and table.ndim == 1:
-            table[(table > 1) & (table < 1 + ROUNDING)] = 1.0
+        table = _as_double(self.sigmas).clone()
+        if table.ndim == 1 and len(table) and bool(table.isfinite().all()):
+            table = _without_rounding(table, self.family)
         _check_table(table, self.family)
         object.__setattr__(self, "sigmas", table)
 
@@ -60,7 +61,7 @@ class NoiseSchedule:
     @classmethod
     def from_alphas_cumprod(cls, alphas_cumprod: Tensor) -> NoiseSchedule:
         """VP schedule from alpha_bar_n = alpha_n^2, descending in (0, 1)."""
-        a = torch.as_tensor(alphas_cumprod).detach().cpu().double()
+        a = _as_double(alphas_cumprod)
         if a.ndim != 1 or not bool(((a > 0) & (a < 1)).all()):
             raise NoiseScheduleError("alphas_cumprod must be a list of numbers between 0 and 1")
         # float32 as ComfyUI stores it, so that a named schedule and a loaded model give the same numbers.
@@ -69,7 +70,7 @@ class NoiseSchedule:
     @classmethod
     def from_betas(cls, betas: Tensor) -> NoiseSchedule:
         """VP schedule from the betas of a discrete diffusion process."""
-        return cls.from_alphas_cumprod(torch.cumprod(1 - torch.as_tensor(betas).detach().cpu().double(), dim=0))
+        return cls.from_alphas_cumprod(torch.cumprod(1 - _as_double(betas), dim=0))
 
     @cached_property
     def fingerprint(self) -> str:
@@ -137,13 +138,15 @@ class NoiseSchedule:
 
     def sigma_of_denoise(self, denoise: float) -> float:
         """Sigma at time t = denoise, above 0 and at most 1; exactly sigma_max at 1."""
-        return float(self.sigma_of_t(torch.tensor(denoise, dtype=torch.float64))) if denoise < 1 else self.sigma_max
+        if denoise >= 1:
+            return self.sigma_max
+        return float(self.sigma_of_t(torch.tensor(denoise, dtype=torch.float64, device="cpu")))
 
     def up_to(self, start: float) -> NoiseSchedule:
         """The part of it that is below the sigma `start`, which is its largest then; itself from sigma_max on."""
         if start >= self.sigma_max:
             return self
-        last = torch.tensor([start], dtype=torch.float64)
+        last = torch.tensor([start], dtype=torch.float64, device="cpu")
         below = self.sigmas[self.sigmas < start]
         return NoiseSchedule(torch.cat([below if len(below) else last / 2, last]), self.family)
 
@@ -159,13 +162,36 @@ class NoiseSchedule:
     def _make_knots(self) -> tuple[Tensor, Tensor]:
         """Ascending (u, y), both (n,): (t, -ln alpha), or ((1-t)/t, alpha/sigma) for flow."""
         length = len(self.sigmas)
-        t = torch.arange(1, length + 1, dtype=torch.float64) / length
+        t = torch.arange(1, length + 1, dtype=torch.float64, device="cpu") / length
         keep = _first_of_equal(self.sigmas)
         t, sigmas = t[keep], self.sigmas[keep]
         if self.family == "vp":
-            zero = torch.zeros(1, dtype=torch.float64)
+            zero = torch.zeros(1, dtype=torch.float64, device="cpu")
             return torch.cat([zero, t]), torch.cat([zero, 0.5 * sigmas.square().log1p()])
         return ((1 - t) / t).flip(0), ((1 - sigmas) / sigmas).flip(0)
+
+
+def _without_rounding(table: Tensor, family: str) -> Tensor:
+    """A finite table (T,) as it was meant, with nothing changed by more than rounding.
+
+    ComfyUI's schedulers read tables from the end and never come to zeros in front, nor mind a dip.
+    """
+    least = ROUNDING * float(table.max())
+    first = int((table > 0).to(torch.uint8).argmax())
+    if first < len(table) - 1 and bool((table[:first] >= -least).all()):
+        table = table[first:]
+    raised = table.cummax(0).values
+    table = raised if bool((raised - table <= ROUNDING * raised).all()) else table
+    if family == "flow":
+        table = torch.where((table > 1) & (table < 1 + ROUNDING), 1.0, table)
+    return table
+
+
+def _as_double(values: ArrayLike | Tensor) -> Tensor:
+    """Values, also such as are no tensor, in float64 on the CPU. (.cpu() first: MPS tensors cannot be float64.)"""
+    if not isinstance(values, Tensor):
+        values = torch.from_numpy(np.array(values, dtype=np.float64))
+    return values.detach().cpu().double()
 
 
 def _check_table(table: Tensor, family: str) -> None:
@@ -181,9 +207,9 @@ def _check_table(table: Tensor, family: str) -> None:
     falls = table[1:] < table[:-1]
     if bool(falls.any()):
         k = _where(falls)
-        before, after = _told_apart(float(table[k]), float(table[k + 1]))
         raise NoiseScheduleError(
-            f"the noise schedule must increase, but entry {k + 1} ({after}) is below entry {k} ({before})"
+            f"the noise schedule must increase, but entry {k + 1} ({float(table[k + 1]):g}) is below entry {k} "
+            f"({float(table[k]):g})"
         )
     if not bool(table[0] < table[-1]):
         raise NoiseScheduleError(f"all sigmas of the noise schedule are {float(table[0]):g}; they must increase")
@@ -195,12 +221,6 @@ def _where(mask: Tensor) -> int:
     return int(mask.nonzero()[0])
 
 
-def _told_apart(one: float, other: float) -> tuple[str, str]:
-    """Two different numbers with as few digits as tell them apart: 6, or a float32's, or a float64's."""
-    texts = ((f"{one:.{digits}g}", f"{other:.{digits}g}") for digits in (6, 9, 17))
-    return next(pair for pair in texts if pair[0] != pair[1])
-
-
 def _first_of_equal(sigmas: Tensor) -> Tensor:
     """Mask that keeps one entry of each run of equal sigmas, so that the maps can be inverted.
 
@@ -208,7 +228,7 @@ def _first_of_equal(sigmas: Tensor) -> Tensor:
     below it time still runs, towards sigma = 0.
     """
     rises = sigmas[1:] > sigmas[:-1]
-    keep = torch.cat([torch.tensor([False]), rises])
+    keep = torch.cat([torch.zeros_like(rises[:1]), rises])
     keep[int(rises.nonzero()[0])] = True
     return keep
 
@@ -222,7 +242,7 @@ def cell_of(knots: Tensor, x: Tensor, cells: int) -> Tensor:
     if x.is_cuda:
         found = torch.searchsorted(knots, x.contiguous(), right=True)
     else:
-        found = torch.as_tensor(np.searchsorted(knots.numpy(), x.numpy(), side="right"))
+        found = torch.as_tensor(np.searchsorted(knots.numpy(), x.numpy(), side="right"), device="cpu")
     return (found - 1).clamp_(0, cells - 1)
 
 
@@ -287,19 +307,22 @@ def named_schedule(name: str) -> NoiseSchedule:
 
 def scaled_linear(start: float = 0.00085, end: float = 0.012, length: int = 1000) -> NoiseSchedule:
     """Stable Diffusion 1, 2 and XL."""
-    return NoiseSchedule.from_betas(torch.linspace(start**0.5, end**0.5, length, dtype=torch.float64).square())
+    return NoiseSchedule.from_betas(
+        torch.linspace(start**0.5, end**0.5, length, dtype=torch.float64, device="cpu").square()
+    )
 
 
 def linear(start: float = 1e-4, end: float = 0.02, length: int = 1000) -> NoiseSchedule:
     """DDPM (Ho et al. 2020); also PixArt."""
-    return NoiseSchedule.from_betas(torch.linspace(start, end, length, dtype=torch.float64))
+    return NoiseSchedule.from_betas(torch.linspace(start, end, length, dtype=torch.float64, device="cpu"))
 
 
 def shifted_flow(shift: float, length: int = 1000) -> NoiseSchedule:
     """Rectified flow with a time shift (SD3: 3, AuraFlow: 1.73, Wan: 8)."""
     if not (math.isfinite(shift) and shift > 0):
         raise NoiseScheduleError(f"the shift of a flow schedule must be above 0, not {shift:g}")
-    t = (torch.arange(1, length + 1) / length) * 1000 / 1000  # as in ComfyUI, to the last bit
+    places = torch.arange(1, length + 1, dtype=torch.float32, device="cpu")
+    t = (places / length) * 1000 / 1000  # as in ComfyUI, to the last bit
     return NoiseSchedule(t if shift == 1.0 else shift * t / (1 + (shift - 1) * t), "flow")
 
 
@@ -307,4 +330,5 @@ def log_spaced(sigma_min: float, sigma_max: float, length: int = 1000) -> NoiseS
     """Karras et al. (EDM) models: a range of sigmas (SVD: 0.002 to 700, Playground 2.5: 0.002 to 80)."""
     if not 0 < sigma_min < sigma_max < math.inf:
         raise NoiseScheduleError(f"edm:MIN:MAX needs 0 < MIN < MAX, not {sigma_min:g} and {sigma_max:g}")
-    return NoiseSchedule(torch.linspace(math.log(sigma_min), math.log(sigma_max), length).exp(), "vp")
+    ends = math.log(sigma_min), math.log(sigma_max)
+    return NoiseSchedule(torch.linspace(*ends, length, dtype=torch.float32, device="cpu").exp(), "vp")

@@ -8,6 +8,7 @@ import comfy.cli_args
 import folder_paths
 
 from ...hso_core.files.safe_file import FileError
+from .errors import check_choice
 
 
 def user_folder() -> Path:
@@ -15,12 +16,31 @@ def user_folder() -> Path:
     return Path(folder_paths.get_user_directory())
 
 
+FOLDERS = ("output", "user")
+
+
 def schedule_folders() -> dict[str, Path]:
-    """Where schedules are kept. "user" is what the browser reaches through ComfyUI's own /userdata/schedules."""
-    return {
-        "output": Path(folder_paths.get_output_directory()) / "schedules",
-        "user": user_folder() / "default" / "schedules",
-    }
+    """Where schedules are kept. "user" is what the browser reaches through ComfyUI's own /userdata/schedules.
+
+    A server of several users (--multi-user) has no "user": a node is not told whose workflow it runs. In any one folder
+    they would find each other's files under the name of their own, and user/default is nobody's there.
+    """
+    folders = {"output": Path(folder_paths.get_output_directory()) / "schedules"}
+    if not comfy.cli_args.args.multi_user:
+        folders["user"] = user_folder() / "default" / "schedules"
+    return folders
+
+
+def schedule_folder(name: str) -> Path:
+    """The folder of FOLDERS with that name. Raises ValueError for another, and where this ComfyUI has none."""
+    check_choice("folder", name, FOLDERS)
+    folders = schedule_folders()
+    if name not in folders:
+        raise ValueError(
+            f"folder is {name!r}, but this ComfyUI has several users, and no node is told whose workflow it runs; use "
+            f"{' or '.join(folders)}, whose files everybody on it can see"
+        )
+    return folders[name]
 
 
 def numbered_file(folder: Path, name: str, suffix: str) -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import comfy.model_management
+import torch
 
 OUT_OF_MEMORY = comfy.model_management.OOM_EXCEPTION
 
@@ -27,3 +28,12 @@ def batch_that_fits(model: Any, shape: tuple[int, ...], most: int) -> int:
 def free_memory() -> None:
     """Give back what torch holds without using it."""
     comfy.model_management.soft_empty_cache()
+
+
+def rounding(model: Any) -> float:
+    """The relative rounding of what a MODEL computes with."""
+    network = model.model
+    computes_with = getattr(network, "get_dtype_inference", None) or model.model_dtype
+    dtype = getattr(network, "manual_cast_dtype", None) or computes_with()
+    known = isinstance(dtype, torch.dtype) and dtype.is_floating_point and dtype.itemsize > 1
+    return torch.finfo(dtype if known else torch.bfloat16).eps

@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 import comfy.model_management
 import comfy.utils
+from comfy_execution.utils import get_executing_context
+from server import PromptServer
 
 CANCELLED = comfy.model_management.InterruptProcessingException
 
@@ -36,3 +38,11 @@ def progress_bar() -> Callable[[int, int], None]:
         bar[0].update_absolute(done, max(total, 1))
 
     return show
+
+
+def tell_page(event: str, **what: str | int) -> None:
+    """Send the page an event of ours about the node that is running; where no page listens, nothing happens."""
+    server, running = getattr(PromptServer, "instance", None), get_executing_context()
+    if server is not None and running is not None:
+        where = {"node": running.node_id, "prompt_id": running.prompt_id}
+        server.send_sync(event, {**where, **what}, server.client_id)

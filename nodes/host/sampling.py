@@ -33,6 +33,12 @@ def sampler(name: str) -> Any:
         ) from None
 
 
+def is_own_sampler(sampler: Any) -> bool:
+    """Whether what a SAMPLER runs is one of ComfyUI's own functions, and not one of another pack by the same name."""
+    module = getattr(getattr(sampler, "sampler_function", None), "__module__", None) or ""
+    return module.split(".")[0] == "comfy"
+
+
 def guider(model: Any, positive: list[Any], negative: list[Any], cfg: float) -> Any:
     """A GUIDER as core's CFGGuider node makes it."""
     made = comfy.samplers.CFGGuider(model)

@@ -13,6 +13,7 @@ logger = logging.getLogger(__name__)
 
 MAX_DEPTH = 8
 MAX_TEXT = 300  # characters of one widget's value
+SHORT = {"HSOOptimizeSchedule": "hso", "HSOCalibrateSchedule": "calibrated"}  # as in lists, reports and plots
 
 Prompt = Mapping[str, Mapping[str, Any]]
 
@@ -68,13 +69,17 @@ def origin(
 
 
 def short_name(prompt: Prompt | None, node_id: str | None, input_name: str) -> str:
-    """What to call the schedule of an input: the scheduler or preset that was chosen, else the node's title or name."""
+    """What to call the schedule of an input: the scheduler or preset that was chosen, else the node's title or name.
+
+    Nodes that make one of SHORT are called so unless they have a title of their own.
+    """
     link = _link((prompt or {}).get(str(node_id)), input_name)
     source = (prompt or {}).get(str(link[0]), {}) if link else {}
     inputs = source.get("inputs") or {}
     chosen = next((inputs[name] for name in ("scheduler", "preset", "file") if isinstance(inputs.get(name), str)), "")
-    title = (source.get("_meta") or {}).get("title")  # only the browser sends it
-    return chosen or str(title or display_name(str(source.get("class_type", ""))))
+    kind = str(source.get("class_type", ""))
+    name, title = display_name(kind), (source.get("_meta") or {}).get("title")  # only the browser sends a title
+    return chosen or str(title if title and title != name else SHORT.get(kind, name))
 
 
 def _link(node: Mapping[str, Any] | None, input_name: str) -> list[Any] | None:

@@ -1,4 +1,4 @@
-"""Calibrate Schedule: the schedule that is best for the user's own model, sampler and guidance, by measurement."""
+"""Calibrate Sigmas: the schedule that is best for the user's own model, sampler and guidance, by measurement."""
 
 from __future__ import annotations
 
@@ -12,15 +12,17 @@ from torch import Tensor
 
 from ...hso_core import NoiseSchedule, calibration
 from ...hso_core.calibration import BUDGETS, Calibration
+from ...hso_core.calibration.calibrate import EARLIER, FITTED
 from ...hso_core.calibration.reference import reference_sigmas, reference_steps
 from ...hso_core.schedule.sigmas import print_sigmas
 from .. import host
 from ..pictures.plot_data import plot_ui
+from ..sampling.notes import name_of
 from . import calibration_store, reference_store
 from .calibration_store import StoredCalibration
 from .fingerprint import fingerprint
 from .inputs import (
-    check_ranges,
+    check_guider,
     denoise_widget,
     distilled_warning,
     open_run,
@@ -29,16 +31,16 @@ from .inputs import (
     sampling_widgets,
     seed_widget,
     selectable_schedules,
+    widget_numbers,
 )
 from .run import SamplingRun, cancelled_as_comfyui_does
-from .sampler_traits import check_sampler, name_of, reference_for
+from .sampler_traits import check_sampler, reference_for
 
 logger = logging.getLogger(__name__)
 
-NAME = "Calibrate Schedule (HSO)"
-ALGORITHM = 2  # a new number forgets what older versions found
+NAME = "Calibrate Sigmas (HSO)"
+ALGORITHM = 3  # a new number forgets what older versions found
 REUSE, ANEW = "reuse", "search again"
-EARLIER = "earlier result"
 SHOWN_BESIDE = 4
 TELL_EVERY = 20.0  # seconds
 
@@ -46,15 +48,14 @@ TELL_EVERY = 20.0  # seconds
 class CalibrateSchedule(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
-        # The order of the widgets is part of every saved workflow: new ones only at the end.
         return host.schema(
             node_id="HSOCalibrateSchedule",
-            display_name=NAME,
-            category="sampling/custom_sampling/schedulers",
+            name=NAME,
+            category=host.category_of("BasicScheduler"),
             description="Finds the schedule with which your model, sampler and guidance come closest to the converged "
             "picture, by sampling for real. The normal budget takes as long as 100 pictures of 20 steps, once: the "
             "result is remembered.",
-            search_aliases=["hso", "fit schedule", "tune sigmas", "few steps", "best scheduler"],
+            aliases=["fit schedule", "tune sigmas", "few steps", "best scheduler"],
             inputs=[
                 *sampling_widgets(steps=6),
                 io.Combo.Input(
@@ -77,14 +78,9 @@ class CalibrateSchedule(io.ComfyNode):
                 denoise_widget(),
             ],
             outputs=[
-                io.Sigmas.Output(
-                    display_name="SIGMAS", tooltip="For SamplerCustom, SamplerCustomAdvanced or KSampler (HSO)."
-                ),
-                io.String.Output(
-                    display_name="report", tooltip="The gain, measured, in Markdown, and the sigmas as text."
-                ),
+                host.sigmas_out(),
+                host.report_out("The gain, measured, in Markdown, and the sigmas as text."),
             ],
-            has_intermediate_output=True,
         )
 
     @classmethod
@@ -108,29 +104,33 @@ class CalibrateSchedule(io.ComfyNode):
         with host.named_errors(NAME), cancelled_as_comfyui_does():
             host.check_choice("budget", budget, BUDGETS)
             host.check_choice("remembered", remembered, (REUSE, ANEW))
-            check_ranges(steps=steps, denoise=denoise)
+            steps, seed, denoise = widget_numbers(steps=steps, seed=seed, denoise=denoise)
             run = open_run(latent_image, cfg, sampler_name, **sockets)
             model = run.guider.model_patcher
             noise = host.noise_schedule(model)
+            check_guider(run.guider, steps, reference_steps(steps, noise.family))
             start = picture_start(model, denoise, latent_image)
             candidates = selectable_schedules(model, steps, run.sampler, denoise)
             drawn_from = (run.latent, run.mask, run.batch_index, seed)
             key = fingerprint(run.guider, run.sampler, *drawn_from, steps, budget, denoise, ALGORITHM)
-            result = calibration_store.recall(key, noise)
+            result = earlier = calibration_store.recall(key, noise)
             if result is None or remembered == ANEW:
-                if result is not None:
-                    candidates = {EARLIER: result.sigmas, **candidates}  # the first is always tried, and tried first
-                earlier, result = result, _search(run, candidates, steps, noise, start, BUDGETS[budget], seed)
-                if result.complete or not (earlier and earlier.complete):
+                result = _search(run, candidates, earlier, steps, noise, start, BUDGETS[budget], seed)
+                replaced = result.complete or not (earlier and earlier.complete)
+                if replaced:
                     calibration_store.store(key, result)
                 if not result.complete:
+                    _tell_of_cancelling(result.evaluations, BUDGETS[budget], "schedule" if replaced else "earlier")
                     host.stop_if_cancelled()
+            if earlier is not None and not earlier.sigmas.equal(result.sigmas):
+                candidates = {EARLIER: earlier.sigmas, **candidates}
         return _output(result, candidates, noise, model)
 
 
 def _search(
     run: SamplingRun,
     candidates: dict[str, Tensor],
+    earlier: StoredCalibration | None,
     steps: int,
     noise: NoiseSchedule,
     start: float | None,
@@ -139,14 +139,16 @@ def _search(
 ) -> StoredCalibration:
     """The calibration; where the user cancels, what it had found until then. It keeps its reference runs for others.
 
-    start: the sigma at which a picture is changed; None where one is made.
+    earlier: what the last one found. start: the sigma at which a picture is changed; None where one is made.
     """
     noise = noise if start is None else noise.up_to(start)
     begun = time.monotonic()
-    check_sampler(run)
+    a_step = check_sampler(run)
     tried_out = run.evaluations
     reference_run = reference_for(run)
     reference_schedule = reference_sigmas(noise, reference_steps(steps, noise.family))
+    # Kept back for run.proof, also where remembered runs spare it, so that the result is the same with them.
+    proof = 2 * a_step * (len(reference_schedule) - 1) if run.largest_batch > 1 else 0
     key = reference_store.key_of(reference_run, reference_schedule, seed)
     remembered = reference_store.recall(key, reference_run)
     found = calibration.calibrate(
@@ -155,27 +157,50 @@ def _search(
         candidates,
         steps,
         noise,
-        budget - tried_out,
+        budget - tried_out - proof,
         first_seed=seed,
         change=start is not None,
+        earlier=None if earlier is None else earlier.sigmas,
         remembered=remembered,
         on_progress=_Progress(),
         should_stop=host.is_cancelled,
     )
     if found.references and (remembered is None or len(found.references.by_place) > len(remembered.by_place)):
         reference_store.store(key, found.references)
-    evaluations = found.evaluations + tried_out
+    spared = max(proof - run.proof, 0) if found.remembered else 0
+    found = replace(
+        found,
+        evaluations=found.evaluations + tried_out + run.proof + spared,
+        remembered=found.remembered + spared,
+    )
     cancelled = host.is_cancelled()
     if not found.rows:  # nothing has been measured
+        if cancelled:
+            kept = "earlier" if earlier else "references" if found.references else "nothing"
+            _tell_of_cancelling(found.evaluations, budget, kept)
         host.stop_if_cancelled()
         raise ValueError(f"a budget of {budget} evaluations is too small for {steps} steps; choose a larger one")
     return StoredCalibration(
         sigmas=found.sigmas,
-        winner=found.name,
-        report=_report(replace(found, evaluations=evaluations), run, start, time.monotonic() - begun),
-        evaluations=evaluations,
+        winner=found.shown_as,
+        report=_report(found, run, start, time.monotonic() - begun),
+        evaluations=found.evaluations,
         complete=not cancelled,
     )
+
+
+KEPT = {
+    "schedule": "the best that it had found is kept: it comes back at once when the workflow is queued again",
+    "earlier": "the earlier result is kept, and comes back at once when the workflow is queued again",
+    "references": "no schedule was measured yet; finished runs with many steps are kept, so the next search is shorter",
+    "nothing": "nothing was finished yet, so nothing is kept",
+}
+"""What the page and the log are told of a search that was cancelled."""
+
+
+def _tell_of_cancelling(evaluations: int, budget: int, kept: str) -> None:
+    logger.info("%s: cancelled after %d of %d evaluations; %s.", NAME, evaluations, budget, KEPT[kept])
+    host.tell_page("hso_cancelled", evaluations=evaluations, budget=budget, kept=kept)
 
 
 class _Progress:
@@ -237,7 +262,7 @@ def _output(
             f"With remembered at {ANEW!r} it goes on from there."
         )
     shown = [(name, sigmas) for name, sigmas in candidates.items() if not sigmas.equal(result.sigmas)]
-    facts = [("winner", result.winner), ("evaluations", str(result.evaluations))]
-    ui = plot_ui([("calibrated", result.sigmas), *shown[:SHOWN_BESIDE]], noise=noise, facts=facts, note=note)
+    facts = [] if result.winner == FITTED else [("winner", result.winner)]
+    ui = plot_ui([(FITTED, result.sigmas), *shown[:SHOWN_BESIDE]], noise=noise, facts=facts, note=note)
     report = f"{result.report}\n\n{note}" if not result.complete else result.report
     return io.NodeOutput(host.sigmas_output(result.sigmas), report, ui=ui)

@@ -1,4 +1,4 @@
-"""Compare Schedules: how far the pictures of several schedules are from the converged one, on the user's own model."""
+"""Compare Schedulers: how far the pictures of several schedules are from the converged one, on the user's own model."""
 
 from __future__ import annotations
 
@@ -14,17 +14,18 @@ from comfy_api.v0_0_2 import io
 from PIL import Image
 from torch import Tensor
 
-from ...hso_core.calibration.compare import ComparedSchedule, Comparison, compare
+from ...hso_core.calibration.compare import REFERENCE_STEPS, ComparedSchedule, Comparison, compare
 from ...hso_core.schedule.baselines import TABLES
-from ...hso_core.schedule.sigmas import SigmasError, check_range, check_sigmas
+from ...hso_core.schedule.sigmas import SigmasError, check_sigmas
 from .. import host
 from ..pictures.comparison import Bar, draw_bars, draw_grid
 from ..pictures.drawing import THEMES
 from ..pictures.latents import pictures
 from ..pictures.plot_data import plot_ui
 from ..pictures.plot_node import Schedules
+from ..sampling.notes import name_of
 from .inputs import (
-    check_ranges,
+    check_guider,
     denoise_widget,
     distilled_warning,
     ksampler_form,
@@ -35,13 +36,14 @@ from .inputs import (
     sampling_widgets,
     seed_widget,
     selectable_schedules,
+    widget_numbers,
 )
 from .run import SamplingRun, cancelled_as_comfyui_does
-from .sampler_traits import check_sampler, name_of, reference_for
+from .sampler_traits import check_sampler, reference_for
 
 logger = logging.getLogger(__name__)
 
-NAME = "Compare Schedules (HSO)"
+NAME = "Compare Schedulers (HSO)"
 SOCKETS = tuple(f"schedule_{k}" for k in range(1, 5))
 ALL = "all"
 MOST_COLUMNS, MOST_ROWS, MOST_CURVES = 6, 24, 8
@@ -50,22 +52,23 @@ MOST_COLUMNS, MOST_ROWS, MOST_CURVES = 6, 24, 8
 class CompareSchedules(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
-        # The order of the widgets is part of every saved workflow: new ones only at the end.
         return host.schema(
             node_id="HSOCompareSchedules",
-            display_name=NAME,
-            category="sampling/custom_sampling/sigmas",
-            description="Samples the same seeds with several schedules on your model, and measures how far each "
-            "picture is from the converged one: a table, a ranking and the pictures side by side.",
-            search_aliases=["hso", "compare schedulers", "benchmark sigmas", "best scheduler", "xy plot"],
+            name=NAME,
+            category=host.category_of("SplitSigmas"),
+            description="Samples the same seeds with several schedulers on your model, and measures how far each "
+            "picture is from the converged one: a table, a ranking and the pictures side by side. Plot Sigmas (HSO) "
+            "only draws the values.",
+            aliases=["compare schedulers", "benchmark sigmas", "best scheduler", "xy plot"],
             hidden=[io.Hidden.unique_id, io.Hidden.prompt],
             inputs=[
                 *sampling_widgets(steps=6),
                 io.String.Input(
                     "schedulers",
                     default="hso, karras, exponential, simple, beta",
-                    tooltip="Built-in schedulers and published tables to compare with, separated by commas; "
-                    f"{ALL}: every one that fits the model. May be empty if schedules are connected.",
+                    tooltip="Names, separated by commas: hso, simple, sgm_uniform, karras, exponential, ddim_uniform, "
+                    "beta, normal, linear_quadratic, kl_optimal, those that other packs add, and those of Preset "
+                    f"Sigmas (HSO). {ALL}: every one that fits the model. May be empty if schedules are connected.",
                 ),
                 io.Int.Input(
                     "pictures",
@@ -81,9 +84,7 @@ class CompareSchedules(io.ComfyNode):
                     io.Sigmas.Input(name, optional=True, tooltip=f"Schedule {k} to compare, of any number of steps.")
                     for k, name in enumerate(SOCKETS, start=1)
                 ),
-                Schedules.Input(
-                    "more", optional=True, tooltip="Any number of schedules, from 'more' of Plot Schedules."
-                ),
+                Schedules.Input("more", optional=True, tooltip="Any number of schedules, from 'more' of Plot Sigmas."),
                 denoise_widget(),
             ],
             outputs=[
@@ -92,7 +93,6 @@ class CompareSchedules(io.ComfyNode):
                 io.Image.Output("grid", display_name="pictures", tooltip="The pictures of the first seeds in a grid."),
                 io.Sigmas.Output(display_name="best", tooltip="The schedule with the least mean distance."),
             ],
-            has_intermediate_output=True,
         )
 
     @classmethod
@@ -113,10 +113,12 @@ class CompareSchedules(io.ComfyNode):
     ) -> io.NodeOutput:
         with host.named_errors(NAME), cancelled_as_comfyui_does():
             host.check_choice("theme", theme, THEMES)
-            check_ranges(steps=steps, pictures=pictures, denoise=denoise)
+            given = widget_numbers(steps=steps, pictures=pictures, seed=seed, denoise=denoise)
+            steps, pictures, seed, denoise = given
             connected = {socket: sockets.pop(socket) for socket in SOCKETS if sockets.get(socket) is not None}
             run = open_run(latent_image, cfg, sampler_name, **{k: v for k, v in sockets.items() if k not in SOCKETS})
             model = run.guider.model_patcher
+            check_guider(run.guider, steps, REFERENCE_STEPS)
             start = picture_start(model, denoise, latent_image)
             schedules, left_out = _selected(schedulers, selectable_schedules(model, steps, run.sampler, denoise))
             for socket, sigmas in connected.items():
@@ -174,11 +176,11 @@ def _add(schedules: dict[str, Tensor], name: str, sigmas: Tensor, model: Any) ->
     """Add a connected schedule under `name`, or a numbered one if that is taken."""
     try:
         values = check_sigmas(sigmas.detach().cpu().float().clone())
-        noise = host.readable_noise_schedule(model)
-        if noise is not None:
-            check_range(values, noise)
+        odd = host.check_schedule(values, model, changes_picture=True)  # it is there to be compared with others
     except SigmasError as error:
         raise ValueError(f"{name}: {error}") from error
+    if odd:
+        logger.warning("%s: %s: %s", NAME, name, odd)
     numbered = (name if k == 1 else f"{name} ({k})" for k in itertools.count(1))
     schedules[next(free for free in numbered if free not in schedules)] = values
 

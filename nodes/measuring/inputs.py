@@ -12,16 +12,19 @@ from torch import Tensor
 
 from ...hso_core import NoiseSchedule, Settings, optimize_schedule
 from ...hso_core.schedule.baselines import table_sigmas, tables_for
+from ...hso_core.schedule.numbers import real_number, whole_number
 from ...hso_core.schedule.sigmas import SigmasError, check_range, check_sigmas
 from ...hso_core.schedule.tools import as_schedule, end_at_denoise
 from .. import host
+from ..sampling.notes import name_of
 from ..sampling.scheduler_entry import NAME as HSO
 from .run import SEEDS, SamplingRun
-from .sampler_traits import name_of
 
 logger = logging.getLogger(__name__)
 
-RANGES: dict[str, tuple[float, float]] = {"steps": (2, 100), "pictures": (1, 128), "denoise": (0.01, 1.0)}
+RANGES: dict[str, tuple[Any, Any]] = {
+    "steps": (2, 100), "pictures": (1, 128), "denoise": (0.01, 1.0), "seed": (0, SEEDS - 1)
+}  # fmt: skip
 LCM_TABLE = 50  # levels of the table that core's ModelSamplingDiscrete node makes for LCM
 
 
@@ -31,52 +34,40 @@ def limits(name: str) -> dict[str, Any]:
     return {"min": least, "max": most}
 
 
-def check_ranges(**values: float) -> None:
-    """Raises ValueError for a value that its widget would not take: over a link ComfyUI lets every number pass."""
-    for name, value in values.items():
-        least, most = RANGES[name]
-        if not least <= value <= most:
-            raise ValueError(f"{name} is {value:g}; it must be from {least:g} to {most:g}")
+def widget_numbers(**values: object) -> list[Any]:
+    """The numbers, if their widgets would take them: over a link ComfyUI lets everything pass. Raises ValueError."""
+    return [_widget_number(name, value, *RANGES[name]) for name, value in values.items()]
+
+
+def _widget_number(name: str, value: object, least: float, most: float) -> float:
+    if isinstance(least, int) and isinstance(most, int):
+        return whole_number(name, value, least, most)
+    return real_number(name, value, least, most)
 
 
 def sampling_widgets(steps: int) -> list[io.Input]:
     """The widgets that every node of this kind begins with."""
     return [
-        io.Int.Input("steps", default=steps, **limits("steps"), tooltip="Number of steps. Few is where it matters."),
-        io.Float.Input(
-            "cfg",
-            default=8.0,
-            min=0.0,
-            max=100.0,
-            step=0.1,
-            round=0.01,
-            tooltip="Classifier-free guidance: what you use in KSampler. Of no effect with a guider.",
-        ),
-        io.Combo.Input(
-            "sampler_name",
-            options=host.sampler_names(),
-            default="dpmpp_2m",
-            tooltip="The sampler that you use in KSampler. It must not add noise of its own (no ancestral, no SDE). Of "
-            "no effect if sampler is connected.",
+        host.steps_in(steps, "Number of steps. Few is where it matters.", *RANGES["steps"]),
+        host.cfg_in("Classifier-free guidance: what you use in KSampler. Of no effect with a guider."),
+        host.sampler_name_in(
+            "The sampler that you use in KSampler. It must not add noise of its own (no ancestral, no SDE). Of no "
+            "effect if sampler is connected."
         ),
     ]
 
 
 def seed_widget(tooltip: str) -> io.Input:
     # Without the False the browser would draw another seed after each run, and every run would measure anew.
-    return io.Int.Input("seed", default=0, min=0, max=SEEDS - 1, control_after_generate=False, tooltip=tooltip)
+    return io.Int.Input("seed", default=0, **limits("seed"), control_after_generate=False, tooltip=tooltip)
 
 
 def denoise_widget() -> io.Input:
     """Goes behind all other inputs, and may be absent: saved workflows do not have it."""
-    return io.Float.Input(
-        "denoise",
-        default=1.0,
-        **limits("denoise"),
-        step=0.01,
+    return host.denoise_in(
+        "Below 1 for image to image: all schedules start at the noise level of this denoise, and change the picture in "
+        "latent_image.",
         optional=True,
-        tooltip="Below 1 for image to image: all schedules start at the noise level of this denoise, and change the "
-        "picture in latent_image.",
     )
 
 
@@ -117,8 +108,22 @@ def open_run(
             given = {"model": model, "positive": positive, "negative": negative}
             missing = " and ".join(name for name, value in given.items() if value is None)
             raise ValueError(f"{missing} must be connected, or a guider in place of all three")
-        guider = host.guider(model, positive, negative, cfg)
+        guider = host.guider(model, positive, negative, real_number("cfg", cfg))
     return SamplingRun(guider, host.sampler(sampler_name) if sampler is None else sampler, latent)
+
+
+def check_guider(guider: Any, *step_counts: int) -> None:
+    """Raises ValueError for a guider made for one number of steps, where runs of all `step_counts` are to come.
+
+    KJNodes' ScheduledCFGGuidance takes a list of cfg values, one for each step.
+    """
+    cfg = getattr(guider, "cfg", None)
+    if isinstance(cfg, list | tuple):
+        counts = " and ".join(str(count) for count in step_counts)
+        raise ValueError(
+            f"the guider has a list of {len(cfg)} cfg values, one for each step, but the model is sampled with "
+            f"{counts} steps here; use a guider with one cfg for all steps"
+        )
 
 
 def picture_start(model: Any, denoise: float, latent: dict[str, Any]) -> float | None:

@@ -6,6 +6,7 @@ import copy
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -17,6 +18,8 @@ from .. import host
 logger = logging.getLogger(__name__)
 
 LARGEST_BATCH = 8
+ALIKE = 1e-2, 4.0  # RMSE of one picture made twice: in its standard deviations, or roundings if these are more
+LOUDER = 4.0
 SEEDS = 1 << 64
 
 
@@ -39,11 +42,14 @@ class SamplingRun:
 
     Every call is a complete sampling by the guider, as SamplerCustomAdvanced does it, so that patches, ControlNets,
     hooks and offloading do what they do in the user's workflow; a model that is loaded already stays loaded. A seed
-    gives the picture that it gives there, up to what rounding differs between batch sizes.
+    gives the picture that it gives there, up to what rounding differs between batch sizes: whether the seeds of a batch
+    leave each other alone is found out on the first of several, by running it again beside another picture. Caches and
+    guidance patches may compute over a whole batch; seeds are run one by one then.
 
     guider: a GUIDER. sampler: a SAMPLER. latent: a LATENT, of which only the first item and its mask are used; where
     its items are the frames of a video to the model, all of it is one item. evaluations: how many all calls together
-    have made.
+    have made. proof: how many of them, of all runs on this guider, that took; no call counts these, and no limit holds
+    for them.
     """
 
     def __init__(
@@ -61,13 +67,17 @@ class SamplingRun:
         alone = mask is not None or self._frames or host.conditioning_is_batch(guider)
         self.largest_batch = 1 if alone else largest_batch
         self.evaluations = 0
-        self._together: list[int] = []  # how many, once it is known; also to the runs that with_sampler has made
+        self._batches = _Batches()  # which is also that of the runs that with_sampler makes
 
     def with_sampler(self, sampler: Any) -> SamplingRun:
         """The same with another SAMPLER."""
         other = copy.copy(self)
         other.sampler, other.evaluations = sampler, 0
         return other
+
+    @property
+    def proof(self) -> int:
+        return self._batches.proof
 
     def __call__(
         self, sigmas: Tensor, seeds: Sequence[int], *, limit: int | None = None, observe: Observer | None = None
@@ -79,21 +89,24 @@ class SamplingRun:
             while rest:
                 chunk = rest[: self._batch_size()]
                 try:
-                    latents.append(self._sample(sigmas, chunk, meter))
+                    made = self._sample(sigmas, chunk, meter)
                 except host.OUT_OF_MEMORY:
                     if len(chunk) == 1:
                         raise
-                    self._together[:] = [len(chunk) // 2]
+                    self._batches.size = len(chunk) // 2
                     host.free_memory()
                 except BudgetSpent:
                     raise
                 except Exception as error:  # whatever a patch raises that is made for one latent
                     if len(chunk) == 1:
                         raise
-                    self._together[:] = [1]
+                    self._batches.size = 1
                     logger.warning("HSO: several latents together fail with this model (%s); one by one then.", error)
                 else:
+                    latents.append(made)
                     rest = rest[len(chunk) :]
+                    if rest and self._batches.size != 1 and not self._batches.proven:
+                        self._prove(sigmas, chunk[0], made)
         except BudgetSpent as error:
             error.evaluations = meter.count
             raise
@@ -112,9 +125,35 @@ class SamplingRun:
         finally:
             self.evaluations += meter.count
 
-    def _sample(self, sigmas: Tensor, seeds: Sequence[int], meter: _Meter, other: int = 0) -> Tensor:
+    def _prove(self, sigmas: Tensor, seed: int, alone: Tensor) -> None:
+        """Find out whether that seed gives what it gave `alone` (1, ...) beside a picture of much louder noise."""
+        meter, batches = self._meter(None, None), self._batches
+        try:
+            both = self._sample(sigmas, [seed, seed], meter, louder=LOUDER)
+        except host.OUT_OF_MEMORY:
+            batches.size = 1
+            host.free_memory()
+        except BudgetSpent:
+            raise
+        except Exception as error:  # whatever a patch raises that is made for one latent
+            batches.size = 1
+            logger.warning("HSO: several latents together fail with this model (%s); one by one then.", error)
+        else:
+            batches.proven = _alike(both[:1], alone, host.rounding(self.guider.model_patcher))
+            if not batches.proven:
+                batches.size = 1
+                logger.warning("HSO: with this model a picture depends on the others of its batch; one by one then.")
+        finally:
+            batches.proof += meter.count
+            self.evaluations += meter.count
+
+    def _sample(
+        self, sigmas: Tensor, seeds: Sequence[int], meter: _Meter, other: int = 0, louder: float = 1.0
+    ) -> Tensor:
+        """louder: times what the noise of the last of the seeds is."""
         first = host.frames_of_video(self.latent) if self._frames else self.latent
         noise = torch.cat([host.noise_of_seed(first, seed % SEEDS, self.batch_index) for seed in seeds])
+        noise[-1] *= louder
         sampler_seed = (seeds[0] + other) % SEEDS
         if other:
             torch.manual_seed(sampler_seed)
@@ -140,10 +179,31 @@ class SamplingRun:
         return _Meter(limit, observe, host.video_of_frames if self._frames else lambda batch: batch)
 
     def _batch_size(self) -> int:
-        if not self._together:
+        batches = self._batches
+        if batches.size is None:
             model, shape = self.guider.model_patcher, tuple(self.latent.shape)
-            self._together[:] = [host.batch_that_fits(model, shape, self.largest_batch)]
-        return self._together[0]
+            batches.size = host.batch_that_fits(model, shape, self.largest_batch)
+        return batches.size if batches.proven else 1
+
+
+@dataclass
+class _Batches:
+    """What is known of sampling several seeds together.
+
+    size: at most so many, once it is known. proven: that a seed gives then what it gives alone. proof: see SamplingRun.
+    """
+
+    size: int | None = None
+    proven: bool = False
+    proof: int = 0
+
+
+def _alike(latents: Tensor, others: Tensor, rounding: float) -> bool:
+    """Whether one picture made twice (1, ...) is the same but for rounding; where it is not finite both times, too."""
+    least, roundings = ALIKE
+    difference = (latents - others).nan_to_num().square().mean().sqrt()
+    far = float(difference) > max(least, roundings * rounding) * float(others.nan_to_num().std())
+    return latents.isfinite().equal(others.isfinite()) and not far
 
 
 def _first_mask(mask: Tensor, latent: Tensor) -> Tensor:

@@ -12,7 +12,8 @@ from .drawing import OVERSAMPLING, THEMES, Theme, font_for, shortened
 
 LEAST_TILE, LARGEST_TILE = 128, 384  # pixels of the longer side of a picture in the grid
 GAP = 8
-LABEL = 230  # width of the names beside the grid
+MARGIN, LETTERS = 14, 18  # of the grid's words
+LEAST_LABEL = 230  # width of the names beside the grid
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ def draw_bars(bars: Sequence[Bar], *, title: str, note: str, width: int = 1024, 
     pen.text((em, 1.2 * em), title, "lm", 1.15 * em)
     names = [shortened(bar.name) for bar in bars]
     left = 2 * em + max(pen.width(name, em) for name in names)
-    right = size[0] - 2 * em - pen.width("0.0000", em)
+    right = size[0] - 2 * em - max(pen.width(f"{bar.mean:.4f}", em) for bar in bars)
     longest = _finite_max([value for bar in bars for value in (bar.mean, bar.worst)])
     for place, (bar, name) in enumerate(zip(bars, names, strict=True)):
         _draw_bar(pen, bar, name, 2.6 * em + place * row + row / 2, left, (right - left) / longest, em, place == 0)
@@ -66,18 +67,21 @@ def draw_grid(
     tile = _tile_size(rows[0][2][0].size)
     columns = len(rows[0][2])
     head = 40
-    width = max(LABEL + columns * (tile[0] + GAP) + GAP, round(font_for(title, 18).getlength(title)) + 28)
+    names = [shortened(name) for name, _, _ in rows]
+    words = [*((name, LETTERS) for name in names), *((line, LETTERS - 4) for _, line, _ in rows)]
+    label = max(LEAST_LABEL, *(round(font_for(text, em).getlength(text)) + 2 * MARGIN for text, em in words))
+    width = max(label + columns * (tile[0] + GAP) + GAP, round(font_for(title, LETTERS).getlength(title)) + 2 * MARGIN)
     size = (width, head + len(rows) * (tile[1] + GAP) + GAP)
     canvas = Image.new("RGB", size, THEMES[theme].ground)
     pen = _Pen(ImageDraw.Draw(canvas), THEMES[theme])
-    pen.text((14, head / 2), title, "lm", 18)
-    for i, (name, line, pictures) in enumerate(rows):
+    pen.text((MARGIN, head / 2), title, "lm", LETTERS)
+    for i, (name, (_, line, pictures)) in enumerate(zip(names, rows, strict=True)):
         top = head + GAP + i * (tile[1] + GAP)
-        pen.text((14, top + tile[1] / 2 - 12), _fitting(pen, name, LABEL - 24, 18), "lm", 18)
-        pen.text((14, top + tile[1] / 2 + 12), line, "lm", 14)
+        pen.text((MARGIN, top + tile[1] / 2 - 12), name, "lm", LETTERS)
+        pen.text((MARGIN, top + tile[1] / 2 + 12), line, "lm", LETTERS - 4)
         for j, picture in enumerate(pictures):
             small = picture.convert("RGB").resize(tile, Image.Resampling.LANCZOS)
-            canvas.paste(small, (LABEL + GAP + j * (tile[0] + GAP), top))
+            canvas.paste(small, (label + GAP + j * (tile[0] + GAP), top))
     return canvas
 
 
@@ -91,13 +95,6 @@ class _Pen:
 
     def width(self, text: str, em: float) -> float:
         return font_for(text, em).getlength(text)
-
-
-def _fitting(pen: _Pen, name: str, width: float, em: float) -> str:
-    name = shortened(name)
-    while len(name) > 4 and pen.width(name, em) > width:
-        name = name[:-4] + "..."
-    return name
 
 
 def _tile_size(size: tuple[int, int]) -> tuple[int, int]:

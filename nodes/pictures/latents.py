@@ -52,8 +52,8 @@ def _preview(model: Any, latents: Tensor) -> Tensor:
     if factors is None or len(factors) != flat.shape[1]:
         grey = flat.mean(dim=1, keepdim=True).movedim(1, -1).expand(-1, -1, -1, 3)
         return (grey - grey.amin()) / (grey.amax() - grey.amin()).clamp(min=1e-6)
-    bias = torch.tensor(getattr(layout, "latent_rgb_factors_bias", None) or [0.0, 0.0, 0.0])
-    return (torch.einsum("nchw,cr->nhwr", flat, torch.tensor(factors)) + bias) / 2 + 0.5
+    bias = flat.new_tensor(getattr(layout, "latent_rgb_factors_bias", None) or [0.0, 0.0, 0.0])
+    return (torch.einsum("nchw,cr->nhwr", flat, flat.new_tensor(factors)) + bias) / 2 + 0.5
 
 
 def _as_picture(colours: Tensor) -> Image.Image:

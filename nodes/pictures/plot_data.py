@@ -14,7 +14,7 @@ from .. import host
 
 logger = logging.getLogger(__name__)
 
-KEY = "hso_plot"  # web/plot_node.js looks for it
+KEY = "hso_plot"  # web/plot/results.js looks for it
 VERSION = 1
 USUAL_SCHEDULERS = ("karras", "simple", "beta", "exponential")
 MAX_COMPARED_STEPS = 200  # with more steps the curves of the usual schedulers are one thick line
@@ -33,7 +33,8 @@ def plot_ui(
 
     schedules: (name, sigmas (n,)) pairs; the first is the main one, the others are drawn faint beside it.
     noise: the model's noise schedule, where there is a model; without it there are no timesteps and no lambdas.
-    facts: (label, value) pairs to print below the picture. note: a warning, or "".
+    facts: (label, value) pairs to print below the picture, beside the steps and ends that the browser reads off the
+    schedule. note: a warning, or "".
     Whatever is infinite (lambda at sigma 0, and at sigma 1 of a flow model) becomes None: JSON has no infinity.
     """
     payload = {

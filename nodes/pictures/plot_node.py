@@ -1,4 +1,4 @@
-"""Plot Schedules: any number of schedules in one picture and one table."""
+"""Plot Sigmas: any number of schedules in one picture and one table."""
 
 from __future__ import annotations
 
@@ -12,32 +12,34 @@ from comfy_api.v0_0_2 import io
 from torch import Tensor
 
 from ...hso_core import NoiseSchedule
+from ...hso_core.schedule.numbers import whole_number
 from .. import host
 from .drawing import THEMES, Curve, draw_curves
 from .plot_data import Named, plot_ui
 
-NAME = "Plot Schedules (HSO)"
+NAME = "Plot Sigmas (HSO)"
 # Inputs that grow in number need ComfyUI 0.4. Eight sockets are enough for most, and nodes in a row have no end.
 SOCKETS = tuple(f"schedule_{k}" for k in range(1, 9))
 AXES = ("log sigma", "sigma", "lambda", "timestep")
 NEED_MODEL = ("lambda", "timestep")
+PIXELS = {"width": (256, 4096), "height": (192, 4096)}
 
 
-# Schedules with their names, on their way to the next Plot Schedules.
+# Schedules with their names, on their way to the next Plot Sigmas.
 Schedules = io.Custom("HSO_SCHEDULES")
 
 
 class PlotSchedules(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
-        # The order of the widgets is part of every saved workflow: new ones only at the end.
         return host.schema(
             node_id="HSOPlotSchedules",
-            display_name=NAME,
-            category="sampling/custom_sampling/sigmas",
-            description="Compares schedules: a picture, a table of all values, and a plot on the node. For more than "
-            "eight, connect several of these nodes in a row through 'more'.",
-            search_aliases=["hso", "plot sigmas", "visualize sigmas", "graph sigmas", "compare schedulers"],
+            name=NAME,
+            category=host.category_of("SplitSigmas"),
+            description="Draws the values of several schedules: a picture, a table, and a plot on the node. Nothing is "
+            "sampled; Compare Schedulers (HSO) measures the pictures. For more than eight, connect several of these "
+            "nodes in a row through 'more'.",
+            aliases=["plot sigmas", "visualize sigmas", "graph sigmas", "plot schedules"],
             is_output_node=True,
             hidden=[io.Hidden.unique_id],
             inputs=[
@@ -61,19 +63,19 @@ class PlotSchedules(io.ComfyNode):
                     "the model.",
                 ),
                 io.Combo.Input("theme", options=list(THEMES), default="dark", tooltip="Colours of the picture."),
-                io.Int.Input("width", default=1024, min=256, max=4096, step=8, tooltip="Of the picture, in pixels."),
-                io.Int.Input("height", default=640, min=192, max=4096, step=8, tooltip="Of the picture, in pixels."),
+                _pixels("width", 1024),
+                _pixels("height", 640),
                 io.Model.Input(
                     "model", optional=True, tooltip="Needed for the axes lambda and timestep: they depend on it."
                 ),
                 Schedules.Input(
-                    "more", optional=True, tooltip="The schedules of another Plot Schedules, drawn before these."
+                    "more", optional=True, tooltip="The schedules of another Plot Sigmas, drawn before these."
                 ),
             ],
             outputs=[
                 io.Image.Output(display_name="IMAGE", tooltip="The picture, for Save Image or Preview Image."),
                 io.String.Output(display_name="table", tooltip="All values as a table, in Markdown."),
-                Schedules.Output("schedules", display_name="more", tooltip="For 'more' of the next Plot Schedules."),
+                Schedules.Output("schedules", display_name="more", tooltip="For 'more' of the next Plot Sigmas."),
             ],
         )
 
@@ -92,6 +94,7 @@ class PlotSchedules(io.ComfyNode):
         with host.named_errors(NAME):
             host.check_choice("axis", axis, AXES)
             host.check_choice("theme", theme, THEMES)
+            size = whole_number("width", width, *PIXELS["width"]), whole_number("height", height, *PIXELS["height"])
             given = {name: sigmas for name in SOCKETS if (sigmas := sockets.get(name)) is not None}
             before = list(more or [])
             new_names = _named(
@@ -108,10 +111,15 @@ class PlotSchedules(io.ComfyNode):
                 raise ValueError(f"the axis {axis} depends on the model; connect it, or choose another axis")
         curves = [Curve(name, _on_axis(sigmas, axis, noise)) for name, sigmas in schedules]
         picture = draw_curves(
-            curves, title=axis.removeprefix("log "), logarithmic=axis == "log sigma", size=(width, height), theme=theme
+            curves, title=axis.removeprefix("log "), logarithmic=axis == "log sigma", size=size, theme=theme
         )
         image = torch.from_numpy(np.asarray(picture, dtype=np.float32) / 255)[None]
         return io.NodeOutput(image, schedule_table(schedules), schedules, ui=plot_ui(schedules, noise=noise))
+
+
+def _pixels(name: str, default: int) -> io.Input:
+    least, most = PIXELS[name]
+    return io.Int.Input(name, default=default, min=least, max=most, step=8, tooltip="Of the picture, in pixels.")
 
 
 def schedule_table(schedules: Sequence[Named]) -> str:

@@ -9,10 +9,11 @@ from comfy_api.v0_0_2 import io
 from torch import Tensor
 
 from ...hso_core import MAX_STEPS
+from ...hso_core.schedule.numbers import whole_number
 from ...hso_core.schedule.sigmas import (
-    RESAMPLINGS,
     SigmasError,
     check_sigmas,
+    is_blank,
     parse_sigmas,
     print_sigmas,
     resample_sigmas,
@@ -28,14 +29,13 @@ NAME = "Custom Sigmas (HSO)"
 class CustomSigmas(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
-        # The order of the widgets is part of every saved workflow: new ones only at the end.
         return host.schema(
             node_id="HSOCustomSigmas",
-            display_name=NAME,
-            category="sampling/custom_sampling/sigmas",
+            name=NAME,
+            category=host.category_of("SplitSigmas"),
             description="A schedule that you draw, type or paste. It is saved in the workflow, so everybody who opens "
             "the workflow samples with exactly these values.",
-            search_aliases=["hso", "manual sigmas", "sigmas from text", "schedule"],
+            aliases=["manual sigmas", "sigmas from text", "schedule", "curve", "control points"],
             inputs=[
                 io.String.Input(
                     "text",
@@ -45,20 +45,13 @@ class CustomSigmas(io.ComfyNode):
                     tooltip="The sigmas, from the first to the last (usually 0), separated by commas, spaces or new "
                     "lines. N + 1 values make N steps. Empty: the connected sigmas pass through.",
                 ),
-                io.Int.Input(
-                    "steps",
-                    default=0,
-                    min=0,
-                    max=MAX_STEPS,
-                    tooltip="0: the values exactly as they are. Otherwise the schedule is resampled to so many steps.",
+                host.steps_in(
+                    0,
+                    "0: the values exactly as they are. Otherwise the schedule is resampled to so many steps: a few "
+                    "values are then the points that a curve of more steps goes through.",
+                    low=0,
                 ),
-                io.Combo.Input(
-                    "resampling",
-                    options=list(RESAMPLINGS),
-                    default=RESAMPLINGS[0],
-                    tooltip="How values between the given ones are found: straight lines in ln sigma, or a smooth "
-                    "curve through them that never rises. The first and the last value stay.",
-                ),
+                host.resampling_in("How values between the given ones are found. The first and the last value stay."),
                 io.Sigmas.Input(
                     "sigmas",
                     optional=True,
@@ -68,21 +61,19 @@ class CustomSigmas(io.ComfyNode):
                 io.Model.Input(
                     "model",
                     optional=True,
-                    tooltip="If connected, the schedule is checked: it must not start above the model's largest sigma.",
+                    tooltip="If connected, the schedule is checked: a start above the model's largest sigma is "
+                    "announced, and refused for a flow model.",
                 ),
             ],
             outputs=[
-                io.Sigmas.Output(
-                    display_name="SIGMAS", tooltip="For SamplerCustom, SamplerCustomAdvanced or KSampler (HSO)."
-                ),
+                host.sigmas_out(),
                 io.String.Output("sigmas_text", display_name="text", tooltip="The same values, ready to be pasted."),
             ],
-            has_intermediate_output=True,  # newer hosts then send the plot again when the result comes from the cache
         )
 
     @classmethod
     def validate_inputs(cls, text: str | None = None) -> bool | str:
-        if text and text.strip():
+        if text and not is_blank(text):
             try:
                 parse_sigmas(text)
             except SigmasError as error:
@@ -92,7 +83,7 @@ class CustomSigmas(io.ComfyNode):
     @classmethod
     def check_lazy_status(cls, text: str, **linked: Any) -> list[str]:
         # ComfyUI gives None for a link that has not been computed, and nothing where there is no link.
-        wanted = not text.strip() and linked.get("sigmas", 0) is None
+        wanted = is_blank(text) and linked.get("sigmas", 0) is None
         return ["sigmas"] if wanted else []
 
     @classmethod
@@ -105,13 +96,13 @@ class CustomSigmas(io.ComfyNode):
         model: Any = None,
     ) -> io.NodeOutput:
         with host.named_errors(NAME):
-            if text.strip():
+            if not is_blank(text):
                 result = parse_sigmas(text)
             elif sigmas is not None:
                 result = check_sigmas(sigmas.detach().cpu().float())
             else:
                 raise SigmasError("there are no sigmas; type some into text, or connect some")
-            if steps:
+            if whole_number("steps", steps, 0, MAX_STEPS):
                 result = resample_sigmas(result, steps, resampling)
             odd = host.check_schedule(result, model) if model is not None else None
         warnings = [odd] if odd else []
@@ -120,7 +111,7 @@ class CustomSigmas(io.ComfyNode):
         for warning in warnings:
             logger.warning("%s: %s", NAME, warning)
         ui = plot_ui(
-            [("text" if text.strip() else "connected", result)],
+            [("connected" if is_blank(text) else "text", result)],
             noise=host.readable_noise_schedule(model) if model is not None else None,
             note=" ".join(warnings),
         )

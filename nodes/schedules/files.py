@@ -1,4 +1,4 @@
-"""Save Schedule and Load Schedule: schedules as files in ComfyUI's own folders."""
+"""Save Sigmas and Load Sigmas: schedules as files in ComfyUI's own folders."""
 
 from __future__ import annotations
 
@@ -30,22 +30,20 @@ from ..pictures.plot_data import plot_ui
 
 logger = logging.getLogger(__name__)
 
-SAVE = "Save Schedule (HSO)"
-LOAD = "Load Schedule (HSO)"
-CATEGORY = "sampling/custom_sampling/sigmas"
+SAVE = "Save Sigmas (HSO)"
+LOAD = "Load Sigmas (HSO)"
 
 
 class SaveSchedule(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
-        # The order of the widgets is part of every saved workflow: new ones only at the end.
         return host.schema(
             node_id="HSOSaveSchedule",
-            display_name=SAVE,
-            category=CATEGORY,
+            name=SAVE,
+            category=host.category_of("SplitSigmas"),
             description="Keeps a schedule as a small file, with all that is known of how and for which model it was "
-            "made. Load Schedule (HSO) finds it again.",
-            search_aliases=["hso", "save sigmas", "export schedule", "share"],
+            "made. Load Sigmas (HSO) finds it again.",
+            aliases=["save schedule", "export sigmas", "share"],
             is_output_node=True,
             hidden=[io.Hidden.unique_id],
             inputs=[
@@ -58,7 +56,7 @@ class SaveSchedule(io.ComfyNode):
                 ),
                 io.Combo.Input(
                     "folder",
-                    options=list(host.schedule_folders()),
+                    options=list(host.FOLDERS),
                     default="output",
                     tooltip="output: the folder schedules beside your pictures. user: the folder schedules among your "
                     "own settings and workflows.",
@@ -113,7 +111,7 @@ class SaveSchedule(io.ComfyNode):
         report: str | None = None,
     ) -> io.NodeOutput:
         with host.named_errors(SAVE):
-            host.check_choice("folder", folder, host.schedule_folders())
+            root = host.schedule_folder(folder)
             schedule = as_schedule(sigmas)
             noise = host.readable_noise_schedule(model) if model is not None else None
             odd = host.check_schedule(schedule, model) if model is not None else None
@@ -124,7 +122,7 @@ class SaveSchedule(io.ComfyNode):
                 known["made_by"] = json.dumps(made_by, ensure_ascii=False) if made_by else ""
             if noise is not None:
                 known.update(model_metadata(noise))
-            path = host.numbered_file(host.schedule_folders()[folder], check_file_name(name), SUFFIX)
+            path = host.numbered_file(root, check_file_name(name), SUFFIX)
             kept = {key: text for key, text in known.items() if text}
             write_schedule(path, schedule, {**kept, "pack_version": __version__})
         if odd:
@@ -137,14 +135,13 @@ class SaveSchedule(io.ComfyNode):
 class LoadSchedule(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
-        # The order of the widgets is part of every saved workflow: new ones only at the end.
         return host.schema(
             node_id="HSOLoadSchedule",
-            display_name=LOAD,
-            category=CATEGORY,
-            description="A schedule that Save Schedule (HSO) has kept, or that you were given. The file is checked "
+            name=LOAD,
+            category=host.category_of("SplitSigmas"),
+            description="A schedule that Save Sigmas (HSO) has kept, or that you were given. The file is checked "
             "before it is used.",
-            search_aliases=["hso", "load sigmas", "import schedule"],
+            aliases=["load schedule", "import sigmas"],
             inputs=[
                 io.Combo.Input(
                     "file",
@@ -155,19 +152,14 @@ class LoadSchedule(io.ComfyNode):
                 io.Model.Input(
                     "model",
                     optional=True,
-                    tooltip="If connected, the schedule is checked: it must not start above the model's largest sigma, "
-                    "and one that was made for another model is announced.",
+                    tooltip="If connected, the schedule is checked: a start above the model's largest sigma is "
+                    "announced, and refused for a flow model. One that was made for another model is announced.",
                 ),
             ],
             outputs=[
-                io.Sigmas.Output(
-                    display_name="SIGMAS", tooltip="For SamplerCustom, SamplerCustomAdvanced or KSampler (HSO)."
-                ),
-                io.String.Output(
-                    display_name="report", tooltip="The values, and all that the file says of where they come from."
-                ),
+                host.sigmas_out(),
+                host.report_out("The values, and all that the file says of where they come from."),
             ],
-            has_intermediate_output=True,
         )
 
     @classmethod

@@ -1,4 +1,4 @@
-"""HSO Optimize Schedule: the search as a node."""
+"""Scheduler (HSO): the search as a node."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import Any
 
 from comfy_api.v0_0_2 import io
 
-from ...hso_core import MAX_STEPS, NoiseSchedule, Schedule, Settings, SettingsError, optimize_schedule
+from ...hso_core import NoiseSchedule, Schedule, Settings, SettingsError, optimize_schedule
 from ...hso_core.method.optimizer import BACKENDS, DEVICES
 from ...hso_core.method.problem import MAPPINGS, PAPER_TIMES, STARTS
 from .. import host
 from ..pictures.plot_data import comparison_schedules, plot_ui
 
-NAME = "HSO Optimize Schedule"
+NAME = "Scheduler (HSO)"
 DEFAULT = Settings()
 BY_MODEL = 0.0
 TIMES = ("t_min", "t_max")
@@ -23,24 +23,18 @@ PAIRS = {"spacing": ("d_min_4", "d_min_20"), **{name: (f"{name}_low", f"{name}_h
 class OptimizeSchedule(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
-        # The order of the widgets is part of every saved workflow: new ones only at the end.
         return host.schema(
             node_id="HSOOptimizeSchedule",
-            display_name=NAME,
-            category="sampling/custom_sampling/schedulers",
+            name=NAME,
+            category=host.category_of("BasicScheduler"),
             description="Computes a few-step noise schedule for the connected model, from the model's own noise levels "
             "alone.",
-            search_aliases=["hso", "few steps", "scheduler", "optimal sigmas", "timesteps"],
+            aliases=["optimize schedule", "few steps", "optimal sigmas", "timesteps"],
             inputs=[
                 io.Model.Input("model", tooltip="The model that will sample, with all its patches (shift, zsnr, LCM)."),
-                io.Int.Input("steps", default=5, min=1, max=MAX_STEPS, tooltip="Number of steps. Made for 4 to 8."),
-                io.Float.Input(
-                    "denoise",
-                    default=1.0,
-                    min=0.01,
-                    max=1.0,
-                    step=0.01,
-                    tooltip="Below 1 for image to image: all steps are kept, and optimised for the part that is left.",
+                host.steps_in(5, "Number of steps. Made for 4 to 8."),
+                host.denoise_in(
+                    "Below 1 for image to image: all steps are kept, and optimised for the part that is left."
                 ),
                 io.Combo.Input(
                     "start",
@@ -122,14 +116,9 @@ class OptimizeSchedule(io.ComfyNode):
                 ),
             ],
             outputs=[
-                io.Sigmas.Output(
-                    display_name="SIGMAS", tooltip="For SamplerCustom, SamplerCustomAdvanced or KSampler (HSO)."
-                ),
-                io.String.Output(
-                    display_name="report", tooltip="What was found, and the sigmas as text for Custom Sigmas (HSO)."
-                ),
+                host.sigmas_out(),
+                host.report_out("What was found, and the sigmas as text for Custom Sigmas (HSO)."),
             ],
-            has_intermediate_output=True,  # newer hosts then send the plot again when the result comes from the cache
         )
 
     @classmethod
@@ -155,22 +144,11 @@ class OptimizeSchedule(io.ComfyNode):
             )
         sigmas = schedule.to_tensor()
         ui = plot_ui(
-            [("hso", sigmas), *comparison_schedules(model, steps, denoise)],
+            [("hso", sigmas), *comparison_schedules(model, schedule.steps, schedule.settings.denoise)],
             noise=noise,
-            facts=_facts(schedule),
             note=" ".join(filter(None, (_bounds_note(schedule, noise), _spacing_note(schedule)))),
         )
         return io.NodeOutput(host.sigmas_output(sigmas), schedule.summary(), ui=ui)
-
-
-def _facts(schedule: Schedule) -> list[tuple[str, str]]:
-    last_above_zero = min(sigma for sigma in schedule.sigmas if sigma > 0)
-    return [
-        ("start", f"{schedule.sigmas[0]:.4g}"),
-        ("last above 0", f"{last_above_zero:.4g}"),
-        ("error J", f"{schedule.objective:.4g}"),
-        ("search", f"{schedule.elapsed_ms:.0f} ms"),
-    ]
 
 
 def _bounds_note(schedule: Schedule, noise: NoiseSchedule) -> str:

@@ -66,7 +66,7 @@ def test_guidance_is_linear_and_flow_is_the_same_distribution() -> None:
     torch.testing.assert_close(flow(0.6 * x, 0.4), plain(x, 0.4 / 0.6))  # x / alpha, sigma / alpha
 
 
-@pytest.mark.parametrize("name", ["hsc32", "gaussian", "digits-flow", "flow-unet"])
+@pytest.mark.parametrize("name", ["hsc32", "gaussian", "digits-flow", "flow-unet", "sd-unet"])
 def test_table_is_that_of_the_hosts_object(name: str) -> None:
     model = load_model(name)
     sampling = model.sampling()
@@ -75,7 +75,7 @@ def test_table_is_that_of_the_hosts_object(name: str) -> None:
     assert model.host_sigmas("simple", 5)[0] == pytest.approx(model.noise.sigma_max, rel=1e-6)
 
 
-@pytest.mark.parametrize("name", ["hsc32", "digits-1", "digits-flow", "flow-unet-guided"])
+@pytest.mark.parametrize("name", ["hsc32", "digits-1", "digits-flow", "flow-unet-guided", "sd-unet-guided"])
 @pytest.mark.parametrize("solver", ["euler", "dpmpp_2m", "uni_pc"])
 def test_a_seed_gives_the_same_however_it_is_batched(name: str, solver: str) -> None:
     model = load_model(name)

@@ -13,6 +13,7 @@ from benchmarks.studies import open_questions
 from benchmarks.studies.open_questions import Forms, Stochastic
 
 import workbench
+from comfy_server import PATIENCE
 
 
 def test_the_forms_are_measured_with_several_calibrations_each() -> None:
@@ -72,7 +73,7 @@ def test_the_oracle_searches(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_help_starts_no_work(program: str) -> None:
     command = [sys.executable, "-m", f"benchmarks.{program}", "--help"]
-    found = subprocess.run(command, cwd=workbench.REPOSITORY, capture_output=True, text=True, timeout=60)
+    found = subprocess.run(command, cwd=workbench.REPOSITORY, capture_output=True, text=True, timeout=PATIENCE)
 
     assert found.returncode == 0, found.stderr
     assert found.stdout.startswith("usage:")

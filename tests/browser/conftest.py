@@ -1,8 +1,12 @@
-"""A real ComfyUI page in a real browser: two versions of the page, each with both of its ways to draw nodes."""
+"""A real ComfyUI page in a real browser: two versions of the page, each with both of its ways to draw nodes.
+
+What lives long here ends with this folder's tests: Playwright runs an event loop, beside which asyncio.run() would
+refuse to run in the tests that follow.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import pytest
 
@@ -11,9 +15,18 @@ from comfy_page import FRONTENDS, RENDERERS, ComfyPage, browser
 from comfy_server import ComfyServer
 
 ARTIFACTS = workbench.REPOSITORY / "tests" / "artifacts" / "browser"
+FAILED = pytest.StashKey[bool]()
 
 
-@pytest.fixture(scope="session")
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if report.failed:
+        item.stash[FAILED] = True
+    return report
+
+
+@pytest.fixture(scope="package")
 def chromium() -> Iterator[object]:
     if not workbench.chromium():
         pytest.fail("run 'python3 dev.py setup' first: there is no Chromium or Chrome")
@@ -21,7 +34,7 @@ def chromium() -> Iterator[object]:
         yield running
 
 
-@pytest.fixture(scope="session", params=list(FRONTENDS))
+@pytest.fixture(scope="package", params=list(FRONTENDS))
 def page_server(request: pytest.FixtureRequest) -> Iterator[tuple[str, ComfyServer]]:
     """A version of the page, and a server that serves it."""
     root = FRONTENDS[request.param]
@@ -35,8 +48,8 @@ def page_server(request: pytest.FixtureRequest) -> Iterator[tuple[str, ComfyServ
         yield request.param, running
 
 
-@pytest.fixture(scope="session", params=RENDERERS)
-def page_of_session(
+@pytest.fixture(scope="package", params=RENDERERS)
+def page_of_folder(
     request: pytest.FixtureRequest, page_server: tuple[str, ComfyServer], chromium: object
 ) -> Iterator[ComfyPage]:
     version, server = page_server
@@ -48,9 +61,14 @@ def page_of_session(
 
 
 @pytest.fixture
-def comfy(request: pytest.FixtureRequest, page_of_session: ComfyPage) -> Iterator[ComfyPage]:
-    """The page. It is the same one for many tests: each opens its own workflow. A test that leaves an error fails."""
-    page_of_session.errors.clear()
-    yield page_of_session
-    page_of_session.picture(ARTIFACTS / f"{request.node.name}.png")
-    assert page_of_session.errors == []
+def comfy(request: pytest.FixtureRequest, page_of_folder: ComfyPage) -> Iterator[ComfyPage]:
+    """The page. It is the same one for many tests: each opens its own workflow. A test that leaves an error fails.
+
+    One that fails leaves a picture of the page.
+    """
+    page_of_folder.errors.clear()
+    yield page_of_folder
+    page_of_folder.settle()
+    if request.node.stash.get(FAILED, False):
+        page_of_folder.picture(ARTIFACTS / f"{request.node.name}.png")
+    assert page_of_folder.errors == []

@@ -11,6 +11,7 @@ import torch
 from playwright.sync_api import Locator, expect
 
 import demo_prompts
+import sigma_texts
 import workbench
 from comfy_page import FIND, ComfyPage
 from hso_core.schedule.sigmas import RESAMPLINGS, SigmasError, parse_sigmas, print_sigmas, resample_sigmas
@@ -224,8 +225,7 @@ def test_keyboard(comfy: ComfyPage) -> None:
     keys.press("Delete")
     agree(comfy)
     assert len(values(comfy)) == 5 and comfy.of_node(NODE, "node.graph.nodes.length") == 2
-    focused = comfy.page.evaluate("() => document.activeElement.getAttribute('aria-label')")
-    assert focused == "Step 2" and handle(comfy, 2).get_attribute("role") == "slider"
+    assert focused(comfy) == "Step 2" and handle(comfy, 2).get_attribute("role") == "slider"
     assert handle(comfy, 4).get_attribute("aria-disabled") == "true"
 
 
@@ -249,8 +249,8 @@ def test_buttons(comfy: ComfyPage) -> None:
     number.fill("8")
     number.press("Enter")
     assert len(values(comfy)) == 9
-    comfy.part("hso-undo").click()
-    comfy.part("hso-undo").click()
+    click(comfy, "hso-undo")
+    click(comfy, "hso-undo")
     assert text(comfy) == START
     (x, y), (next_x, _) = centre(handle(comfy, 3)), centre(handle(comfy, 4))
     comfy.page.mouse.dblclick((x + next_x) / 2, y + 6)
@@ -294,21 +294,31 @@ def test_one_value_above_zero_is_not_resampled(comfy: ComfyPage) -> None:
     assert (text(comfy), comfy.part("hso-steps").input_value()) == ("5, 0", "1")
 
 
-def test_locked_ends_are_those_of_the_model(comfy: ComfyPage) -> None:
-    open_editor(comfy, "100, 5, 2, 0.5", model=["model", 0])
+@pytest.mark.parametrize("written", ["100, 5, 2, 0.5", "100, 5, 2, 0"])
+def test_locked_ends_stay_where_they_are(comfy: ComfyPage, written: str) -> None:
+    """Also beside a model with another range; and so there is nothing to give back when they are unlocked."""
+    open_editor(comfy, written, model=["model", 0])
     comfy.run()
     comfy.part("hso-lock").click()
-    assert shown(comfy)[0].startswith("148.4") and shown(comfy)[3].startswith("0.1421")
-    before = text(comfy)
+    assert text(comfy) == written
     drag(comfy, 0, 40)
     drag(comfy, 3, -20)
-    assert text(comfy) == before
+    assert text(comfy) == written
+    assert [handle(comfy, step).get_attribute("aria-disabled") for step in range(4)] == [
+        "true",
+        "false",
+        "false",
+        "true",
+    ]
     drag(comfy, 1, 10)
-    assert text(comfy) != before
+    assert text(comfy) != written
     agree(comfy)
     comfy.open_workflow(comfy.workflow())
     comfy.look_at(NODE)
     assert comfy.part("hso-lock").get_attribute("aria-pressed") == "true"
+    comfy.part("hso-lock").click()
+    drag(comfy, 0, 40)
+    assert values(comfy)[0] < 100
 
 
 @pytest.mark.parametrize("written", ["3, 4, 2", "3, two, 0", "5", "3, nan, 0", "1e39, 1, 0", "3, 2, -1", "14,6 6,4 0"])
@@ -325,10 +335,15 @@ def test_wrong_text_shows_its_reason_and_no_curve(comfy: ComfyPage, written: str
 
 def test_decimal_commas_are_refused_where_they_are_certain(comfy: ComfyPage) -> None:
     open_editor(comfy)
-    for written in ("14,6 3.2 0", "14.6 3,2 0", "14,6; 3.2; 0", "14,6 ; 3,2 ;0", "14,6\n3e0\n.5\n", "9, 3,2, 0"):
+    for written in ("14,6 3.2 0", "14.6 3,2 0", "14,6; 3.2; 0", "14,6 3,2 ;0", "14,6\n3e0\n.5\n", "9, 3,2, 0"):
         type_text(comfy, written)
         assert "write decimals with a point" in banner(comfy), written
-    for written, read in (("14,6,3,0", "14, 6, 3, 0"), ("14.6,3.2,0", "14.6, 3.2, 0"), ("9, 1e-3,0", "9, 0.001, 0")):
+    for written, read in (
+        ("14,6,3,0", "14, 6, 3, 0"),
+        ("14.6,3.2,0", "14.6, 3.2, 0"),
+        ("9, 1e-3,0", "9, 0.001, 0"),
+        ("14,6; 7,2; 3,1; 0", "14.6, 7.2, 3.1, 0"),
+    ):
         type_text(comfy, written)
         assert ", ".join(shown(comfy)) == read
 
@@ -484,6 +499,27 @@ def test_sigmas_that_are_connected_no_more_are_not_shown(comfy: ComfyPage) -> No
     assert text(comfy) == found
 
 
+def test_a_result_of_other_values_says_that_it_is_old(comfy: ComfyPage) -> None:
+    change = """(app.canvas.emitBeforeChange(), node.widgets.find(widget => widget.name === argument[0]).value =
+        argument[1], app.canvas.emitAfterChange(), null)"""
+    open_connected(comfy)
+    comfy.of_node("BasicScheduler", change, ["steps", next(steps)])
+    expect(comfy.page.locator(".hso-banner:visible p")).to_have_text("These are the connected sigmas of the last run.")
+    comfy.build(
+        {
+            "words": demo_prompts.node("PrimitiveString", value=START),
+            "sigmas": demo_prompts.node(NODE, text=["words", 0]),
+            "show": demo_prompts.show_text("sigmas", 1),
+        }
+    )
+    comfy.look_at(NODE)
+    comfy.run()
+    assert banner(comfy) == "The text comes from another node."
+    comfy.of_node("PrimitiveString", change, ["value", "2, 1, 0"])
+    old = "The text comes from another node; these are its values in the last run."
+    expect(comfy.page.locator(".hso-banner:visible p")).to_have_text(old)
+
+
 def test_sigmas_of_a_node_that_was_bypassed_are_not_shown(comfy: ComfyPage) -> None:
     open_connected(comfy)
     change = "(app.canvas.emitBeforeChange(), node.mode = argument, app.canvas.emitAfterChange(), null)"
@@ -498,11 +534,9 @@ def test_sigmas_of_a_node_that_was_bypassed_are_not_shown(comfy: ComfyPage) -> N
 def test_the_range_of_a_model_that_is_connected_no_more_is_not_used(comfy: ComfyPage) -> None:
     open_editor(comfy, "100, 5, 2, 0.5", model=["model", 0])
     comfy.run()
-    assert "the model's" in comfy.part("hso-lock").get_attribute("title").split("(")[0]
+    assert handle(comfy, 0).get_attribute("aria-valuemax").startswith("148.4")
     comfy.of_node(NODE, f"(node.disconnectInput({SLOT}), null)", "model")
-    assert "where they are" in comfy.part("hso-lock").get_attribute("title")
-    comfy.part("hso-lock").click()
-    assert text(comfy) == "100, 5, 2, 0.5"
+    assert handle(comfy, 0).get_attribute("aria-valuemax") == "150"
 
 
 def test_values_of_a_text_that_is_connected_no_more_are_not_shown(comfy: ComfyPage) -> None:
@@ -569,7 +603,8 @@ def test_a_saved_workflow_has_the_text_and_nothing_else(comfy: ComfyPage) -> Non
 
 
 def test_a_workflow_from_before_the_editor_opens_as_it_was(comfy: ComfyPage) -> None:
-    old = json.loads((workbench.REPOSITORY / "example_workflows" / "hso_custom_sigmas.json").read_text("utf-8"))
+    frozen = workbench.REPOSITORY / "tests" / "frozen_workflows" / "0.1.0" / "hso_custom_sigmas.json"
+    old = json.loads(frozen.read_text("utf-8"))
     (node,) = [node for node in old["nodes"] if node["type"] == NODE]
     comfy.open_workflow(old)
     comfy.look_at(NODE)
@@ -666,8 +701,8 @@ def test_a_click_beside_the_points_gives_the_picture_no_focus(comfy: ComfyPage) 
     open_editor(comfy)
     box = comfy.part("hso-editor").bounding_box()
     comfy.page.mouse.click(box["x"] + box["width"] - 30, box["y"] + 20)
-    focused = "() => document.activeElement.closest('.hso-root')?.className ?? 'none of ours'"
-    assert comfy.page.evaluate(focused) == "none of ours"
+    owner = "() => document.activeElement.closest('.hso-root')?.className ?? 'none of ours'"
+    assert comfy.page.evaluate(owner) == "none of ours"
     assert comfy.part("hso-editor").evaluate("picture => (picture.focus(), document.activeElement !== picture)")
     handle(comfy, 2).focus()
     assert comfy.part("hso-value").input_value() == "2"
@@ -688,6 +723,33 @@ def test_a_point_is_grabbed_beside_it_at_every_zoom(comfy: ComfyPage) -> None:
         agree(comfy)
 
 
+@pytest.mark.parametrize("width", [120, 210, 300])
+def test_a_narrow_node_has_all_of_it(comfy: ComfyPage, width: int) -> None:
+    """Elements wrap; and there is room for the picture."""
+    open_editor(comfy, "12, 5, 2.1234567, 1, 0.3", steps=9)
+    handle(comfy, 2).focus()
+    comfy.of_node(NODE, "(node.setSize([argument, node.size[1]]), null)", width)
+    comfy.look_at(NODE, left=100, top=80)
+    root = comfy.page.locator(".hso-root:visible").bounding_box()
+    for part in (".hso-button:visible", ".hso-choice", ".hso-foot input", ".hso-foot label", ".hso-about"):
+        for element in comfy.page.locator(f".hso-root:visible {part}").all():
+            box = element.bounding_box()
+            assert root["x"] <= box["x"] and box["x"] + box["width"] <= root["x"] + root["width"], part
+    assert comfy.page.locator(".hso-root:visible").evaluate("root => root.scrollWidth <= root.clientWidth")
+    about = comfy.page.locator(".hso-about:visible")
+    about.scroll_into_view_if_needed()
+    box, root = about.bounding_box(), comfy.page.locator(".hso-root:visible").bounding_box()
+    assert box["y"] + box["height"] <= root["y"] + root["height"]
+    assert comfy.part("hso-editor").bounding_box()["height"] >= 60
+
+
+def test_the_two_numbers_of_steps_have_two_names(comfy: ComfyPage) -> None:
+    open_editor(comfy)
+    names = [*comfy.of_node(NODE, "node.widgets.map(widget => widget.label ?? widget.name)")]
+    label = comfy.page.locator(".hso-foot:visible label").last.inner_text()
+    assert label == "resample to" and label not in names
+
+
 @pytest.mark.parametrize("width", [225, 400, 900])
 def test_numbers_of_steps_do_not_run_together(comfy: ComfyPage, width: int) -> None:
     open_editor(comfy, print_sigmas(torch.linspace(12, 0, 13)))
@@ -699,13 +761,98 @@ def test_numbers_of_steps_do_not_run_together(comfy: ComfyPage, width: int) -> N
         assert one["x"] + one["width"] + 3 < other["x"]
 
 
-def test_undo_is_for_the_text_that_is_here(comfy: ComfyPage) -> None:
+def press(comfy: ComfyPage, keys: str) -> None:
+    """Keys of ComfyUI's history, which makes new nodes."""
+    comfy.of_node(NODE, "(window.oldNode = node, null)")
+    comfy.page.keyboard.press(keys)
+    wait_for_new_node(comfy)
+
+
+def click(comfy: ComfyPage, button: str) -> None:
+    """A button that does the same."""
+    comfy.of_node(NODE, "(window.oldNode = node, null)")
+    comfy.part(button).click()
+    wait_for_new_node(comfy)
+
+
+def wait_for_new_node(comfy: ComfyPage) -> None:
+    comfy.page.wait_for_function(f"() => ({FIND})('{NODE}') !== window.oldNode")
+    expect(comfy.part("hso-editor")).to_have_count(1)
+    comfy.settle()
+    comfy.page.wait_for_function("() => document.activeElement.closest('.hso-root')")  # where it was before
+
+
+def can(comfy: ComfyPage) -> list[bool]:
+    """Whether there is something to undo, to redo and to reset."""
+    return [comfy.part(f"hso-{name}").is_enabled() for name in ("undo", "redo", "reset")]
+
+
+def focused(comfy: ComfyPage) -> str:
+    return comfy.page.evaluate("() => document.activeElement.getAttribute('aria-label')")
+
+
+def test_the_buttons_and_the_keys_have_one_history(comfy: ComfyPage) -> None:
+    open_editor(comfy, "80, 20, 5")
+    assert can(comfy) == [False, False, False]
+    handle(comfy, 1).focus()
+    texts = [text(comfy)]
+    for _ in range(2):
+        comfy.page.keyboard.press("ArrowUp")
+        texts.append(text(comfy))
+    assert len(set(texts)) == 3
+    press(comfy, "Control+z")
+    assert (text(comfy), can(comfy), focused(comfy)) == (texts[1], [True, True, True], "Step 1")
+    click(comfy, "hso-undo")
+    assert (text(comfy), can(comfy)) == (texts[0], [False, True, False])
+    handle(comfy, 1).focus()
+    press(comfy, "Control+y")
+    click(comfy, "hso-redo")
+    assert (text(comfy), can(comfy)) == (texts[2], [True, False, True])
+    press(comfy, "Control+z")
+    press(comfy, "Control+z")
+    press(comfy, "Control+y")
+    comfy.part("hso-reset").click()
+    assert (text(comfy), can(comfy)) == ("80, 20, 5", [True, False, False])
+    press(comfy, "Control+z")
+    assert text(comfy) == texts[1]
+    agree(comfy)
+
+
+def test_the_keyboard_stays_where_it_was_after_an_undo(comfy: ComfyPage) -> None:
+    open_editor(comfy)
+    handle(comfy, 3).focus()
+    for keys in ("ArrowUp", "ArrowUp", "Control+z", "ArrowDown", "Control+z"):
+        (press if "+" in keys else lambda page, key: page.page.keyboard.press(key))(comfy, keys)
+    assert focused(comfy) == "Step 3" and comfy.part("hso-value").input_value() == shown(comfy)[3]
+    comfy.part("hso-undo").focus()
+    press(comfy, "Enter")
+    assert text(comfy) == START and comfy.part("hso-redo").is_enabled()
+    comfy.page.keyboard.press("Delete")
+    assert comfy.of_node(NODE, "node.graph.nodes.length") == 2
+
+
+def test_undo_takes_back_what_was_done_last_wherever_that_was(comfy: ComfyPage) -> None:
     open_editor(comfy)
     drag(comfy, 1, 10)
-    assert comfy.part("hso-undo").is_enabled()
+    dragged = text(comfy)
     words = "(argument = LiteGraph.createNode('PrimitiveString'), node.graph.add(argument), argument)"
-    comfy.of_node(NODE, f"({words}.connect(0, node, {SLOT.replace('argument', repr('text'))}), null)")
-    assert comfy.part("hso-undo").is_disabled()
+    slot = SLOT.replace("argument", repr("text"))
+    connect = f"(app.canvas.emitBeforeChange(), {words}.connect(0, node, {slot}), app.canvas.emitAfterChange(), null)"
+    comfy.of_node(NODE, connect)
+    assert comfy.part("hso-reset").is_disabled()
+    click(comfy, "hso-undo")
+    assert text(comfy) == dragged
+    agree(comfy)
+
+
+def test_another_workflow_has_a_history_of_its_own(comfy: ComfyPage) -> None:
+    open_editor(comfy)
+    drag(comfy, 1, 10)
+    saved = comfy.workflow()
+    assert can(comfy) == [True, False, True]
+    comfy.open_workflow(saved)
+    expect(comfy.part("hso-undo")).to_be_disabled()
+    assert can(comfy) == [False, False, False]
 
 
 def test_the_node_is_deleted_while_a_point_is_held(comfy: ComfyPage) -> None:
@@ -758,17 +905,12 @@ def test_reset_and_undo_know_what_was_typed_as_a_whole(comfy: ComfyPage) -> None
     assert dragged != START
     comfy.part("hso-reset").click()
     assert text(comfy) == START
-    box.press("End")
-    box.press_sequentially(" ")
-    comfy.part("hso-undo").click()
-    assert text(comfy) == dragged, "a blank is no change"
     box.fill("9, 4, 2")
     box.press("End")
     box.press_sequentially(", 1, 0.5, 0")
-    comfy.part("hso-undo").click()
-    assert text(comfy) == dragged
-    comfy.part("hso-undo").click()
-    assert text(comfy) == START and comfy.part("hso-undo").is_disabled()
+    for before in (START, dragged, START):
+        click(comfy, "hso-undo")
+        assert text(comfy) == before
     agree(comfy)
 
 
@@ -826,8 +968,8 @@ def test_in_a_subgraph(comfy: ComfyPage) -> None:
 
 
 SCRIPT = """async ([texts, schedules]) => {
-    const { parseSchedule, printSchedule } = await import("/extensions/hso-schedule/schedule_text.js");
-    const { resample } = await import("/extensions/hso-schedule/resample.js");
+    const { parseSchedule, printSchedule } = await import("/extensions/hso-schedule/schedule/text.js");
+    const { resample } = await import("/extensions/hso-schedule/schedule/resample.js");
     const read = text => { try { return printSchedule(parseSchedule(text)) } catch (error) { return error.message } };
     return [texts.map(read), schedules.map(([values, steps, method]) => resample(values, steps, method))];
 }"""
@@ -836,24 +978,8 @@ SCRIPT = """async ([texts, schedules]) => {
 def test_the_page_reads_prints_and_resamples_as_the_server_does(comfy: ComfyPage) -> None:
     generator = torch.Generator().manual_seed(0)
     lists = [torch.rand(n, generator=generator).mul(20).sub(10).exp().sort(descending=True)[0] for n in range(3, 12)]
-    texts = [
-        *(", ".join(repr(v) for v in values.tolist()) for values in lists),
-        *("14.6 6.4;[3] 0", "1e-3 1e-7 0", "sigmas: 3, 2, 1", "array([ 1.e+01, .5])", "16777216 1e-45 0", "4,2 1", ""),
-        *(
-            "3 3 1",
-            "-1 -2",
-            "x" * 50,
-            "0 0",
-            "1 2 nan",
-            "3, +inf, 1",
-            "1e400 1 0",
-            "5 -1e-9",
-            "5,5 3,1 0",
-            "5, 3, 1; 0",
-            "9" * 1_000_001,
-            "1 " * 10_002,
-        ),
-    ]
+    texts = [", ".join(repr(v) for v in values.tolist()) for values in lists]
+    texts += [text for text, _ in sigma_texts.READ + sigma_texts.REFUSED]
     jobs = [
         (values, steps, method)
         for values in [*lists, torch.cat([lists[4], torch.zeros(1)])]

@@ -1,15 +1,18 @@
-"""The plot on HSO Optimize Schedule."""
+"""The plot on the nodes that give a schedule, most of it on Scheduler (HSO)."""
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+from collections.abc import Iterator
 
 import pytest
 import torch
 from playwright.sync_api import expect
 
+import colour_vision
 import demo_prompts
-from comfy_page import ComfyPage
+from comfy_page import FIND, ComfyPage
 from hso_core import NoiseSchedule, Settings, optimize_schedule
 from hso_core.schedule.sigmas import plain_decimal
 
@@ -44,6 +47,12 @@ def look(comfy: ComfyPage) -> None:
     comfy.look_at(NODE, scale=0.6, top=80)  # Nodes 2.0 of 1.32 folds no inputs away: the node is high
 
 
+def look_at_panel(comfy: ComfyPage) -> None:
+    """The lower part of the node, at its own size."""
+    comfy.look_at(NODE, left=100, top=80)
+    comfy.look_at(NODE, left=100, top=240 - comfy.page.locator(".hso-root:visible").bounding_box()["y"])
+
+
 def labels(comfy: ComfyPage) -> list[str]:
     return [dot.get_attribute("aria-label") for dot in comfy.all_of(".hso-dot", "hso-plot")]
 
@@ -65,8 +74,9 @@ def test_it_shows_what_was_found_beside_the_usual_schedules(comfy: ComfyPage) ->
     names = comfy.page.locator(".hso-name:visible").all_inner_texts()
     assert names == ["hso", "karras", "simple", "beta", "exponential"]
     assert comfy.part("hso-plot").locator(".hso-line").count() == 5
-    facts = comfy.page.locator(".hso-facts:visible").inner_text()
-    assert "121.5" in facts and "ms" in facts and "error J" in facts
+    last = float(sigmas_in(shown)[4])
+    assert comfy.part("hso-summary").inner_text() == f"5 steps, 121.5 → {last:.3g} → 0"
+    assert not comfy.page.locator(".hso-facts:visible").count(), "how it was found is in the report"
 
 
 def faint_point(comfy: ComfyPage, curve: int, step: int) -> tuple[float, float]:
@@ -96,6 +106,50 @@ def test_axes_hover_and_keyboard(comfy: ComfyPage) -> None:
     assert tip.inner_text().startswith("simple  step 4  σ ")
 
 
+# Whether a box of the page touches a curve: its line, with a margin.
+TOUCHES = """(line, [box, margin]) => {
+    const matrix = line.getScreenCTM();
+    const points = [...line.points].map(point => point.matrixTransform(matrix));
+    return points.some((point, i) => {
+        const before = points[Math.max(i - 1, 0)];
+        return Array.from({ length: 51 }, (_, part) => part / 50).some(part => {
+            const [x, y] = [before.x + part * (point.x - before.x), before.y + part * (point.y - before.y)];
+            return x > box.x - margin && x < box.x + box.width + margin
+                && y > box.y - margin && y < box.y + box.height + margin;
+        });
+    });
+}"""
+
+
+@pytest.mark.parametrize("width", [210, 400, 800])
+def test_the_label_covers_nothing_of_the_curve_that_is_marked(comfy: ComfyPage, width: int) -> None:
+    open_and_run(comfy)
+    comfy.of_node(NODE, "(node.setSize([argument, node.size[1]]), null)", width)
+    look_at_panel(comfy)
+    plot, tip = comfy.part("hso-plot"), comfy.page.locator(".hso-tip:visible")
+    seen, panel = set(), comfy.page.locator(".hso-root:visible").bounding_box()
+    for axis in ("sigma", "lambda"):
+        comfy.page.locator(f".hso-choice:visible button[value={axis}]").click()
+        comfy.settle()
+        for curve in range(5):
+            for step in range(6):
+                x, y = faint_point(comfy, curve, step)
+                comfy.page.mouse.move(x, y)
+                (marked,) = plot.locator(".hso-curve.hso-strong").all()
+                seen.add(meant := int(marked.get_attribute("data-curve")))
+                box = tip.bounding_box()
+                assert not marked.locator("polyline").evaluate(TOUCHES, [box, 3]), (axis, curve, step)
+                assert panel["x"] - 1 <= box["x"] and box["x"] + box["width"] <= panel["x"] + panel["width"] + 1
+                assert panel["y"] - 1 <= box["y"] and box["y"] + box["height"] <= panel["y"] + panel["height"] + 1
+                names = comfy.page.locator(".hso-name.hso-strong:visible").all()
+                assert [name.get_attribute("data-name") for name in names] == [str(meant)]
+                ring = plot.locator(".hso-here").bounding_box()
+                assert abs(ring["x"] + ring["width"] / 2 - x) < 2
+    assert seen == set(range(5))
+    comfy.page.mouse.move(5, 5)
+    assert not tip.count() and not plot.locator(".hso-strong, .hso-here").count()
+
+
 def test_it_is_there_after_a_reload_and_a_cached_run(comfy: ComfyPage) -> None:
     open_and_run(comfy, steps=7)
     before = labels(comfy)
@@ -110,6 +164,141 @@ def test_it_is_there_after_a_reload_and_a_cached_run(comfy: ComfyPage) -> None:
     look(comfy)
     assert labels(comfy) == before
     assert comfy.inputs(NODE)["steps"] == 7
+
+
+EVERY_NODE = {
+    "model": demo_prompts.node("HSODemoModel"),
+    "preset": demo_prompts.node("HSOPresetSchedule"),
+    "blend": demo_prompts.node("HSOBlendSchedules", first=["preset", 0], second=["preset", 0]),
+    "pin": demo_prompts.node("HSOPinSigma", sigmas=["blend", 0], sigma=0.9),
+    "start": demo_prompts.node("HSOStartAtDenoise", sigmas=["pin", 0], model=["model", 0], denoise=0.9),
+    "resample": demo_prompts.node("HSOResampleSchedule", sigmas=["start", 0], steps=7),
+    "custom": demo_prompts.custom_sigmas(sigmas=["resample", 0]),
+    "split": demo_prompts.node("HSOSplitSchedule", sigmas=["custom", 0]),
+    "plot": demo_prompts.node("HSOPlotSchedules", schedule_1=["split", 0]),
+}
+
+
+def build_everything(comfy: ComfyPage, seed: int, first: str) -> None:
+    """All nodes that take no minutes, with `first` added before the others, so that they have other ids."""
+    nodes = {first: demo_prompts.custom_sigmas("3, 2, 0"), f"show {first}": demo_prompts.show_text(first, 1)}
+    nodes |= {**EVERY_NODE, "found": demo_prompts.optimize_schedule(5, search_seed=seed)}
+    outputs = {name: 1 for name in nodes if name not in (first, "model", "plot", f"show {first}")}
+    nodes |= {f"show {name}": demo_prompts.show_text(name, slot) for name, slot in outputs.items()}
+    comfy.build(nodes, {name: (450 * (i % 6), 700 * (i // 6)) for i, name in enumerate(nodes)})
+
+
+def what_is_shown(comfy: ComfyPage) -> dict[str, str]:
+    """The summary, or the banner of the editor, of every node that shows a schedule, by its type."""
+    script = """() => Object.fromEntries(app.graph.nodes.flatMap(node => {
+        const root = node.widgets?.find(widget => widget.element?.classList.contains("hso-root"))?.element;
+        const said = root?.querySelector(".hso-content:not([hidden]) .hso-summary, .hso-banner:not([hidden]) p");
+        return said ? [[node.type, said.textContent]] : [];
+    }))"""
+    return {kind: said for kind, said in comfy.page.evaluate(script).items() if "Run the workflow" not in said}
+
+
+def test_every_node_has_its_plot_after_a_run_from_the_cache_in_a_new_page(comfy: ComfyPage) -> None:
+    """A host of this age says nothing of a node that it has in its cache."""
+    seed = next(seeds)
+    build_everything(comfy, seed, "one")
+    assert what_is_shown(comfy) == {}
+    comfy.run()
+    expected = what_is_shown(comfy)
+    assert expected.keys() >= {node["class_type"] for node in EVERY_NODE.values()} - {"HSODemoModel"} | {NODE}
+    assert not [said for said in expected.values() if "last run" in said]
+    comfy.load()
+    build_everything(comfy, seed, "another")
+    assert what_is_shown(comfy) == {}
+    history = comfy.run()
+    shown = [output for output in history["outputs"].values() if "hso_plot" in output]
+    assert len(shown) < len(expected), "nothing was cached"
+    comfy.page.wait_for_function(
+        "count => document.querySelectorAll('.hso-content:not([hidden])').length >= count", arg=len(expected) - 1
+    )
+    comfy.settle()
+    assert what_is_shown(comfy) == expected
+
+
+def test_a_cached_node_in_a_subgraph_has_its_plot(comfy: ComfyPage) -> None:
+    seed = open_workflow(comfy)
+    comfy.run()
+    comfy.load()
+    found = demo_prompts.optimize_schedule(5, search_seed=seed)
+    found["inputs"]["model"] = ["network", 0]
+    comfy.build(
+        {
+            "network": demo_prompts.node("HSODemoModel"),
+            "found": found,
+            "show": demo_prompts.show_text("found", 1),
+        }
+    )
+    comfy.of_node(NODE, "(node.graph.convertToSubgraph(new Set([node])), null)")
+    comfy.settle()
+    comfy.run()
+    comfy.page.wait_for_function(f"() => ({FIND})('{NODE}').properties.hso_plot")
+    kept = comfy.of_node(NODE, "node.properties.hso_plot.schedules[0].sigmas")
+    assert [plain_decimal(sigma) for sigma in kept] == expected_labels(5, seed)
+
+
+CHANGE = """(app.canvas.emitBeforeChange(),
+    node.widgets.find(widget => widget.name === argument[0]).value = argument[1], app.canvas.emitAfterChange(), null)"""
+
+
+def test_an_old_plot_says_so_until_it_is_current_again(comfy: ComfyPage) -> None:
+    open_and_run(comfy)
+    summary = comfy.part("hso-summary").inner_text()
+    picture = comfy.part("hso-plot")
+    opacity = "picture => Number(getComputedStyle(picture).opacity)"
+    assert summary.startswith("5 steps, ") and picture.evaluate(opacity) == 1
+    comfy.of_node(NODE, RENAME)
+    comfy.settle()
+    assert comfy.part("hso-summary").inner_text() == summary, "a title changes no result"
+    comfy.of_node(NODE, CHANGE, ["steps", 9])
+    expect(comfy.part("hso-summary")).to_have_text(f"from the last run: {summary}")
+    assert picture.evaluate(opacity) < 0.6
+    saved = comfy.workflow()
+    comfy.undo()
+    look(comfy)
+    expect(comfy.part("hso-summary")).to_have_text(summary)
+    comfy.open_workflow(saved)
+    look(comfy)
+    expect(comfy.part("hso-summary")).to_have_text(f"from the last run: {summary}")
+    comfy.run()
+    assert comfy.part("hso-summary").inner_text().startswith("9 steps, ")
+
+
+def test_a_plot_is_old_when_something_before_its_node_has_changed(comfy: ComfyPage) -> None:
+    comfy.build(
+        {
+            "preset": demo_prompts.node("HSOPresetSchedule"),
+            "result": demo_prompts.node("HSOResampleSchedule", sigmas=["preset", 0], steps=next(seeds) % 90 + 2),
+            "show": demo_prompts.show_text("result", 1),
+        }
+    )
+    comfy.run()
+    comfy.look_at("HSOResampleSchedule", scale=0.6, top=80)
+    said = comfy.part("hso-summary").last
+    summary = said.inner_text()
+    comfy.of_node("HSOPresetSchedule", CHANGE, ["denoise", 0.5])
+    expect(said).to_have_text(f"from the last run: {summary}")
+    change = "(app.canvas.emitBeforeChange(), node.mode = argument, app.canvas.emitAfterChange(), null)"
+    comfy.undo()
+    expect(comfy.part("hso-summary").last).to_have_text(summary)
+    comfy.of_node("HSOPresetSchedule", change, 4)
+    expect(comfy.part("hso-summary").last).to_have_text(f"from the last run: {summary}")
+
+
+def test_the_first_run_makes_no_node_grow(comfy: ComfyPage) -> None:
+    open_workflow(comfy)
+    look(comfy)
+    assert comfy.part("hso-empty").inner_text() == "Run to see the schedule"
+    assert comfy.page.locator(".hso-root:visible").bounding_box()["height"] > 100
+    size = comfy.of_node(NODE, "[...node.size]")
+    comfy.run()
+    look(comfy)
+    assert comfy.part("hso-empty").count() == 0 and len(labels(comfy)) == 6
+    assert comfy.of_node(NODE, "[...node.size]") == pytest.approx(size, abs=1)
 
 
 def test_it_is_alive_after_an_undo(comfy: ComfyPage) -> None:
@@ -252,7 +441,7 @@ CONTRAST = """() => {
     };
     const all = (selector, ...more) => [...root.querySelectorAll(selector)].map(found => contrast(found, ...more));
     return {
-        text: [...all(".hso-name, .hso-facts dt, .hso-facts dd, .hso-note, .hso-choice button", "color"),
+        text: [...all(".hso-name, .hso-summary, .hso-facts dt, .hso-facts dd, .hso-note, .hso-choice button", "color"),
             ...all(".hso-frame text", "fill")],
         lines: [...all(".hso-line", "stroke"), ...all(".hso-name", "borderTopColor", "::before"),
             ...all(".hso-dot", "fill")],
@@ -261,21 +450,70 @@ CONTRAST = """() => {
 GROUND = "() => getComputedStyle(document.querySelector('.hso-root')).backgroundColor"
 
 
-@pytest.mark.parametrize(
-    ("palette", "ground"), [("dark", (34, 34, 34)), ("light", (201, 201, 201)), ("solarized", (0, 43, 54))]
-)
-def test_it_can_be_read_in_every_theme(comfy: ComfyPage, palette: str, ground: tuple[int, int, int]) -> None:
-    open_workflow(comfy)
-    show_many(comfy)
+THEMES = [("dark", (34, 34, 34)), ("light", (201, 201, 201)), ("solarized", (0, 43, 54))]
+
+
+@contextlib.contextmanager
+def theme(comfy: ComfyPage, palette: str, ground: tuple[int, int, int]) -> Iterator[None]:
     use = "async palette => { await app.extensionManager.setting.set('Comfy.ColorPalette', palette) }"
     comfy.page.evaluate(use, palette)
     try:
         comfy.page.wait_for_function(f"colour => ({GROUND})() === colour", arg=f"rgb{ground}")
-        found = comfy.page.evaluate(CONTRAST)
+        yield
     finally:
         comfy.page.evaluate(use, "dark")
+
+
+@pytest.mark.parametrize(("palette", "ground"), THEMES)
+def test_it_can_be_read_in_every_theme(comfy: ComfyPage, palette: str, ground: tuple[int, int, int]) -> None:
+    open_workflow(comfy)
+    show_many(comfy)
+    with theme(comfy, palette, ground):
+        found = comfy.page.evaluate(CONTRAST)
     assert len(found["text"]) > 12 and min(found["text"]) >= 4.5
     assert len(found["lines"]) > 16 and min(found["lines"]) >= 3
+
+
+LINE_COLOURS = """() => {
+    const canvas = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
+    const lines = [...document.querySelectorAll(".hso-root [data-curve] .hso-line")];
+    return Object.fromEntries(lines.map(line => {
+        canvas.fillStyle = getComputedStyle(line).stroke;
+        canvas.fillRect(0, 0, 1, 1);
+        return [line.parentNode.dataset.curve, [...canvas.getImageData(0, 0, 1, 1).data].slice(0, 3)];
+    }));
+}"""
+
+
+@pytest.mark.parametrize("vision", colour_vision.VISIONS)
+def test_curves_differ_in_colour_for_everybody_in_every_theme(comfy: ComfyPage, vision: str) -> None:
+    open_workflow(comfy)
+    show_many(comfy)
+    for palette, ground in THEMES:
+        with theme(comfy, palette, ground):
+            colours = comfy.page.evaluate(LINE_COLOURS)
+        pairs = itertools.combinations([colours[str(curve)] for curve in range(8)], 2)
+        found = [colour_vision.difference(*pair, vision) for pair in pairs]
+        usual = itertools.combinations([colours[str(curve)] for curve in range(5)], 2)
+        assert min(found) >= 12.5, palette
+        assert min(colour_vision.difference(*pair, vision) for pair in usual) >= 17.5, palette
+
+
+@pytest.mark.parametrize("width", [120, 210])
+def test_nothing_is_cut_off_on_a_narrow_node(comfy: ComfyPage, width: int) -> None:
+    open_workflow(comfy)
+    show_many(comfy)
+    comfy.of_node(NODE, "(node.setSize([argument, node.size[1]]), null)", width)
+    look_at_panel(comfy)
+    root = comfy.page.locator(".hso-root:visible")
+    assert root.evaluate("root => root.scrollWidth <= root.clientWidth")
+    for part in (".hso-names", ".hso-summary", ".hso-facts", ".hso-note"):
+        element = root.locator(part)
+        element.scroll_into_view_if_needed()
+        box, outer = element.bounding_box(), root.bounding_box()
+        assert outer["y"] <= box["y"] + 1 and box["y"] + box["height"] <= outer["y"] + outer["height"] + 1, part
+        assert outer["x"] <= box["x"] and box["x"] + box["width"] <= outer["x"] + outer["width"] + 1, part
+    assert comfy.part("hso-plot").bounding_box()["height"] >= 59
 
 
 def show_many(comfy: ComfyPage) -> None:
@@ -294,7 +532,7 @@ def test_many_long_names_and_a_long_note_stay_on_the_node(comfy: ComfyPage) -> N
     show_many(comfy)
     root = comfy.page.locator(".hso-root:visible")
     top, bottom = ((box := root.bounding_box())["y"], box["y"] + box["height"])
-    for part in (".hso-names", ".hso-picture", ".hso-facts", ".hso-note"):
+    for part in (".hso-names", ".hso-picture", ".hso-summary", ".hso-facts", ".hso-note"):
         box = root.locator(part).bounding_box()
         assert top <= box["y"] and box["y"] + box["height"] <= bottom, part
     assert comfy.part("hso-plot").bounding_box()["height"] > 50

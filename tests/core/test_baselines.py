@@ -24,6 +24,8 @@ SD, FLOW = named_schedule("sd15"), named_schedule("flow:3")
         ("OSS Flux", 4, [0.997, 0.978, 0.947, 0.676, 0]),
         ("OSS Wan", 4, [1, 0.989, 0.973, 0.902, 0]),
         ("Wan 2.2 Lightning", 4, [1, 0.9375001, 0.8333333, 0.625, 0]),
+        ("Qwen-Image 2.1 Turbo", 8, [1, 0.978453, 0.95418, 0.926626, 0.89508, 0.845148, 0.704534, 0.414568, 0]),
+        ("LTX-2.3 distilled, stage 2", 3, [0.85, 0.725, 0.4219, 0]),
         ("FLUX.2 dev Turbo", 8, [1, 0.6509, 0.4374, 0.2932, 0.1893, 0.1108, 0.0495, 0.00031, 0]),
     ],
 )
@@ -103,3 +105,17 @@ def test_bad_requests_are_refused():
         table_sigmas("AYS", 4)
     with pytest.raises(SigmasError, match="steps is -1; it must be 0"):
         table_sigmas("AYS SDXL", -1)
+
+
+def test_the_order_of_the_list_never_changes():
+    """New ones go to the end: the first is the default."""
+    assert list(TABLES) == [
+        "AYS SD 1.5", "AYS SDXL", "AYS SVD", "GITS SD 1.5", "DM-NonUniform SD", "OSS Flux", "OSS Wan", "OSS Chroma",
+        "SD-Turbo", "FLUX.2 dev Turbo", "Wan 2.2 Lightning", "LTX-2 distilled", "LTX-2 distilled, stage 2",
+        "MiniMax-H3", "Qwen-Image 2.1 Turbo", "LTX-2.3 distilled, stage 2",
+    ]  # fmt: skip
+
+
+def test_only_a_table_that_continues_starts_below_its_models_noise():
+    starts = {name: table.lists[table.step_counts[0]][0] for name, table in TABLES.items() if table.family == "flow"}
+    assert {name for name, start in starts.items() if start < 0.95} == {n for n, t in TABLES.items() if t.continues}

@@ -109,13 +109,45 @@ def test_candidates_outside_of_the_models_range_are_never_run(unusable):
     assert run.calls and not [1 for tried, _ in run.calls if tried.equal(sigmas)]
 
 
-def test_the_first_candidate_is_run_first_however_bad_it_looks():
-    """A search that goes on from an earlier result gives that one as the first."""
+def test_an_earlier_result_is_run_first_however_bad_it_looks():
     bad, run = torch.tensor([14.0, 13.9, 13.8, 13.7, 0.0]), GaussianRun(SCALES)
 
-    calibrate(run, GaussianRun(SCALES, "dpmpp_2m"), {"earlier": bad, **candidates(SD15, 4)}, 4, SD15, 300)
+    found = calibrate(run, GaussianRun(SCALES, "dpmpp_2m"), candidates(SD15, 4), 4, SD15, 300, earlier=bad)
 
     assert run.calls[0][0].equal(bad)
+    assert found.name != "earlier result" and found.shown_as == "calibrated"
+
+
+def test_a_search_that_finds_nothing_better_than_the_earlier_result_tells_what_that_gains():
+    """Not that nothing is better than itself: what a user wants to know is how far it is ahead of the schedulers."""
+
+    def search(seed, **earlier):
+        runs = GaussianRun(SCALES), GaussianRun(SCALES, "dpmpp_2m")
+        return calibrate(*runs, candidates(SD15, 4), 4, SD15, 2000, first_seed=seed, **earlier)
+
+    best = search(0)
+    again = search(500, earlier=best.sigmas)
+    for _ in range(4):
+        if again.name != "earlier result":
+            best, again = again, search(500, earlier=again.sigmas)
+
+    report = again.report()
+    assert (
+        again.name == "earlier result"
+        and again.sigmas.equal(best.sigmas)
+        and again.best_candidate in candidates(SD15, 4)
+        and again.gain < 0.9
+    )
+    assert f"closer to the converged picture than {again.best_candidate}, the best scheduler" in report
+    assert "The earlier result is still the best that was found." in report
+    assert again.rows[0].shown_as == again.shown_as == "calibrated"
+    assert again.best_candidate in [row.shown_as for row in again.rows]
+
+
+def test_an_earlier_result_that_is_a_scheduler_is_called_by_its_name():
+    at_hand = candidates(SD15, 4)
+    found = calibrate(GaussianRun(SCALES), GaussianRun(SCALES), at_hand, 4, SD15, 300, earlier=at_hand["hso"])
+    assert "earlier result" not in found.report()
 
 
 @pytest.mark.parametrize("solver", ["euler", "twice"])
@@ -194,7 +226,7 @@ def test_a_schedule_that_cannot_be_improved_stays():
 
     assert found.name in at_hand and found.gain == 1
     assert found.sigmas.equal(at_hand[found.name].float())
-    assert f"Nothing that was tried promises to be better than {found.name} on other seeds" in found.report()
+    assert found.report().startswith(f"**Nothing is better than {found.name}**, the best scheduler that was tried")
 
 
 def assert_best_so_far(found, at_hand):
@@ -202,7 +234,7 @@ def assert_best_so_far(found, at_hand):
     check_sigmas(found.sigmas)
     if found.rows:
         first = found.rows[0]
-        assert first.name == found.name and first.sigmas.equal(found.sigmas)
+        assert (first.name, first.shown_as) == (found.name, found.shown_as) and first.sigmas.equal(found.sigmas)
         assert first.mean == min(row.mean for row in found.rows)
     else:
         assert found.name == next(iter(at_hand)) and found.sigmas.equal(at_hand[found.name])
@@ -331,6 +363,15 @@ def test_the_report_says_how_sure_the_gain_is():
     few = replace(found, gain=0.8, interval=(0.8, 0.8), seeds=1).report()
 
     assert found.seeds == found.rows[0].seeds
+    assert sure.startswith(
+        f"**20 % closer to the converged picture than {found.best_candidate}, the best scheduler that was tried "
+        "(10 to 30 %).**"
+    )
+    assert few.startswith("**20 % closer") and "(-4 to 10 %)" in unsure
+    by_few_seeds = replace(found, gain=1.02, typical_gain=0.6, interval=(0.8, 1.2), seeds=30).report()
+    assert by_few_seeds.startswith("**Typically 40 % closer to the converged picture than")
+    assert "signed defects" not in found.report() and "searched" not in found.report()
+    assert found.report().count("| calibrated |") == 1
     assert "Over 30 seeds" in sure and "0.80 of that with" in sure and "90 % interval 0.70 to 0.90" in sure
     assert "typical distance (geometric mean) is 0.60 of that" in sure
     assert "may be equally good" in unsure and "may be equally good" not in sure

@@ -1,6 +1,7 @@
-"""python -m hso_core, run as a user runs it."""
+"""The command line, run as a user runs it."""
 
 import json
+import re
 import subprocess
 import sys
 
@@ -9,11 +10,33 @@ import pytest
 import workbench
 from hso_core import named_schedule, optimize_schedule
 
+PATH = str(workbench.REPOSITORY / "hso_core" / "__main__.py")
+
 
 def run(*arguments: str) -> subprocess.CompletedProcess:
     return subprocess.run(
         [sys.executable, "-m", "hso_core", *arguments], cwd=workbench.REPOSITORY, capture_output=True, text=True
     )
+
+
+ISOLATED = "-I"  # as the portable ComfyUI's Python runs: neither the current folder nor the script's is on its path
+
+
+@pytest.mark.parametrize("how", [["-m", "hso_core"], ["hso_core"], [ISOLATED, "hso_core"], [ISOLATED, PATH]])
+def test_every_way_to_start_it_gives_the_same_numbers(how):
+    arguments = [*how, "optimize", "--schedule", "sd15", "--steps", "5", "--json"]
+    done = subprocess.run([sys.executable, *arguments], cwd=workbench.REPOSITORY, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(done.stdout)["sigmas"] == list(optimize_schedule(named_schedule("sd15"), 5).sigmas)
+
+
+def test_the_command_of_the_readme_works_with_an_isolated_python():
+    readme = (workbench.REPOSITORY / "README.md").read_text("utf-8")
+    (command,) = re.findall(r"^python3 (hso_core .*) \[--json\]$", readme, re.MULTILINE)
+    done = subprocess.run(
+        [sys.executable, ISOLATED, *command.split()], cwd=workbench.REPOSITORY, capture_output=True, text=True
+    )
+    assert done.returncode == 0 and done.stdout.startswith("5 steps, made for this model.")
 
 
 def test_json_is_one_object_with_the_numbers_of_the_library():

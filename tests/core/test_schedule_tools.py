@@ -10,8 +10,13 @@ from hso_core.schedule.sigmas import SigmasError, resample_sigmas
 from hso_core.schedule.tools import (
     as_schedule,
     blend,
+    check_flipped,
     end_at_denoise,
+    flip,
+    join,
     pin_sigma,
+    scale,
+    shift,
     split_at_sigma,
     split_at_step,
     start_at_denoise,
@@ -124,10 +129,19 @@ def test_both_parts_of_a_split_are_schedules(sigmas, part, insert):
     assert set(sigmas.tolist()) <= set(high.tolist() + low.tolist())
 
 
+@pytest.mark.parametrize("insert", [True, False])
+@pytest.mark.parametrize("boundary", [8.0, 7.99999, 20.0, float("inf")])
+def test_a_schedule_that_starts_at_the_boundary_or_below_is_all_low(boundary, insert):
+    """Video to video at low denoise: the first of the two models has nothing to do."""
+    high, low = split_at_sigma(EIGHT, boundary, insert)
+    assert high.tolist() == [8] and torch.equal(low, EIGHT) and low.data_ptr() != EIGHT.data_ptr()
+
+
 def test_boundaries_outside_are_refused():
     for boundary in (8.0, 20.0, 0.0, -1.0, float("nan")):
-        with pytest.raises(SigmasError, match="must lie between the schedule's ends, 8 and 0"):
-            split_at_sigma(EIGHT, boundary)
+        if not boundary >= 8:
+            with pytest.raises(SigmasError, match="must lie between the schedule's ends, 8 and 0"):
+                split_at_sigma(EIGHT, boundary)
         with pytest.raises(SigmasError, match="must lie between the schedule's ends, 8 and 0"):
             pin_sigma(EIGHT, boundary)
     with pytest.raises(SigmasError, match="no step starts below sigma 0.5: the last one starts at 1; insert"):
@@ -228,3 +242,63 @@ def test_bad_requests_are_refused():
             start_at_denoise(EIGHT, SD, denoise)
     with pytest.raises(SigmasError, match="denoise 0.1 starts at sigma .* use a larger denoise"):
         start_at_denoise(torch.tensor([8.0, 4.0]), SD, 0.1)
+
+
+@given(schedules(), st.floats(0.01, 100))
+def test_a_scaled_schedule_is_so_many_times_as_large(sigmas, factor):
+    scaled = scale(sigmas, factor)
+    assert_schedule(scaled)
+    assert torch.allclose(scaled, factor * sigmas) and torch.equal(scale(sigmas, 1), sigmas)
+
+
+def test_a_shift_is_that_of_the_models_own_shift():
+    """flow:3 is flow:1 shifted by 3."""
+    unshifted = optimize_schedule(named_schedule("flow:1"), 6).to_tensor()
+    table = named_schedule("flow:1").sigmas.flip(0)
+    assert torch.allclose(shift(table.float(), FLOW, 3), FLOW.sigmas.flip(0).float(), rtol=1e-5)
+    shifted = shift(unshifted, FLOW, 3)
+    assert_schedule(shifted)
+    assert shifted[0] == unshifted[0] == 1 and shifted[-1] == 0 and bool((shifted[1:-1] > unshifted[1:-1]).all())
+    assert torch.allclose(shift(shifted, FLOW, 1 / 3), unshifted, atol=1e-6)
+
+
+@given(schedules(low=4), st.data())
+def test_join_undoes_a_split(sigmas, data):
+    high, low = split_at_step(sigmas, data.draw(st.integers(1, len(sigmas) - 2)))
+    assert torch.equal(join(high, low), sigmas)
+
+
+def test_a_join_goes_over_to_the_second_where_that_starts():
+    assert join(EIGHT, torch.tensor([3.0, 0.5, 0.0])).tolist() == [8, 4, 3, 0.5, 0]
+    assert join(EIGHT, torch.tensor([2.0, 0.5])).tolist() == [8, 4, 2, 0.5]
+
+
+@given(schedules())
+def test_a_flipped_schedule_rises_from_above_zero_through_the_same_values(sigmas):
+    flipped = flip(sigmas)
+    assert flipped[0] > 0 and bool((flipped.diff() > 0).all())
+    assert torch.equal(flipped[1:], sigmas.flip(0)[1:]) and torch.equal(check_flipped(flipped, SD), flipped)
+
+
+def test_a_split_that_keeps_the_number_of_steps():
+    high, low = split_at_sigma(WAN, 0.875, keep_steps=True)
+    assert high[-1] == low[0] == 0.875 and len(high) + len(low) - 2 == len(WAN) - 1
+    assert torch.equal(torch.cat([high, low[1:]]), pin_sigma(WAN, 0.875)[0])
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (lambda: scale(EIGHT, 0), "factor is 0; it must be above 0"),
+        (lambda: scale(EIGHT, float("inf")), "factor is inf"),
+        (lambda: shift(WAN, FLOW, -1), "factor is -1"),
+        (lambda: shift(EIGHT, SD, 2), "only schedules of flow models"),
+        (lambda: shift(EIGHT, FLOW, 2), "starts at 8; that of a flow model starts at most at 1"),
+        (lambda: join(EIGHT, EIGHT), "nothing of the first schedule, which starts at 8, lies above"),
+        (lambda: check_flipped(flip(WAN), FLOW), "must end below 1"),
+        (lambda: check_flipped(EIGHT, SD), "sigmas must fall|is not below"),
+    ],
+)
+def test_what_cannot_be_done_is_said(edit, message):
+    with pytest.raises(SigmasError, match=message):
+        edit()

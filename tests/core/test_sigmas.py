@@ -7,11 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.interpolate import pchip_interpolate
 
-from hso_core import named_schedule
+import sigma_texts
+from hso_core import NoiseSchedule, named_schedule
 from hso_core.schedule.sigmas import (
     SigmasError,
     check_range,
     check_sigmas,
+    describe_high_start,
     describe_low_start,
     parse_sigmas,
     plain_decimal,
@@ -22,54 +24,12 @@ from hso_core.schedule.sigmas import (
 TURBO = [1.0, 0.6509, 0.4374, 0.2932, 0.1893, 0.1108, 0.0495, 0.00031, 0.0]  # FLUX.2-dev-Turbo, 8 steps
 
 
-@pytest.mark.parametrize(
-    ("text", "values"),
-    [
-        ("14.6, 6.4, 0.03, 0", [14.6, 6.4, 0.03, 0]),
-        ("14.6,6.4,0.03,0", [14.6, 6.4, 0.03, 0]),
-        ("14.6 6.4\n0.03\t0", [14.6, 6.4, 0.03, 0]),
-        ("14.6; 6.4; 0.03; 0;", [14.6, 6.4, 0.03, 0]),
-        ("[14.6, 6.4, 0.03, 0]", [14.6, 6.4, 0.03, 0]),
-        ("(1., .5, 1e-3, 0.)", [1, 0.5, 0.001, 0]),
-        ("tensor([1.0000, 0.5000, 0.0000])", [1, 0.5, 0]),
-        ("sigmas: 2 1 0", [2, 1, 0]),
-        ("+2 1.5E0 1e-10", [2, 1.5, 1e-10]),
-        ("torch.FloatTensor([3., 1., 0.])", [3, 1, 0]),
-        ("tensor([3., 1., 0.], device='cuda:0', dtype=torch.float32)", [3, 1, 0]),
-        ('{"sigmas": [3, 1, 0]}', [3, 1, 0]),
-        ("5 4", [5, 4]),
-        ("14,6,3,0", [14, 6, 3, 0]),
-        ("14.6,3.2\n1.5,0", [14.6, 3.2, 1.5, 0]),
-        ("500, 1e-3,0", [500, 0.001, 0]),
-        ('{"sigmas": [1,0]}', [1, 0]),
-    ],
-)
+@pytest.mark.parametrize(("text", "values"), sigma_texts.READ)
 def test_texts_that_people_write(text, values):
     assert parse_sigmas(text).tolist() == torch.tensor(values, dtype=torch.float32).tolist()
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("", "at least 2 sigmas .* not 0"),
-        ("14.6", "at least 2 sigmas .* not 1"),
-        ("14.6, x, 0", "'x', value 2, is not a number"),
-        ("14.6, 1..5, 0", "'1..5', value 2, is not a number"),
-        ("14.6, nan, 0", "'nan', value 2, is not a number \\(not finite\\)"),
-        ("inf, 1, 0", "'inf', value 1"),
-        ("1e400, 1, 0", "value 1 is inf; every sigma must be a finite number"),
-        ("3, 2, -1", "value 3 is -1; a sigma is never negative"),
-        ("3, 2, 2, 0", "value 3 \\(2\\) is not below value 2 \\(2\\); sigmas must fall at every step"),
-        ("14.614640, 14.614641, 0", "value 2 \\(14.614641\\) is not below value 1 \\(14.61464\\)"),
-        ("1, 2, 0", "value 2 \\(2\\) is not below value 1 \\(1\\)"),
-        ("14,6 3,2 0", "commas inside of the values are ambiguous"),  # 14, 6, 3, 2, 0 falls
-        ("14,6,4,7,0", "value 4 \\(7\\) is not below value 3 \\(4\\).* \\(write decimals with a point: 14.6, not 14,6"),
-        ("0x10, 1", "'0x10', value 1"),
-        ("1_000, 1", "'1_000', value 1"),
-        ("__import__('os') 1", "value 1, is not a number"),
-        ("٣ ٢ ١ x", "'x', value 4"),
-    ],
-)
+@pytest.mark.parametrize(("text", "message"), sigma_texts.REFUSED, ids=lambda text: repr(text[:40]))
 def test_bad_texts_are_refused(text, message):
     with pytest.raises(SigmasError, match=message):
         parse_sigmas(text)
@@ -118,6 +78,19 @@ def test_a_start_above_the_model_is_refused():
         check_range(schedule, flow)
     with pytest.raises(SigmasError, match="starts at sigma 700"):
         check_range(torch.tensor([700.0, 1.0, 0.0]), sd)
+
+
+def test_a_start_above_the_table_is_odd_and_for_a_flow_model_impossible():
+    sd, flow = named_schedule("sd15"), named_schedule("flow:3")
+    assert describe_high_start(torch.tensor([14.7, 1.0, 0.0]), sd) is None
+    said = describe_high_start(torch.tensor([20000.0, 1.0, 0.0]), sd)
+    assert said.startswith(
+        "the schedule starts at sigma 20000, above the largest of this model, 14.6146: the model takes"
+    )
+    with pytest.raises(SigmasError, match="starts at sigma 14.7, but the largest of this flow model is 1"):
+        describe_high_start(torch.tensor([14.7, 1.0, 0.0]), flow)
+    cut = NoiseSchedule(flow.sigmas[:900], "flow")  # a flow model's table may end below 1; above its end is still noise
+    assert "above the largest of this model, 0.964" in describe_high_start(torch.tensor([1.0, 0.5, 0.0]), cut)
 
 
 @pytest.mark.parametrize(("name", "largest"), [("sd15", 14.6146), ("flow:3", 1.0)])

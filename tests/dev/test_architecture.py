@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,7 +23,7 @@ MAY_IMPORT = {
     "nodes.measuring": {"hso_core", "nodes.host", "nodes.pictures", "nodes.sampling"},
     "benchmarks.models": {"hso_core", "benchmarks"},
     "benchmarks.rivals": {"hso_core", "benchmarks", "benchmarks.models"},
-    "benchmarks.measures": {"hso_core", "benchmarks", "benchmarks.models", "benchmarks.rivals"},
+    "benchmarks.measures": {"hso_core", "benchmarks", "benchmarks.models"},
     "benchmarks.report": {"hso_core", "benchmarks.models", "benchmarks.rivals", "benchmarks.measures"},
 }
 """Of each room, the packages that it may import beside itself; `hso_core` and `benchmarks` stand for what these offer,
@@ -89,3 +90,10 @@ def test_the_core_knows_nothing_of_comfyui() -> None:
     files = list((workbench.REPOSITORY / "hso_core").rglob("*.py"))
     names = {module.split(".")[0] for file in files for module in imported(file)}
     assert "torch" in names and not names & {*HOST_MODULES, "comfy_api", "comfy_execution"}
+
+
+def test_the_page_names_files_that_are_there() -> None:
+    page = (workbench.REPOSITORY / "docs" / "architecture.md").read_text("utf-8")
+    named = set(re.findall(r"`((?:[\w.-]+/)+(?:[\w.-]+\.\w+)?)`", page))
+    assert len(named) > 20
+    assert not [name for name in named if not (workbench.REPOSITORY / name).exists() and name != "custom_nodes/"]

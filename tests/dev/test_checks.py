@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import checks
+import environment
 import reliability
 import workbench
 from by_path import import_path
@@ -68,15 +69,15 @@ def test_the_report_sums_counts_and_keeps_the_largest(tmp_path: Path, monkeypatc
     monkeypatch.setattr(reliability, "FIGURES", tmp_path)
     monkeypatch.setattr(reliability, "REPORT", tmp_path / "reliability.md")
     for process, rows in (
-        ("1", [["runs", 3], ["slowest, s, max", 0.2]]),
-        ("2", [["runs", 4], ["slowest, s, max", 0.1]]),
+        ("1", [["runs", 3], ["longest, max", 0.2]]),
+        ("2", [["runs", 4], ["longest, max", 0.1]]),
     ):
         (tmp_path / f"{process}.jsonl").write_text("\n".join(json.dumps(row) for row in rows) + "\n")
-    reliability.write(97.5, {"nodes/x.py": [1, 2, 7]}, "12 passed in 3 s")
+    reliability.write(97.5, {"nodes/x.py": [1, 2, 7]}, "12 passed, 1 skipped in 3.21s (0:00:03)")
     text = (tmp_path / "reliability.md").read_text()
-    assert "| runs | 7 |" in text and "| slowest, s | 0.2 |" in text and "12 passed in 3 s" in text
+    assert "| runs | 7 |" in text and "| longest | 0.2 |" in text and "12 passed, 1 skipped\n" in text
     assert "| nodes/x.py | 1-2, 7 |" in text and "97.5 %" in text and "## ComfyUI versions" in text
 
 
 def test_every_part_of_the_report_exists() -> None:
-    assert reliability.HOSTS.is_file() and sys.version_info >= dev.PYTHON
+    assert reliability.HOSTS.is_file() and sys.version_info >= environment.PYTHON

@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
+import environment
 import workbench
 from by_path import import_path
+from comfy_server import PATIENCE
 
 dev = import_path(workbench.REPOSITORY / "dev.py", "dev")
 
@@ -21,7 +23,7 @@ def run_dev(*arguments: str, **environment: str) -> subprocess.CompletedProcess[
         [sys.executable, str(workbench.REPOSITORY / "dev.py"), *arguments],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
         env={**os.environ, **environment},
     )
 
@@ -65,21 +67,21 @@ def test_hosts_requirements_leave_out_what_we_choose_ourselves(tmp_path: Path) -
     (tmp_path / "requirements.txt").write_text(
         "torch\ntorchsde\ntorchvision>=0.1\nTorchAudio\n# a remark\n\nkornia>=0.7.1\nspandrel\nnumpy>=1.25\n"
     )
-    kept = [line for line in dev._host_requirements(tmp_path).split() if line[0].isalpha()]
+    kept = [line for line in environment._host_requirements(tmp_path).split() if line[0].isalpha()]
     assert kept[0] == "torchsde"
     assert kept[-1] == "numpy>=1.25"
     assert not {"torch", "torchvision>=0.1", "TorchAudio", "kornia>=0.7.1", "spandrel"} & set(kept)
 
 
 def test_own_host_is_held_to_all_versions_and_another_one_only_to_torchs(tmp_path: Path) -> None:
-    ours = dev._constraints(workbench.DEFAULT_HOST)
+    ours = environment._constraints(workbench.DEFAULT_HOST)
     assert "transformers==" in ours
-    assert dev._constraints(tmp_path).split() == ["torch==2.13.0", "torchvision==0.28.0"]
+    assert environment._constraints(tmp_path).split() == ["torch==2.13.0", "torchvision==0.28.0"]
 
 
 def test_every_version_is_pinned_and_the_two_lists_agree() -> None:
-    constraints = _pins(dev.CONSTRAINTS)
-    named = _pins(dev.REQUIREMENTS)
+    constraints = _pins(environment.CONSTRAINTS)
+    named = _pins(environment.REQUIREMENTS)
     assert named.items() <= constraints.items()
 
 
@@ -91,39 +93,40 @@ def _pins(file: Path) -> dict[str, str]:
 def test_failing_command_shows_its_last_words_and_the_advice(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
-    monkeypatch.setattr(dev, "SETUP_LOG", tmp_path / "setup.log")
-    with pytest.raises(dev.Problem, match="check the network"):
-        dev._run_logged([sys.executable, "-c", "raise SystemExit('no such host')"], "check the network")
+    monkeypatch.setattr(environment, "SETUP_LOG", tmp_path / "setup.log")
+    with pytest.raises(environment.Problem, match="check the network"):
+        environment._run_logged([sys.executable, "-c", "raise SystemExit('no such host')"], "check the network")
     assert capsys.readouterr().err == "no such host\n"
 
 
-def test_long_command_says_that_it_is_still_running(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
-) -> None:
-    monkeypatch.setattr(dev, "SETUP_LOG", tmp_path / "setup.log")
-    monkeypatch.setattr(dev, "HEARTBEAT_SECONDS", 0.05)
-    dev._run_logged([sys.executable, "-c", "import time; time.sleep(0.3)"], "")
-    assert "still at it" in capsys.readouterr().out
+def test_long_command_says_that_it_is_still_running(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that ends when it has been heard of: how long it takes depends on nothing else."""
+    monkeypatch.setattr(environment, "SETUP_LOG", tmp_path / "setup.log")
+    monkeypatch.setattr(environment, "HEARTBEAT_SECONDS", 0.05)
+    heard = tmp_path / "heard"
+    monkeypatch.setattr(environment, "say", lambda said: heard.write_text(said))
+    environment._run_logged([sys.executable, "-c", f"import os\nwhile not os.path.exists({str(heard)!r}): pass"], "")
+    assert "still at it" in heard.read_text()
 
 
 def test_wrong_download_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dev, "_pip", lambda *_: (tmp_path / "other.whl").write_bytes(b"another file"))
-    with pytest.raises(dev.Problem, match="other.whl is not the file that dev.py knows"):
-        dev._download(dev.HOST_WHEEL, tmp_path)
+    monkeypatch.setattr(environment, "_pip", lambda *_: (tmp_path / "other.whl").write_bytes(b"another file"))
+    with pytest.raises(environment.Problem, match="other.whl is not the file that dev.py knows"):
+        environment._download(environment.HOST_WHEEL, tmp_path)
 
 
 def test_finished_set_up_installs_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     installed = []
     (tmp_path / "requirements.txt").write_text("numpy\n")
-    monkeypatch.setattr(dev, "VENV", tmp_path)
-    monkeypatch.setattr(dev, "_pip", lambda *arguments: installed.append(arguments))
+    monkeypatch.setattr(environment, "VENV", tmp_path)
+    monkeypatch.setattr(environment, "_pip", lambda *arguments: installed.append(arguments))
 
-    dev._install_packages(tmp_path)
+    environment._install_packages(tmp_path)
     assert len(installed) == 4
-    dev._install_packages(tmp_path)
+    environment._install_packages(tmp_path)
     assert len(installed) == 4
     (tmp_path / "requirements.txt").write_text("numpy\nscipy\n")
-    dev._install_packages(tmp_path)
+    environment._install_packages(tmp_path)
     assert len(installed) == 8
 
 
@@ -132,12 +135,12 @@ def test_a_missing_browser_is_installed_by_root_and_asked_for_from_others(
     user: int, asked_for: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     commands = []
-    monkeypatch.setattr(dev.workbench, "chromium", lambda: None)
-    monkeypatch.setattr(dev.shutil, "which", lambda name: f"/usr/bin/{name}")
-    monkeypatch.setattr(dev.os, "geteuid", lambda: user, raising=False)
-    monkeypatch.setattr(dev, "_run_logged", lambda command, _advice: commands.append(command))
-    with pytest.raises(dev.Problem, match="need Chromium or Chrome; install it .* or set HSO_CHROMIUM"):
-        dev._provide_chromium()
+    monkeypatch.setattr(environment.workbench, "chromium", lambda: None)
+    monkeypatch.setattr(environment.shutil, "which", lambda name: f"/usr/bin/{name}")
+    monkeypatch.setattr(environment.os, "geteuid", lambda: user, raising=False)
+    monkeypatch.setattr(environment, "_run_logged", lambda command, _advice: commands.append(command))
+    with pytest.raises(environment.Problem, match="need Chromium or Chrome; install it .* or set HSO_CHROMIUM"):
+        environment._provide_chromium()
     assert len(commands) == asked_for
 
 
@@ -162,18 +165,18 @@ def test_only_the_tests_that_need_them_ask_for_a_browser_and_node(
     arguments: str, needed: set[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     provided = set()
-    monkeypatch.setattr(dev, "_fetch_tree", lambda *_, **__: None)
-    monkeypatch.setattr(dev, "_provide_chromium", lambda: provided.add("browser"))
-    monkeypatch.setattr(dev, "_provide_web_checks", lambda: provided.add("web"))
-    dev.build_for_tests(arguments.split())
+    monkeypatch.setattr(environment, "_fetch_tree", lambda *_, **__: None)
+    monkeypatch.setattr(environment, "_provide_chromium", lambda: provided.add("browser"))
+    monkeypatch.setattr(environment, "_provide_web_checks", lambda: provided.add("web"))
+    environment.build_for_tests(arguments.split())
     assert provided == needed
 
 
 def test_a_pytest_that_is_killed_is_no_pass(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    killed = "import os, signal, sys; '--ignore' in sys.argv and os.kill(os.getpid(), signal.SIGTERM)"
+    killed = "import os, signal; os.kill(os.getpid(), signal.SIGTERM)"
     reports = []
-    monkeypatch.setattr(dev, "build_everything", lambda: None)
-    monkeypatch.setattr(dev, "build_for_tests", lambda *_: None)
+    monkeypatch.setattr(environment, "build_everything", lambda: None)
+    monkeypatch.setattr(environment, "build_for_tests", lambda *_: None)
     monkeypatch.setattr(dev, "_run_checks", lambda: False)
     monkeypatch.setattr(dev.checks, "coverage_command", lambda _python: [sys.executable, "-c", killed])
     monkeypatch.setattr(dev.checks, "coverage", lambda _python: (100.0, {}))

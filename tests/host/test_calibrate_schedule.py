@@ -1,4 +1,4 @@
-"""Calibrate Schedule on a real network in a real ComfyUI in this process."""
+"""Calibrate Sigmas on a real network in a real ComfyUI in this process."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import sys
 import textwrap
 from contextlib import contextmanager
 
+import numpy as np
 import pytest
 import torch
 
@@ -20,6 +21,7 @@ import workbench
 
 host_import.import_host()
 
+import comfy.k_diffusion.sampling  # noqa: E402
 import comfy.model_management  # noqa: E402
 import comfy.samplers  # noqa: E402
 import comfy.utils  # noqa: E402
@@ -158,6 +160,13 @@ def test_the_result_is_remembered(first, calibrate, model, user_folder):
     assert list((user_folder / "hso" / "calibrations").iterdir())
 
 
+def test_a_number_over_a_link_may_be_of_any_kind(first, calibrate, model):
+    """What is remembered for the widgets' numbers is found with numpy's."""
+    with evaluations_of(model) as evaluations:
+        again = calibrate(steps=np.int64(STEPS), seed=np.uint64(0), cfg=np.float32(1), denoise=np.float32(1))
+    assert not evaluations and torch.equal(again.args[0], first[0].args[0])
+
+
 MASK = torch.ones(1, 1, 32, 32)
 
 
@@ -239,7 +248,15 @@ def test_a_damaged_file_is_announced_and_counts_as_none(nodes, model, user_folde
     file.unlink()
 
 
-def test_cancel_keeps_the_best_so_far_and_the_search_can_go_on_from_it(calibrate, model):
+@pytest.fixture
+def told(nodes, monkeypatch) -> list:
+    """What the page is told of cancelled searches."""
+    events: list = []
+    monkeypatch.setattr(nodes("host"), "tell_page", lambda event, **what: events.append((event, what)))
+    return events
+
+
+def test_cancel_keeps_the_best_so_far_and_the_search_can_go_on_from_it(calibrate, model, told):
     def cancel(value, total):
         if value >= 0.6 * total:
             comfy.model_management.interrupt_current_processing()
@@ -249,6 +266,7 @@ def test_cancel_keeps_the_best_so_far_and_the_search_can_go_on_from_it(calibrate
         with progress(cancel), evaluations_of(model) as evaluations, interrupted:
             calibrate(seed=7)
         assert 150 < sum(evaluations) < 300
+        assert told == [("hso_cancelled", {"evaluations": sum(evaluations), "budget": 300, "kept": "schedule"})]
         assert not comfy.model_management.processing_interrupted()
     finally:
         comfy.model_management.interrupt_current_processing(False)
@@ -262,7 +280,7 @@ def test_cancel_keeps_the_best_so_far_and_the_search_can_go_on_from_it(calibrate
     assert "cancelled" not in report and len(continued) == len(sigmas)
 
 
-def test_a_new_search_that_is_cancelled_does_not_replace_a_complete_result(first, calibrate):
+def test_a_new_search_that_is_cancelled_does_not_replace_a_complete_result(first, calibrate, told):
     whole = calibrate()
 
     def cancel(value, total):
@@ -275,18 +293,21 @@ def test_a_new_search_that_is_cancelled_does_not_replace_a_complete_result(first
     finally:
         comfy.model_management.interrupt_current_processing(False)
     again = calibrate()
+    assert [what["kept"] for _, what in told] == ["earlier"]
     assert torch.equal(again.args[0], whole.args[0]) and again.args[1] == whole.args[1]
 
 
 def test_an_earlier_result_takes_part_in_a_new_search_however_bad_it_looks(first, calibrate, nodes, monkeypatch):
-    tried = {}
+    given_before = []
     module = nodes("measuring.calibrate")
     search = module.calibration.calibrate
     monkeypatch.setattr(
-        module.calibration, "calibrate", lambda *given, **named: tried.update(given[2]) or search(*given, **named)
+        module.calibration,
+        "calibrate",
+        lambda *given, **named: given_before.append(named["earlier"]) or search(*given, **named),
     )
     calibrate(remembered="search again")
-    assert next(iter(tried)) == "earlier result" and torch.equal(tried["earlier result"], first[0].args[0])
+    assert torch.equal(given_before[0], first[0].args[0])
 
 
 def test_only_a_search_anew_is_never_served_from_comfyuis_cache(node_classes):
@@ -310,7 +331,8 @@ def test_only_a_search_anew_is_never_served_from_comfyuis_cache(node_classes):
     assert keys(over_a_link) == keys(over_a_link)
 
 
-def test_a_cancellation_before_anything_is_measured_keeps_nothing(calibrate, model, user_folder):
+def test_a_cancellation_before_anything_is_measured_keeps_nothing(calibrate, model, user_folder, told, caplog):
+    caplog.set_level("INFO")
     before = set((user_folder / "hso" / "calibrations").glob("*"))
 
     def cancel(*_):
@@ -324,6 +346,8 @@ def test_a_cancellation_before_anything_is_measured_keeps_nothing(calibrate, mod
         hook.remove()
         comfy.model_management.interrupt_current_processing(False)
     assert set((user_folder / "hso" / "calibrations").glob("*")) == before
+    assert [what["kept"] for _, what in told] == ["nothing"]
+    assert "of 300 evaluations; nothing was finished yet, so nothing is kept." in caplog.text
 
 
 @pytest.fixture
@@ -364,7 +388,15 @@ def test_a_later_search_takes_the_reference_runs_from_memory(calibrate, model, n
     assert f"{alone} evaluations in all, {alone - made} of them remembered from an earlier search" in report
 
 
-@pytest.mark.parametrize("other", [{"cfg": 2.0}, {"seed": 1}, {"sampler_name": "euler_cfg_pp"}, {"steps": 6}], ids=str)
+def another_packs(model, x, sigmas, extra_args, callback, disable):
+    """A sampler of which nothing is known: euler."""
+    return comfy.k_diffusion.sampling.sample_euler(model, x, sigmas, extra_args, callback, disable)
+
+
+OF_ANOTHER_PACK = comfy.samplers.KSAMPLER(another_packs)
+
+
+@pytest.mark.parametrize("other", [{"cfg": 2.0}, {"seed": 1}, {"sampler": OF_ANOTHER_PACK}, {"steps": 6}], ids=str)
 def test_another_reference_is_not_taken_from_memory(calibrate, model, new_user, other):
     new_user("one")
     calibrate()
@@ -373,7 +405,7 @@ def test_another_reference_is_not_taken_from_memory(calibrate, model, new_user, 
     assert sum(evaluations) > 250 and "remembered" not in report
 
 
-def test_a_search_that_is_cancelled_before_it_measures_leaves_its_reference(calibrate, model, new_user):
+def test_a_search_that_is_cancelled_before_it_measures_leaves_its_reference(calibrate, model, new_user, told):
     plan = Plan.of(BUDGETS["quick"], 5, "vp")
 
     def cancel(value, _total):
@@ -387,6 +419,7 @@ def test_a_search_that_is_cancelled_before_it_measures_leaves_its_reference(cali
             calibrate()
     finally:
         comfy.model_management.interrupt_current_processing(False)
+    assert [what["kept"] for _, what in told] == ["references"]
     with evaluations_of(model) as evaluations:
         _, report = calibrate().args
     assert f", {sum(begun)} of them remembered from an earlier search" in report
@@ -416,7 +449,10 @@ def test_prompts_and_cfg_reach_the_guider(nodes, model):
 
 
 def test_a_guider_and_a_sampler_with_options_take_the_place_of_the_widgets(calibrate, nodes, model, monkeypatch):
-    """Such a sampler is tried out first, in three runs of 4 steps, which the budget pays for and the report counts."""
+    """Such a sampler is tried out first, in three runs of 4 steps, which the budget pays for and the report counts.
+
+    As it does for a pair of the reference, with which it is found out whether seeds leave each other alone.
+    """
     budgets, search = [], nodes("measuring.calibrate").calibration.calibrate
 
     def watched(*given, **named):
@@ -430,7 +466,9 @@ def test_a_guider_and_a_sampler_with_options_take_the_place_of_the_widgets(calib
     with evaluations_of(model) as evaluations:
         sigmas, report = calibrate(guider=guider, sampler=sampler, **widgets).args
     assert len(sigmas) == STEPS + 1 and "lms, 5 steps" in report and sum(evaluations) <= 300
-    assert budgets == [300 - 3 * 4] and f"; {sum(evaluations)} evaluations in all" in report
+    assert (
+        budgets == [300 - 3 * 4 - 2 * reference_steps(5, "vp")] and f"; {sum(evaluations)} evaluations in all" in report
+    )
 
 
 def test_the_guidance_that_is_calibrated_is_the_users(calibrate, model):
@@ -493,9 +531,13 @@ def test_a_budget_that_measures_nothing_is_refused(calibrate, nodes, monkeypatch
     [
         ({"sampler_name": "dpmpp_2m_sde"}, "the sampler dpmpp_2m_sde adds random noise in its steps"),
         ({"sampler_name": "dpm_fast"}, "the sampler dpm_fast chooses its own steps"),
-        ({"steps": 500}, "steps is 500; it must be from 2 to 100"),
-        ({"steps": -1}, "steps is -1; it must be from 2 to 100"),
-        ({"denoise": 0.0}, "denoise is 0; it must be from 0.01 to 1"),
+        ({"sampler_name": "euler_cfg_pp"}, "with more and more steps the picture of the sampler euler_cfg_pp goes on"),
+        ({"steps": 500}, "steps is 500; it must be a whole number from 2 to 100"),
+        ({"steps": -1}, "steps is -1; it must be a whole number from 2 to 100"),
+        ({"steps": 6.5}, "steps is 6.5; it must be a whole number from 2 to 100"),
+        ({"seed": True}, "seed is True; it must be a whole number from 0 to "),
+        ({"cfg": "8"}, "cfg is '8'; it must be a number"),
+        ({"denoise": 0.0}, "denoise is 0; it must be between 0.01 and 1"),
         ({"model": None}, "model must be connected, or a guider in place of all three"),
         ({"positive": None, "negative": None}, "positive and negative must be connected"),
         ({"budget": "huge"}, "budget is 'huge'; it must be one of quick, normal, thorough"),
@@ -503,9 +545,31 @@ def test_a_budget_that_measures_nothing_is_refused(calibrate, nodes, monkeypatch
     ],
 )
 def test_what_cannot_be_calibrated_is_refused_in_one_sentence(calibrate, model, values, message):
-    refused = pytest.raises(ValueError, match=f"^Calibrate Schedule .HSO.: {message}")
+    refused = pytest.raises(ValueError, match=f"^Calibrate Sigmas .HSO.: {message}")
     with evaluations_of(model) as evaluations, refused:
         calibrate(**values)
+    assert not evaluations
+
+
+@pytest.mark.parametrize(("node", "most"), [("HSOCalibrateSchedule", 14), ("HSOCompareSchedules", 60)])
+def test_a_guider_with_a_cfg_for_each_step_is_refused_with_the_step_counts(node_classes, model, node, most):
+    """KJNodes' ScheduledCFGGuidance: its own assertion, from inside the first run, names neither."""
+    guider = comfy.samplers.CFGGuider(model)
+    guider.set_conds(galaxies.conditioning(), galaxies.conditioning())
+    guider.set_cfg([3.0, 2.0, 1.5, 1.0])
+    usual = {"budget": "quick", "remembered": "reuse"}
+    if node == "HSOCompareSchedules":
+        usual = {"schedulers": "karras", "pictures": 1, "theme": "dark"}
+    name = node_classes[node].define_schema().display_name
+    message = (
+        f"{name}: the guider has a list of 4 cfg values, one for each step, but the model is sampled with 4 and {most} "
+        "steps here; use a guider with one cfg for all steps"
+    )
+    with evaluations_of(model) as evaluations, pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        node_classes[node].execute(
+            steps=4, cfg=1.0, sampler_name="euler", seed=0, latent_image=galaxies.galaxy_latent(), guider=guider,
+            **usual,
+        )  # fmt: skip
     assert not evaluations
 
 

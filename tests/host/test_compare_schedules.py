@@ -1,11 +1,13 @@
-"""Compare Schedules on a real network in a real ComfyUI in this process."""
+"""Compare Schedulers on a real network in a real ComfyUI in this process."""
 
 from __future__ import annotations
 
 import importlib
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import host_import
 
@@ -65,6 +67,12 @@ def test_the_table_ranks_by_the_distance_to_the_converged_picture(compare, model
     for image in (ranking, pictures):
         assert image.ndim == 4 and image.shape[0] == 1 and image.shape[-1] == 3 and 0 <= image.min() < image.max() <= 1
     assert pictures.shape[1] > 5 * 128, "a row for the converged pictures and one for each schedule"
+
+
+def test_a_number_over_a_link_may_be_of_any_kind(compare):
+    usual = compare(schedulers="karras", steps=3, pictures=1, seed=5)
+    linked = compare(schedulers="karras", steps=np.int64(3), pictures=1.0, seed=np.uint64(5), cfg=np.float32(1))
+    assert rows_of(linked[0])["karras"][:3] == rows_of(usual[0])["karras"][:3]
 
 
 def test_the_seed_is_the_first_of_the_seeds_that_are_sampled(compare):
@@ -146,6 +154,16 @@ def test_a_vae_decodes_the_pictures(compare):
     assert compare(pictures=2, vae=Decoder())[2].shape == (1, 40 + 8 + 4 * (256 + 8), 230 + 8 + 2 * (256 + 8), 3)
 
 
+def test_the_names_beside_the_pictures_are_whole(pack):
+    """As long as a name may be in a legend; the pictures then begin further to the right."""
+    black = [Image.new("RGB", (128, 128))]
+    draw_grid = importlib.import_module(f"{pack.__name__}.nodes.pictures.comparison").draw_grid
+    short, long = (draw_grid([(name, "RMSE 0.1", black)], title="") for name in ("hso", "MMMMMMMMMMMMMMMMMMMMMMMMMM"))
+    ground = short.getpixel((0, 0))
+    words = np.asarray(long)[:, : long.width - 128 - 2 * 8] != ground
+    assert long.width > short.width and not words[:, -8:].any() and words[:, -40:-8].any()
+
+
 class OfOtherLatents:
     def decode(self, latents: torch.Tensor) -> torch.Tensor:
         raise RuntimeError("expected input[1, 1, 32, 32] to have 16 channels")
@@ -205,6 +223,17 @@ def test_the_batch_of_a_model_of_frames_is_compared_as_one_video(compare):
     assert compare(**values, schedulers="karras", pictures=1)[2].shape[1] > 0
 
 
+def test_previews_do_not_depend_on_the_default_dtype(pack):
+    module, model = importlib.import_module(f"{pack.__name__}.nodes.pictures.latents"), tiny_models.tiny_model("eps")
+    latents, before = torch.linspace(-2, 2, 2 * 4 * 8 * 8).reshape(2, 4, 8, 8), torch.get_default_dtype()
+    expected = [picture.tobytes() for picture in module.pictures(model, latents)]
+    torch.set_default_dtype(torch.bfloat16)
+    try:
+        assert [picture.tobytes() for picture in module.pictures(model, latents)] == expected
+    finally:
+        torch.set_default_dtype(before)
+
+
 def test_a_scheduler_that_makes_no_schedule_here_is_left_out_and_named(compare, monkeypatch):
     def of_few_steps(sampling, steps):
         raise RuntimeError
@@ -220,20 +249,28 @@ def test_a_scheduler_that_makes_no_schedule_here_is_left_out_and_named(compare, 
         compare(schedulers="beta")
 
 
+def test_a_schedule_from_above_the_model_is_compared_and_announced_but_not_for_a_flow_model(compare, model, caplog):
+    high = torch.tensor([700.0, 4.0, 0.0])
+    assert "schedule_1" in rows_of(compare(schedule_1=high, schedulers="karras", pictures=1)[0])
+    assert "Compare Schedules (HSO): schedule_1: the schedule starts at sigma 700, above the largest" in caplog.text
+    (flow,) = nodes_model_advanced.ModelSamplingSD3().patch(model, 3.0)
+    with pytest.raises(ValueError, match="^Compare Schedules .HSO.: schedule_1: the schedule starts at sigma 700, but"):
+        compare(schedule_1=high, model=flow)
+
+
 @pytest.mark.parametrize(
     ("values", "message"),
     [
         ({"schedulers": "karras, kerras"}, "schedulers: there is no 'kerras'; choose from simple, "),
         ({"schedulers": " "}, "there is nothing to compare; name schedulers, or connect schedules"),
         ({"schedule_1": torch.tensor([3.0, 4.0, 0.0])}, "schedule_1: value 2 .4. is not below value 1"),
-        ({"schedule_1": torch.tensor([700.0, 4.0, 0.0])}, "schedule_1: the schedule starts at sigma 700"),
         ({"sampler_name": "euler_ancestral"}, "the sampler euler_ancestral adds random noise"),
-        ({"pictures": 0}, "pictures is 0; it must be from 1 to 128"),
-        ({"steps": 1}, "steps is 1; it must be from 2 to 100"),
-        ({"denoise": float("nan")}, "denoise is nan; it must be from 0.01 to 1"),
+        ({"pictures": 0}, "pictures is 0; it must be a whole number from 1 to 128"),
+        ({"steps": 1}, "steps is 1; it must be a whole number from 2 to 100"),
+        ({"denoise": float("nan")}, "denoise is nan; it must be between 0.01 and 1"),
         ({"theme": "pink"}, "theme is 'pink'; it must be one of dark, "),
     ],
 )
 def test_what_cannot_be_compared_is_refused(compare, values, message):
-    with pytest.raises(ValueError, match=f"^Compare Schedules .HSO.: {message}"):
+    with pytest.raises(ValueError, match=f"^Compare Schedulers .HSO.: {message}"):
         compare(**values)

@@ -30,9 +30,9 @@ SAME = {
     "ja": {"gamma", "vae"},
     "ko": {"gamma", "vae", "KSampler (HSO)"},
     "fr": {"gamma", "vae", "KSampler (HSO)", "sigma", "sigmas", "population", "backend", "budget", "note"},
-    "es": {"gamma", "vae", "KSampler (HSO)", "sigma", "sigmas", "backend"},
+    "es": {"gamma", "vae", "KSampler (HSO)", "sigma", "sigmas", "backend", "factor"},
     "ru": {"vae", "KSampler (HSO)"},
-    "de": {"gamma", "KSampler (HSO)"},
+    "de": {"gamma", "KSampler (HSO)", "Scheduler (HSO)"},
 }
 
 
@@ -156,6 +156,6 @@ def test_comfyui_serves_every_language(tmp_path: Path, monkeypatch, english):
     served = CustomNodeManager().build_translations()
     assert served.keys() == {"en", *TRANSLATED}
     for language, parts in served.items():
-        assert parts.keys() == {"nodeDefs"}
+        assert parts.keys() == {"nodeDefs", "hso"}
         flat = locale_keys.flat(parts["nodeDefs"])
         assert flat == locale_keys.read(language) and flat.keys() == english.keys()

@@ -21,6 +21,7 @@ import comfy.sample  # noqa: E402
 from comfy.model_patcher import ModelPatcher  # noqa: E402
 
 import galaxies  # noqa: E402
+import tiny_models  # noqa: E402
 
 
 def model_with(sampling: object) -> ModelPatcher:
@@ -74,12 +75,17 @@ def test_ids_and_widgets_of_a_released_node_never_change(node_classes):
         "HSOCustomSigmas": ["text", "steps", "resampling", "sigmas", "model"],
         "HSOKSampler": [
             "model", "seed", "cfg", "sampler_name", "positive", "negative", "latent_image", "sigmas", "add_noise",
+            "start_at_step", "end_at_step", "return_with_leftover_noise", "sampler",
         ],
         "HSOPresetSchedule": ["preset", "steps", "denoise", "model"],
         "HSOSaveSchedule": ["sigmas", "name", "folder", "sampler", "note", "model", "report"],
         "HSOLoadSchedule": ["file", "model"],
         "HSOBlendSchedules": ["first", "second", "weight", "resampling"],
-        "HSOSplitSchedule": ["sigmas", "where", "sigma", "insert", "step"],
+        "HSOEditSigmas": [
+            "sigmas", "edit", "steps", "resampling", "factor", "sigma", "denoise", "keep_steps", "weight", "second",
+            "model",
+        ],
+        "HSOSplitSchedule": ["sigmas", "where", "sigma", "insert", "step", "keep_steps"],
         "HSOPinSigma": ["sigmas", "sigma"],
         "HSOStartAtDenoise": ["sigmas", "model", "denoise", "keep_steps"],
         "HSOResampleSchedule": ["sigmas", "steps", "resampling"],
@@ -96,6 +102,39 @@ def test_ids_and_widgets_of_a_released_node_never_change(node_classes):
             "denoise",
         ],
     }  # fmt: skip
+
+
+def test_display_names_follow_one_pattern(node_classes):
+    """What it does, then ComfyUI's own word for what it is about."""
+    shown = {cls.GET_NODE_INFO_V1()["display_name"] for cls in node_classes.values() if not is_deprecated(cls)}
+    assert not [name for name in shown if not re.fullmatch(r"(\w+ )?(Sigmas|K?Sampler|Schedulers?) \(HSO\)", name)]
+    assert "Scheduler (HSO)" in shown  # begins with what people search for, so it is found first
+
+
+def test_the_menu_shows_no_node_that_another_one_replaces(node_classes):
+    replaced = {name for name, cls in node_classes.items() if is_deprecated(cls)}
+    assert replaced == {"HSOBlendSchedules", "HSOPinSigma", "HSOResampleSchedule", "HSOStartAtDenoise"}
+
+
+def is_deprecated(cls) -> bool:
+    return cls.GET_NODE_INFO_V1()["deprecated"]
+
+
+def test_the_nodes_stand_beside_cores_own_in_the_menu(node_classes, monkeypatch):
+    """Wherever this ComfyUI has them: newer ones have moved theirs from sampling/custom_sampling to model/sampling."""
+    import nodes
+    from comfy_extras import nodes_custom_sampler
+
+    for core in ("BasicScheduler", "SplitSigmas"):  # the server has loaded them by itself
+        monkeypatch.setitem(nodes.NODE_CLASS_MAPPINGS, core, getattr(nodes_custom_sampler, core))
+    beside = {name: nodes.NODE_CLASS_MAPPINGS[name].CATEGORY for name in ("BasicScheduler", "SplitSigmas", "KSampler")}
+    where = {name: cls.define_schema().category for name, cls in node_classes.items()}
+    assert set(where.values()) == set(beside.values()) and len(set(beside.values())) == 3
+    for core, ours in (("BasicScheduler", "HSOOptimizeSchedule"), ("SplitSigmas", "HSOSplitSchedule"),
+                       ("KSampler", "HSOKSampler")):  # fmt: skip
+        assert where[ours] == beside[core]
+    monkeypatch.setattr(nodes.KSampler, "CATEGORY", "anywhere/else")
+    assert node_classes["HSOKSampler"].define_schema().category == "anywhere/else"
 
 
 def test_only_ksampler_draws_a_new_seed_after_each_run(node_classes):
@@ -184,7 +223,7 @@ def test_a_bound_of_0_is_the_one_that_suits_the_model(node_classes, widgets, set
     ],
 )  # fmt: skip
 def test_where_bounds_clash_it_is_said_which_are_the_models(node_classes, widgets, message, filled_in):
-    whole = f"HSO Optimize Schedule: {message}. Not set, but as suits this model: {filled_in}"
+    whole = f"Scheduler (HSO): {message}. Not set, but as suits this model: {filled_in}"
     with pytest.raises(ValueError, match=f"^{re.escape(whole)}$"):
         run(node_classes["HSOOptimizeSchedule"], model=FLOW, steps=5, **widgets)
 
@@ -237,7 +276,7 @@ def test_the_output_is_a_tensor_that_a_slice_cannot_spoil(node_classes):
 )
 def test_a_model_without_a_usable_table_is_refused(node_classes, table, message):
     odd = type("Odd", (), {} if table is None else {"sigmas": table})()
-    with pytest.raises(ValueError, match=f"^HSO Optimize Schedule: {message}"):
+    with pytest.raises(ValueError, match=f"^Scheduler .HSO.: {message}"):
         run(node_classes["HSOOptimizeSchedule"], model=model_with(odd))
 
 
@@ -283,7 +322,7 @@ def test_the_search_moves_the_progress_bar_and_stops_when_the_user_cancels(node_
 
 
 def test_bad_settings_name_the_node(node_classes):
-    with pytest.raises(ValueError, match="^HSO Optimize Schedule: rho goes from 9 to 3; the first must not be"):
+    with pytest.raises(ValueError, match="^Scheduler .HSO.: rho goes from 9 to 3; the first must not be"):
         run(node_classes["HSOOptimizeSchedule"], model=SD15, rho_low=9.0, rho_high=3.0)
 
 
@@ -344,15 +383,49 @@ def test_custom_sigmas_announces_noise_that_is_left(node_classes, caplog):
     [
         ([1.0, float("nan"), 0.0], "value 2 is nan"),
         ([1.0, 2.0, 0.0], "value 2 .2. is not below value 1"),
-        ([1.0], "at least 2 sigmas"),
         (1.0, "at least 2 sigmas"),
-        ([700.0, 1.0, 0.0], "starts at sigma 700, but the largest of this model is 14.6146"),
     ],
 )
 def test_ksampler_refuses_wrong_schedules(node_classes, sigmas, message):
     with pytest.raises(ValueError, match=f"^KSampler .HSO.: .*{message}"):
         node_classes["HSOKSampler"].execute(
             SD15, 0, 1.0, "euler", [], [], {"samples": torch.zeros(1, 4, 8, 8)}, torch.tensor(sigmas)
+        )
+
+
+@pytest.mark.parametrize("first", [20000.0, 4540.0])
+def test_a_first_sigma_above_the_table_is_announced_and_sampled_as_core_does(node_classes, caplog, first):
+    """Core's SetFirstSigma goes up to 20000, which is for models with zero terminal SNR."""
+    import comfy_extras.nodes_custom_sampler as core
+
+    model, prompt = tiny_models.tiny_model("v zsnr"), tiny_models.conditioning()
+    sigmas = core.SetFirstSigma.execute(core.BasicScheduler.execute(model, "simple", 4, 1.0).args[0], first).args[0]
+    latent = tiny_models.empty_latent(model)
+    ours = run(
+        node_classes["HSOKSampler"], model=model, seed=3, cfg=1.0, sampler_name="euler", positive=prompt,
+        negative=prompt, latent_image=latent, sigmas=sigmas,
+    )[0]["samples"]  # fmt: skip
+    solver = core.KSamplerSelect.execute("euler").args[0]
+    theirs = core.SamplerCustom.execute(model, True, 3, 1.0, prompt, prompt, solver, sigmas, latent).args[0]["samples"]
+    torch.testing.assert_close(ours, theirs)
+    announced = f"KSampler (HSO): the schedule starts at sigma {first:g}, above the largest of this model, 4518.76"
+    assert (announced in caplog.text) is (first > 4518.76 * 1.01)
+    _, text = run(node_classes["HSOCustomSigmas"], text="20000, 14, 3, 0", model=model)
+    assert text == "20000, 14, 3, 0" and "Custom Sigmas (HSO): the schedule starts at sigma 20000" in caplog.text
+
+
+def test_ksampler_refuses_a_list_of_cfg_by_name(node_classes):
+    """What KJNodes' nodes put out for a cfg of each step; core fails on it with an error of the multiplication."""
+    with pytest.raises(ValueError, match=r"^KSampler .HSO.: cfg is \[3.0, 2.0\]; it must be a number"):
+        node_classes["HSOKSampler"].execute(
+            SD15, 0, [3.0, 2.0], "euler", [], [], {"samples": torch.zeros(1, 4, 8, 8)}, torch.tensor([9.0, 3.0, 0.0])
+        )
+
+
+def test_ksampler_refuses_a_start_where_no_flow_model_has_noise(node_classes):
+    with pytest.raises(ValueError, match="^KSampler .HSO.: .*starts at sigma 700, but the largest of this flow model"):
+        node_classes["HSOKSampler"].execute(
+            FLOW, 0, 1.0, "euler", [], [], {"samples": torch.zeros(1, 4, 8, 8)}, torch.tensor([700.0, 1.0, 0.0])
         )
 
 
@@ -426,6 +499,128 @@ def test_two_ksamplers_in_a_row_are_one_if_the_second_adds_no_noise(node_classes
     rest = sample(half, sigmas[2:], 7, add_noise=False)["samples"]
     torch.testing.assert_close(rest, whole, rtol=0, atol=1e-4)
     assert (sample(half, sigmas[2:], 7)["samples"] - whole).std() > 0.1
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "leftover"), [(0, 10_000, False), (0, 2, True), (0, 2, False), (2, 10_000, False), (1, 3, False)]
+)
+def test_start_and_end_step_are_those_of_ksampler_advanced(node_classes, start, end, leftover):
+    import comfy.samplers
+    import nodes as core_nodes
+
+    model, prompt, latent = galaxies.galaxy_model(), galaxies.conditioning(), galaxies.galaxy_latent()
+    sigmas = comfy.samplers.calculate_sigmas(model.get_model_object("model_sampling"), "karras", 4)
+    ours = run(
+        node_classes["HSOKSampler"], model=model, seed=7, cfg=1.0, sampler_name="euler", positive=prompt,
+        negative=prompt, latent_image=latent, sigmas=sigmas, start_at_step=start, end_at_step=end,
+        return_with_leftover_noise=leftover,
+    )[0]  # fmt: skip
+    (theirs,) = core_nodes.KSamplerAdvanced().sample(
+        model, "enable", 7, 4, 1.0, "euler", "karras", prompt, prompt, latent, start, end,
+        "enable" if leftover else "disable",
+    )  # fmt: skip
+    torch.testing.assert_close(ours["samples"], theirs["samples"])
+
+
+def test_no_step_at_all_gives_back_the_latent(node_classes):
+    sigmas = torch.tensor([9.0, 3.0, 0.0])
+    for part in ({"start_at_step": 2}, {"end_at_step": 0}, {"start_at_step": 1, "end_at_step": 1}):
+        latent = {"samples": torch.zeros(1, 4, 8, 8)}
+        given = node_classes["HSOKSampler"].execute(SD15, 0, 1.0, "euler", [], [], latent, sigmas, **part)
+        assert given.args[0] is latent
+
+
+def test_a_connected_sampler_takes_the_place_of_sampler_name(node_classes, host, caplog):
+    def sample(*sigmas, **values):
+        prompt = galaxies.conditioning()
+        return run(
+            node_classes["HSOKSampler"], model=galaxies.galaxy_model(), seed=1, cfg=1.0, positive=prompt,
+            negative=prompt, latent_image=galaxies.galaxy_latent(), sigmas=torch.tensor(sigmas or (100.0, 5, 0.5, 0)),
+            **values,
+        )[0]["samples"]  # fmt: skip
+
+    torch.testing.assert_close(sample(sampler=host.sampler("heun"), sampler_name="euler"), sample(sampler_name="heun"))
+    assert (sample(sampler_name="heun") - sample(sampler_name="euler")).abs().max() > 1e-3
+    sample(100.0, 0.0, sampler=host.sampler("uni_pc"), sampler_name="euler")
+    assert "the sampler uni_pc does nothing in a single step" in caplog.text
+
+
+def test_a_flipped_schedule_turns_a_picture_into_its_noise_and_back(node_classes):
+    """With many steps of Euler both ways lie close together; noise of its own it must not add."""
+    model, prompt = galaxies.galaxy_model(), galaxies.conditioning()
+    falling = torch.cat([torch.logspace(2, -2, 60), torch.zeros(1)])
+    (rising, _) = run(node_classes["HSOEditSigmas"], sigmas=falling, edit="flip", model=model)
+
+    def sample(latent, sigmas, **values):
+        return run(
+            node_classes["HSOKSampler"], model=model, seed=1, cfg=1.0, sampler_name="euler", positive=prompt,
+            negative=prompt, latent_image=latent, sigmas=sigmas, **values,
+        )[0]  # fmt: skip
+
+    picture = sample(galaxies.galaxy_latent(), falling)
+    noise = sample(picture, rising, add_noise=False)
+    again = sample(noise, falling, add_noise=False)
+    assert 90 < noise["samples"].std() < 110
+    distance = (again["samples"] - picture["samples"]).square().mean().sqrt()
+    assert distance < 0.2 * picture["samples"].std()
+    with pytest.raises(ValueError, match="^KSampler .HSO.: the sigmas rise, .* switch add_noise off"):
+        sample(picture, rising)
+    rising_flow = torch.tensor([0.0001, 0.5, 1.0])
+    with pytest.raises(ValueError, match="must end below 1"):
+        node_classes["HSOKSampler"].execute(FLOW, 0, 1.0, "euler", [], [], picture, rising_flow, add_noise=False)
+
+
+@pytest.mark.parametrize("sampler", ["euler", "uni_pc"])
+@pytest.mark.parametrize(
+    ("kind", "denoise"), [(kind, d) for kind in tiny_models.KINDS for d in (1.0, 0.6) if (kind, d) != ("flow", 1.0)]
+)
+def test_a_part_of_no_steps_adds_the_noise_and_goes_on(node_classes, kind, denoise, sampler):
+    """What SplitSigmas gives at step 0. Ours, and core's two SamplerCustom, in a row are one SamplerCustom."""
+    import comfy_extras.nodes_custom_sampler as core
+
+    model, prompt = tiny_models.tiny_model(kind), tiny_models.conditioning()
+    picture = {"samples": torch.randn_like(tiny_models.empty_latent(model, 2)["samples"])}
+    sigmas = core.BasicScheduler.execute(model, "simple", 4, denoise).args[0]
+    high, low = core.SplitSigmas.execute(sigmas, 0).args
+    assert len(high) == 1 and torch.equal(low, sigmas)
+
+    def ours(latent, part, add_noise):
+        return run(
+            node_classes["HSOKSampler"], model=model, seed=3, cfg=1.0, sampler_name=sampler, positive=prompt,
+            negative=prompt, latent_image=latent, sigmas=part, add_noise=add_noise,
+        )[0]  # fmt: skip
+
+    def cores(latent, part, add_noise):
+        solver = core.KSamplerSelect.execute(sampler).args[0]
+        with torch.inference_mode():
+            arguments = (model, add_noise, 3, 1.0, prompt, prompt, solver, part.clone(), latent)
+            return core.SamplerCustom.execute(*arguments).args[0]
+
+    whole = cores(picture, sigmas, True)["samples"]
+    for first, second in ((ours, ours), (ours, cores)) + (((cores, ours),) if sampler == "euler" else ()):
+        noisy = first(picture, high, True)
+        assert float((noisy["samples"] - picture["samples"]).std()) > 0.1
+        scale = float(noisy["samples"].abs().max())
+        torch.testing.assert_close(second(noisy, low, False)["samples"], whole, rtol=1e-4, atol=2e-6 * scale)
+    assert ours(picture, high, False) is picture
+
+
+def test_full_noise_of_a_flow_model_cannot_be_handed_on_and_is_refused(node_classes):
+    """There core gives infinite values, and the sampler behind makes NaN of them."""
+    with pytest.raises(ValueError, match="^KSampler .HSO.: the schedule has no step, only the start at sigma 1"):
+        run(
+            node_classes["HSOKSampler"], model=FLOW, positive=[], negative=[], sigmas=torch.tensor([1.0]),
+            latent_image={"samples": torch.zeros(1, 4, 8, 8)},
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -1.0])
+def test_a_part_of_no_steps_must_be_a_noise_level(node_classes, value):
+    with pytest.raises(ValueError, match="^KSampler .HSO.: value 1 is"):
+        run(
+            node_classes["HSOKSampler"], model=SD15, positive=[], negative=[], sigmas=torch.tensor([value]),
+            latent_image={"samples": torch.zeros(1, 4, 8, 8)},
+        )  # fmt: skip
 
 
 def test_ksampler_samples_a_model_whose_noise_schedule_cannot_be_read(node_classes, monkeypatch, host):

@@ -1,4 +1,4 @@
-"""The picture and the table of Plot Schedules."""
+"""The picture and the table of Plot Sigmas."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ def test_axes_that_depend_on_the_model(plot):
     pictures = [plot(schedule_1=TURBO, axis=axis, model=model).args[0] for axis in ("lambda", "timestep", "sigma")]
     assert not torch.equal(pictures[0], pictures[1])
     assert not torch.equal(pictures[1], pictures[2])
-    with pytest.raises(ValueError, match="^Plot Schedules .HSO.: the axis lambda depends on the model; connect it"):
+    with pytest.raises(ValueError, match="^Plot Sigmas .HSO.: the axis lambda depends on the model; connect it"):
         plot(schedule_1=TURBO, axis="lambda")
 
 
@@ -152,7 +152,7 @@ def test_axes_that_depend_on_the_model(plot):
     ],
 )
 def test_what_cannot_be_plotted_is_named(plot, sigmas, message):
-    with pytest.raises(ValueError, match=f"^Plot Schedules .HSO.: {message}"):
+    with pytest.raises(ValueError, match=f"^Plot Sigmas .HSO.: {message}"):
         plot(schedule_1=EIGHT, schedule_2=sigmas)
     with pytest.raises(ValueError, match="there is nothing to plot; connect at least one schedule"):
         plot()

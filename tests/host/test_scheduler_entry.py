@@ -6,6 +6,7 @@ import asyncio
 import sys
 import types
 
+import numpy as np
 import pytest
 import torch
 
@@ -17,6 +18,8 @@ host_import.import_host()
 import comfy.model_management  # noqa: E402
 import comfy.model_sampling as model_sampling  # noqa: E402
 import comfy.samplers as samplers  # noqa: E402
+
+import host_models  # noqa: E402
 
 
 @pytest.fixture
@@ -49,6 +52,13 @@ def test_the_entry_gives_the_numbers_of_the_library(pack, steps):
     assert sigmas.dtype == torch.float32 and sigmas.device.type == "cpu"
 
 
+@pytest.mark.parametrize("six", [np.int64(6), 6.0, torch.tensor(6)])
+def test_a_step_count_over_a_link_may_be_of_any_kind(pack, six):
+    assert samplers.calculate_sigmas(sd15(), "hso", six).equal(samplers.calculate_sigmas(sd15(), "hso", 6))
+    with pytest.raises(ValueError, match="^Scheduler 'hso': steps is 6.5; it must be a whole number from 1 to 10000"):
+        samplers.calculate_sigmas(sd15(), "hso", 6.5)
+
+
 def test_every_call_gives_a_tensor_of_its_own(pack):
     first = samplers.calculate_sigmas(sd15(), "hso", 5)
     first[-1] = 0.001  # as core's uni_pc does
@@ -65,6 +75,36 @@ def test_a_cancellation_ends_the_search(pack):
         comfy.model_management.interrupt_current_processing(False)
 
 
+def test_a_denoise_below_1_is_told_where_the_entry_is_chosen(pack, caplog):
+    """Core's own KSampler asks for 200 steps there, and takes the last 20: they start at twice the noise."""
+    notes = sys.modules[f"{pack.__name__}.nodes.sampling.notes"]
+    sampling = type("ModelSampling", (model_sampling.ModelSamplingDiscreteFlow, model_sampling.CONST), {})()
+    sampling.set_parameters(shift=3.0)
+    model = host_models.model_with(sampling)
+    taken = samplers.KSampler(model, 20, torch.device("cpu"), sampler="euler", scheduler="hso", denoise=0.1).sigmas
+    assert len(taken) == 21 and float(taken[0]) > 1.5 * named_schedule("flow:3").sigma_of_denoise(0.1)
+
+    def node(kind, **inputs):
+        return {"class_type": kind, "inputs": {"scheduler": "hso", "steps": 20, **inputs}}
+
+    prompt = {
+        "1": node("KSampler", sampler_name="euler", denoise=0.1),
+        "2": node("BasicScheduler", denoise=0.5, steps=["9", 0]),
+        "3": node("KSampler", sampler_name="uni_pc", denoise=0.5),
+        "4": node("KSampler", sampler_name="euler", denoise=1.0),
+        "5": node("KSampler", sampler_name="euler", denoise=["9", 0]),
+        "6": node("KSamplerAdvanced", sampler_name="euler"),
+        "7": node("KSampler", sampler_name="euler", denoise=0.1, scheduler="karras"),
+        "8": node("BasicScheduler", denoise=0.0),
+    }
+    told = notes.tell_of_nodes(prompt, "hso")
+    assert [line.split(",")[0] for line in told] == [
+        "KSampler (node 1)", "BasicScheduler (node 2)", "KSampler (node 3)", "KSampler (node 3)",
+    ]  # fmt: skip
+    assert "for denoise 0.1 ComfyUI asks for a schedule of 200 steps and takes the end of it" in told[0]
+    assert "for denoise 0.5 ComfyUI asks for a longer schedule" in told[1] and told[0] in caplog.text
+
+
 def test_workflows_are_looked_through_and_a_defect_there_stops_none(entry, scheduler_lists, monkeypatch, caplog):
     handlers, looked_at = [], []
 
@@ -75,7 +115,7 @@ def test_workflows_are_looked_through_and_a_defect_there_stops_none(entry, sched
     server = types.SimpleNamespace(add_on_prompt_handler=handlers.append)
     monkeypatch.setattr(sys.modules["server"].PromptServer, "instance", server, raising=False)
     monkeypatch.setattr(entry.host, "add_scheduler", lambda *_: None)
-    monkeypatch.setattr(entry, "tell_of_samplers", look)
+    monkeypatch.setattr(entry, "tell_of_nodes", look)
     entry.register()
     request = {"prompt": {"1": {}}}
     assert [handler(request) for handler in handlers] == [request] and handlers[0](request) is request

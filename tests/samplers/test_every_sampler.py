@@ -48,7 +48,7 @@ def notes(pack: Any) -> Any:
 
 @pytest.fixture(scope="module")
 def schedules(models: Any, node_classes: Any) -> dict[tuple[str, int, float], torch.Tensor]:
-    """What HSO Optimize Schedule puts out, for each kind of model, step count and denoise."""
+    """What Scheduler (HSO) puts out, for each kind of model, step count and denoise."""
     return {
         (kind, steps, denoise): node_classes["HSOOptimizeSchedule"]
         .execute(model=model, steps=steps, denoise=denoise, start="auto")
@@ -194,7 +194,7 @@ def test_a_queued_workflow_is_told_of_its_samplers(notes, caplog):
         "6": "not a node",
         "7": {"class_type": "KSampler", "inputs": []},
     }
-    told = notes.tell_of_samplers(prompt, "hso")
+    told = notes.tell_of_nodes(prompt, "hso")
     assert len(told) == 2 and told[0].startswith("KSampler (node 1), scheduler 'hso': for the sampler uni_pc ComfyUI's")
     assert told[1].startswith("KSampler (node 2), scheduler 'hso': the sampler dpm_fast chooses its own steps")
     assert [record.getMessage() for record in caplog.records] == told

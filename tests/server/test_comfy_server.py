@@ -69,27 +69,20 @@ def test_server_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
         port = int(parent.stdout.readline())
         assert not comfy_server.port_is_free(port)
         parent.kill()
-    assert _becomes_free(port)
-
-
-def _becomes_free(port: int, patience: float = 10.0) -> bool:
-    deadline = time.monotonic() + patience
-    while time.monotonic() < deadline:
-        if comfy_server.port_is_free(port):
-            return True
-        time.sleep(0.05)
-    return False
+    latest = time.monotonic() + comfy_server.PATIENCE
+    while not comfy_server.port_is_free(port):
+        assert time.monotonic() < latest, "the server lives on without its parent"
+        time.sleep(comfy_server.POLL_SECONDS)
 
 
 def test_cancelled_prompt_is_reported_as_such(server: ComfyServer) -> None:
     prompt_id = server.queue(demo_prompts.ksampler_prompt("euler", "normal", 10_000, seed=99, batch_size=1))
-    while not server.get("/queue")["queue_running"]:
-        time.sleep(0.01)
+    server.wait_until_running()
     time.sleep(0.3)  # into the sampling
     server.interrupt()
 
     with pytest.raises(PromptInterrupted, match="cancelled"):
-        server.wait(prompt_id, timeout=20)
+        server.wait(prompt_id)
     assert demo_prompts.sample(server, demo_prompts.ksampler_prompt()).shape == (4, 1, 32, 32)
 
 

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 import demo_prompts
-from comfy_server import ComfyServer, PromptFailed, PromptRejected
+from comfy_server import PATIENCE, ComfyServer, PromptFailed, PromptRejected
 
 PREVIEW_IMAGE, JPEG = 1, 1
 
@@ -141,7 +141,7 @@ async def _previews(server: ComfyServer, prompt: demo_prompts.Prompt) -> list[Im
     async with aiohttp.ClientSession() as session, session.ws_connect(f"{server.url}/ws?clientId=test") as socket:
         prompt_id = await asyncio.to_thread(lambda: server.queue(prompt, client_id="test"))
         while True:
-            message = await socket.receive(timeout=60)
+            message = await socket.receive(timeout=PATIENCE)
             if message.type is aiohttp.WSMsgType.BINARY:
                 kind, picture_format = struct.unpack(">II", message.data[:8])
                 if (kind, picture_format) == (PREVIEW_IMAGE, JPEG):

@@ -2,38 +2,63 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
+import re
+import urllib.parse
+import urllib.request
 from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image
 
+import demo_prompts
 import workbench
 from comfy_server import ComfyServer
 from demo_prompts import on_demo_network, show_text
-from saved_workflows import input_definitions, is_widget, server_nodes, to_prompt, widgets
+from saved_workflows import (
+    boxes,
+    input_definitions,
+    is_widget,
+    server_nodes,
+    to_prompt,
+    widgets,
+    wires_under_nodes,
+)
 
 REPOSITORY = workbench.REPOSITORY
 FOLDERS = (REPOSITORY / "example_workflows", REPOSITORY / "demo" / "example_workflows")
 FILES = [file for folder in FOLDERS for file in sorted(folder.glob("*.json"))]
 GALAXIES = REPOSITORY / "demo" / "example_workflows" / "galaxies.json"
+PLOT = FOLDERS[0] / "HSO 06 Plot schedules side by side.json"
+COMPARE = FOLDERS[0] / "HSO 07 Compare schedulers on your model.json"
+CALIBRATE = FOLDERS[0] / "HSO 08 Calibrate to your model.json"
+CUSTOM_SIGMAS = FOLDERS[0] / "HSO 05 Draw your own sigmas.json"
+OLD_NAMES = {  # what a link to a template may still say, with a node that was in it
+    "hso_ksampler": "HSOKSampler",
+    "hso_flow": "HSOOptimizeSchedule",
+    "hso_img2img": "VAEEncode",
+    "hso_custom_sigmas": "HSOCustomSigmas",
+    "hso_compare": "HSOCompareSchedules",
+    "hso_calibrate": "HSOCalibrateSchedule",
+    "hso_split": "HSOSplitSchedule",
+    "hso_sampler_custom": "SamplerCustom",
+    "hso_sampler_custom_advanced": "SamplerCustomAdvanced",
+}
 DEV_WORKFLOW = REPOSITORY / "demo" / "workflow_api.json"
 
 USERS_FILES = {  # a server for tests has none of them
     "example.png",
     "v1-5-pruned-emaonly-fp16.safetensors",
+    "sd_xl_base_1.0.safetensors",
     "flux1-dev-fp8.safetensors",
     "wan2.2_t2v_high_noise_14B_fp8_scaled.safetensors",
     "wan2.2_t2v_low_noise_14B_fp8_scaled.safetensors",
     "umt5_xxl_fp8_e4m3fn_scaled.safetensors",
     "wan_2.1_vae.safetensors",
 }
-GROWS = {  # by a plot
-    "HSOCalibrateSchedule", "HSOCompareSchedules", "HSOCustomSigmas", "HSOOptimizeSchedule", "HSOPinSigma",
-    "HSOPlotSchedules", "HSOPresetSchedule",
-}  # fmt: skip
 
 
 def load(file: Path) -> dict[str, Any]:
@@ -72,7 +97,7 @@ def assert_pictures_of_galaxies(server: ComfyServer, entry: dict[str, Any], coun
 def test_there_is_a_workflow_for_each_way_to_use_the_pack() -> None:
     used = {node["type"] for file in FILES for node in load(file)["nodes"]}
     ways = {"HSOOptimizeSchedule", "HSOCustomSigmas", "HSOKSampler", "SamplerCustom", "SamplerCustomAdvanced"}
-    ways |= {"HSOPresetSchedule", "HSOPinSigma", "HSOSplitSchedule", "HSOSaveSchedule", "HSOPlotSchedules"}
+    ways |= {"HSOPresetSchedule", "HSOSplitSchedule", "HSOSaveSchedule", "HSOPlotSchedules"}
     ways |= {"HSOCalibrateSchedule", "HSOCompareSchedules"}
     assert ways <= used
     assert GALAXIES in FILES
@@ -82,9 +107,36 @@ def test_the_template_browser_lists_them(server: ComfyServer) -> None:
     listed = server.get("/api/workflow_templates")
     assert set(listed["hso-schedule"]) == {file.stem for file in FILES if file.parent == FOLDERS[0]}
     assert listed["hso-demo"] == ["galaxies"]
-    assert server.get("/api/workflow_templates/hso-schedule/hso_ksampler.json") == load(
-        FOLDERS[0] / "hso_ksampler.json"
-    )
+    for name in listed["hso-schedule"]:
+        assert re.fullmatch(r"HSO \d\d [A-Z][\w ()]+", name), "the page shows the name, and sorts by it"
+        served = server.get(f"/api/workflow_templates/hso-schedule/{urllib.parse.quote(name)}.json")
+        assert served == load(FOLDERS[0] / f"{name}.json")
+
+
+@pytest.mark.parametrize(("name", "kind"), OLD_NAMES.items())
+def test_the_names_that_templates_had_before_still_open_them(server: ComfyServer, name: str, kind: str) -> None:
+    """They are not listed. Every browser asks for compressed files."""
+    address = f"{server.url}/api/workflow_templates/hso-schedule/{name}.json"
+    request = urllib.request.Request(address, headers={"Accept-Encoding": "gzip, deflate, br"})
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        assert answer.headers["Content-Encoding"] == "gzip"
+        old = json.loads(gzip.decompress(answer.read()))
+    assert old in [load(file) for file in FILES], "run benchmarks/pictures/templates.py"
+    assert kind in {entry["type"] for entry in old["nodes"]}
+
+
+@every_workflow
+def test_the_page_can_offer_the_models_that_are_missing(file: Path) -> None:
+    """As in ComfyUI's own templates: where each file is to be had, and the folder that it belongs into."""
+    for entry in load(file)["nodes"]:
+        models = {model["name"]: model for model in entry["properties"].get("models", [])}
+        wanted = [
+            name for name in USERS_FILES & set(map(str, entry.get("widgets_values") or [])) if "safetensors" in name
+        ]
+        assert sorted(models) == sorted(wanted)
+        for name, model in models.items():
+            assert model["url"].startswith("https://") and model["url"].endswith(f"/{name}")
+            assert model["directory"] in ("checkpoints", "diffusion_models", "text_encoders", "vae")
 
 
 @every_workflow
@@ -129,16 +181,17 @@ def test_links_are_consistent(server: ComfyServer, file: Path) -> None:
 
 
 @every_workflow
-def test_nodes_do_not_overlap(server: ComfyServer, file: Path) -> None:
-    """Positions are those of the body; the title is 30 pixels above it. Some nodes grow with what they have to show."""
-    boxes = []
-    for node in load(file)["nodes"]:
-        (x, y), (width, height) = node["pos"], node["size"]
-        height = max(height, 560) if node["type"] in GROWS else height
-        boxes.append((x, y - 30, x + width, y + height))
-    for i, (left, top, right, bottom) in enumerate(boxes):
-        for other in boxes[i + 1 :]:
+def test_nodes_do_not_overlap(file: Path) -> None:
+    """Nor when they have grown with what they have to show."""
+    covered = list(boxes(load(file)).values())
+    for i, (left, top, right, bottom) in enumerate(covered):
+        for other in covered[i + 1 :]:
             assert right <= other[0] or other[2] <= left or bottom <= other[1] or other[3] <= top
+
+
+@every_workflow
+def test_no_wire_runs_under_a_node(file: Path) -> None:
+    assert not wires_under_nodes(load(file))
 
 
 @every_workflow
@@ -177,33 +230,50 @@ def pixels(picture: bytes) -> bytes:
     return Image.open(io.BytesIO(picture)).tobytes()
 
 
-def test_the_comparison_runs(server: ComfyServer) -> None:
-    """With the demonstration network in the place of the user's checkpoint."""
-    entry = server.run(on_demo_network(to_prompt(load(FOLDERS[0] / "hso_compare.json"), server.object_info())))
+def test_the_plot_runs(server: ComfyServer) -> None:
+    """With the demonstration network in the place of the user's checkpoint, here and below."""
+    entry = server.run(on_demo_network(to_prompt(load(PLOT), server.object_info())))
     (table,) = server.texts(entry)
-    assert table.startswith("| step | HSO Optimize Schedule | karras | beta | AYS SD 1.5 |")
+    assert table.startswith("| step | hso | karras | beta | AYS SD 1.5 |")
     (picture,) = server.files(entry)
     assert Image.open(io.BytesIO(server.fetch(picture))).size == (1024, 640)
 
 
-def test_the_calibration_runs_and_shows_what_it_gains(server: ComfyServer) -> None:
-    prompt = on_demo_network(to_prompt(load(FOLDERS[0] / "hso_calibrate.json"), server.object_info()))
-    (compared,) = (number for number, node in prompt.items() if node["class_type"] == "HSOCompareSchedules")
-    prompt["table"] = show_text(compared)
+def test_the_comparison_runs(server: ComfyServer) -> None:
+    entry = server.run(on_demo_network(to_prompt(load(COMPARE), server.object_info())))
+    (table,) = server.texts(entry)
+    rows = table.splitlines()
+    assert rows[0].startswith("| schedule | mean")
+    assert {row.split("|")[1].strip() for row in rows[2:7]} == {"hso", "karras", "exponential", "simple", "beta"}
+    assert len(server.files(entry)) == 2, "the ranking, and the pictures side by side"
+
+
+def test_the_calibration_runs_and_gains_on_other_seeds(server: ComfyServer) -> None:
+    prompt = on_demo_network(to_prompt(load(CALIBRATE), server.object_info()))
+    (made,) = (number for number, entry in prompt.items() if entry["class_type"] == "HSOCalibrateSchedule")
+    inputs = {name: value for name, value in prompt[made]["inputs"].items() if name not in ("budget", "remembered")}
+    prompt["compare"] = demo_prompts.node(
+        "HSOCompareSchedules",
+        **{**inputs, "seed": 1000},
+        schedulers="hso, karras, exponential, simple, beta",
+        pictures=8,
+        theme="dark",
+        schedule_1=[made, 0],
+    )
+    prompt["table"] = show_text("compare")
     entry = server.run(prompt)
     texts = server.texts(entry)
-    assert any("fitted to this model and sampler" in text for text in texts), "the report"
+    assert any("closer to the converged picture than" in text for text in texts), "the report"
     (table,) = (text for text in texts if text.startswith("| schedule | mean"))
-    assert table.splitlines()[2].startswith("| Calibrate Schedule (HSO) |"), (
-        "the first row: nearest on seeds of its own"
-    )
-    assert len(server.files(entry)) == 3, "a picture, the ranking, and the pictures side by side"
+    assert table.splitlines()[2].startswith("| calibrated |"), "the first row: nearest on seeds of its own"
+    (picture,) = (file for file in server.files(entry) if file["type"] == "output")
+    assert Image.open(io.BytesIO(server.fetch(picture))).size == (256, 256)
 
 
 @every_workflow
 def test_the_template_browser_has_a_picture_of_each(server: ComfyServer, file: Path) -> None:
     pack = "hso-schedule" if file.parent == FOLDERS[0] else "hso-demo"
-    content = server.download(f"/api/workflow_templates/{pack}/{file.stem}.jpg")
+    content = server.download(f"/api/workflow_templates/{pack}/{urllib.parse.quote(file.stem)}.jpg")
     picture = Image.open(io.BytesIO(content))
     assert picture.format == "JPEG" and len(content) < 150_000
     assert 1.3 < picture.width / picture.height < 2 and picture.width >= 400
@@ -214,6 +284,6 @@ def test_the_custom_sigmas_workflow_holds_what_the_search_finds(server: ComfySer
     from hso_core import named_schedule, optimize_schedule
     from hso_core.schedule.sigmas import parse_sigmas
 
-    (node,) = [n for n in load(FOLDERS[0] / "hso_custom_sigmas.json")["nodes"] if n["type"] == "HSOCustomSigmas"]
+    (node,) = [n for n in load(CUSTOM_SIGMAS)["nodes"] if n["type"] == "HSOCustomSigmas"]
     found = optimize_schedule(named_schedule("sd15"), 5).sigmas
     assert parse_sigmas(node["widgets_values"][0]).tolist() == list(found)

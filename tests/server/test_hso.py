@@ -47,6 +47,12 @@ def test_node_and_list_entry_and_library_give_the_same_sigmas(server: ComfyServe
     assert sigmas_of(server, demo_prompts.basic_scheduler("hso", steps)).tolist() == expected
 
 
+def test_the_nodes_stand_beside_cores_own_in_the_menu(server: ComfyServer) -> None:
+    menu = {name: info["category"] for name, info in server.object_info().items()}
+    assert menu["HSOOptimizeSchedule"] == menu["BasicScheduler"] and menu["HSOKSampler"] == menu["KSampler"]
+    assert menu["HSOSplitSchedule"] == menu["SplitSigmas"]
+
+
 def test_the_command_line_gives_the_same_sigmas(server: ComfyServer) -> None:
     """On a table that it knows by name: the demonstration model, patched to the schedule of SD3."""
     done = subprocess.run(
@@ -211,9 +217,8 @@ def test_a_search_can_be_cancelled(server: ComfyServer, search: dict) -> None:
     prompt_id = server.queue(prompt)
 
     def cancel() -> None:
-        while not server.get("/queue")["queue_running"]:
-            time.sleep(0.05)
-        time.sleep(0.5)
+        server.wait_until_running()
+        time.sleep(0.5)  # into the search
         server.interrupt()
 
     thread = threading.Thread(target=cancel)
@@ -250,10 +255,15 @@ def test_wrong_text_is_refused_with_its_reason(server: ComfyServer, text: str, m
 
 
 def test_a_wrong_schedule_never_runs_silently(server: ComfyServer) -> None:
+    demo_prompts.sample(server, demo_prompts.hso_ksampler_prompt(custom_sigmas("700 3 0")))
+    message = "KSampler (HSO): the schedule starts at sigma 700, above the largest of this model, 148.4"
+    assert message in server.log()
     prompt = demo_prompts.hso_ksampler_prompt(custom_sigmas("700 3 0"))
     prompt["save"] = save_latent("sample")["save"]
+    prompt["flow"] = node("ModelSamplingSD3", model=["model", 0], shift=3.0)
+    prompt["sample"]["inputs"]["model"] = ["flow", 0]
     message = problem(server, **prompt)
-    assert "KSampler (HSO): the schedule starts at sigma 700, but the largest of this model is 148.4" in message
+    assert "KSampler (HSO): the schedule starts at sigma 700, but the largest of this flow model is 1" in message
 
 
 def test_a_flow_schedule_on_an_empty_latent_of_another_model_is_announced(server: ComfyServer) -> None:
@@ -273,9 +283,7 @@ def test_step_counts_out_of_range_are_refused(server: ComfyServer, steps: int, m
 def test_bad_settings_fail_with_the_nodes_name(server: ComfyServer) -> None:
     source = demo_prompts.optimize_schedule(5, t_min_high=0.5, t_max_low=0.3)
     message = problem(server, source=source, show=show_text("source", 1))
-    assert message.startswith(
-        "HSO Optimize Schedule: t_min goes up to 0.5 and t_max down to 0.3; t_min must stay below"
-    )
+    assert message.startswith("Scheduler (HSO): t_min goes up to 0.5 and t_max down to 0.3; t_min must stay below")
 
 
 def test_the_server_lives_on_after_all_this(server: ComfyServer) -> None:

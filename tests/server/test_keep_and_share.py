@@ -20,7 +20,7 @@ from hso_core.schedule.sigmas import parse_sigmas
 from saved_workflows import to_prompt
 
 Prompt = dict[str, dict[str, Any]]
-CUSTOM_SIGMAS = workbench.REPOSITORY / "example_workflows" / "hso_custom_sigmas.json"
+CUSTOM_SIGMAS = workbench.REPOSITORY / "example_workflows" / "HSO 05 Draw your own sigmas.json"
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +48,7 @@ def picture_prompt(sigmas: dict[str, Any]) -> Prompt:
 
 
 def optimised_text(server: ComfyServer, steps: int = 5) -> str:
-    """The schedule in the report of HSO Optimize Schedule, as one copies it."""
+    """The schedule in the report of Scheduler (HSO), as one copies it."""
     prompt = {
         **demo_prompts.galaxy_nodes(1),
         "found": demo_prompts.optimize_schedule(steps),
@@ -160,7 +160,7 @@ def test_a_hostile_file_fails_with_one_sentence(server: ComfyServer) -> None:
     path = server.output_directory / "schedules" / "hostile.safetensors"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(b"\x80\x04c__builtin__\neval\n")
-    with pytest.raises(PromptFailed, match=r"Load Schedule \(HSO\): 'hostile.safetensors' is damaged or cut"):
+    with pytest.raises(PromptFailed, match=r"Load Sigmas \(HSO\): 'hostile.safetensors' is damaged or cut"):
         text_of(server, {"load": node("HSOLoadSchedule", file="hostile.safetensors [output]")}, "load")
 
 

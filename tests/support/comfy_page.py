@@ -22,7 +22,7 @@ from demo_prompts import Prompt
 
 RENDERERS = ("classic", "nodes2")
 FRONTENDS = {"1.32.9": None, "1.58.1": workbench.NEW_FRONTEND}  # the one in .venv, and the newest
-WAIT = 15_000  # milliseconds for what should be there at once; a machine may be busy
+WAIT = 120_000  # milliseconds for what should be there at once; a machine may be busy
 READY = """() => !!(window.app?.extensionManager && window.app.graph
     && window.LiteGraph?.registered_node_types['HSOKSampler']
     && document.querySelector('#graph-canvas')
@@ -108,8 +108,8 @@ class ComfyPage:
 
     def load(self) -> None:
         """Load the page, also again: what is not in the workflow is lost."""
-        self.page.goto(self.server.url, timeout=60_000)
-        self.page.wait_for_function(READY, timeout=60_000)
+        self.page.goto(self.server.url)
+        self.page.wait_for_function(READY)
         assert self.page.evaluate("() => !!LiteGraph.vueNodesMode") == (self.renderer == "nodes2")
 
     def close(self) -> None:
@@ -183,14 +183,17 @@ class ComfyPage:
             self.settle()
 
     def _new_prompt(self, before: set[str]) -> str:
-        for _ in range(600):
+        new: set[str] = set()
+
+        def sent() -> bool:
+            self.page.wait_for_timeout(50)  # Playwright hears of the page while it waits
             queue = self.server.get("/queue")
             queued = [item[1] for item in queue["queue_running"] + queue["queue_pending"]]
-            new = (set(self.server.get("/history")) | set(queued)) - before
-            if new:
-                return new.pop()
-            self.page.wait_for_timeout(50)
-        raise AssertionError("the page sent no workflow to the server")
+            new.update((set(self.server.get("/history")) | set(queued)) - before)
+            return bool(new)
+
+        self.server.wait_until("the page sends a workflow", sent)
+        return new.pop()
 
     # -- our elements
 

@@ -22,7 +22,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,8 @@ import host_import
 ADDRESS = "127.0.0.1"
 LOG_LINES = 25
 POLL_SECONDS = 0.05
+PATIENCE = 600.0  # seconds for a server or a workflow that is never coming; a machine may be busy
+ANSWER = 120.0  # seconds for one request
 
 
 class ServerError(RuntimeError):
@@ -116,13 +118,13 @@ class ComfyServer:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    def start(self, timeout: float = 120.0) -> None:
+    def start(self) -> None:
         """Start the server and wait until it answers; raise ServerError with the end of its log if it does not."""
         try:
             self._prepare_folders()
             self.port = self._choose_port()
             self._start_process()
-            self._wait_ready(timeout)
+            self.wait_until("the server answers", self._answers)
         except BaseException:
             self.stop()
             raise
@@ -137,6 +139,11 @@ class ComfyServer:
     @property
     def running(self) -> bool:
         return self._process is not None and self._process.poll() is None
+
+    @property
+    def process_id(self) -> int:
+        assert self._process is not None, "the server has not been started"
+        return self._process.pid
 
     @property
     def url(self) -> str:
@@ -200,15 +207,23 @@ class ComfyServer:
             *self.extra_arguments,
         ]
 
-    def _wait_ready(self, timeout: float) -> None:
-        deadline = time.monotonic() + timeout
-        while time.monotonic() < deadline:
+    def wait_until(self, what: str, happened: Callable[[], object]) -> None:
+        """Ask again and again; raise ServerError if the server ends first, or when this has taken much too long.
+
+        what: what is waited for, a sentence in the present.
+        """
+        latest = time.monotonic() + PATIENCE
+        while not happened():
             self._check_alive()
-            with contextlib.suppress(OSError, ValueError):
-                self.get("/system_stats")
-                return
+            if time.monotonic() > latest:
+                raise ServerError(f"Waited {PATIENCE:.0f} s until {what}; it did not happen.", self.log_tail())
             time.sleep(POLL_SECONDS)
-        raise ServerError(f"The server did not answer within {timeout:.0f} s.", self.log_tail())
+
+    def _answers(self) -> bool:
+        with contextlib.suppress(OSError, ValueError):
+            self.get("/system_stats")
+            return True
+        return False
 
     def _check_alive(self) -> None:
         if self._process is None:
@@ -219,11 +234,11 @@ class ComfyServer:
 
     # ---- HTTP
 
-    def get(self, path: str, timeout: float = 30.0) -> Any:
+    def get(self, path: str, timeout: float = ANSWER) -> Any:
         """JSON value of GET `path`."""
         return json.loads(self._request(path, None, timeout) or b"null")
 
-    def post(self, path: str, body: Any = None, timeout: float = 30.0) -> Any:
+    def post(self, path: str, body: Any = None, timeout: float = ANSWER) -> Any:
         """JSON value of POST `path` with `body` as JSON; None where the server answers with nothing."""
         return json.loads(self._request(path, json.dumps(body or {}).encode(), timeout) or b"null")
 
@@ -257,22 +272,26 @@ class ComfyServer:
             raise PromptRejected("some outputs were refused", answer["node_errors"])
         return answer["prompt_id"]
 
-    def wait(self, prompt_id: str, timeout: float = 300.0) -> dict[str, Any]:
+    def wait(self, prompt_id: str) -> dict[str, Any]:
         """History entry of a finished prompt (keys: prompt, outputs, status, meta); raise PromptFailed if it failed."""
-        deadline = time.monotonic() + timeout
-        while time.monotonic() < deadline:
-            self._check_alive()
-            with contextlib.suppress(ConnectionError, TimeoutError):  # it died just now, or it is very busy
-                entry = self.get(f"/history/{prompt_id}").get(prompt_id)
-                if entry is not None:
-                    _raise_for_status(entry)
-                    return entry
-            time.sleep(POLL_SECONDS)
-        raise ServerError(f"The workflow did not finish within {timeout:.0f} s.", self.log_tail())
+        entry: dict[str, Any] = {}
 
-    def run(self, prompt: Mapping[str, Any], timeout: float = 300.0) -> dict[str, Any]:
+        def finished() -> bool:
+            with contextlib.suppress(ConnectionError, TimeoutError):  # it died just now, or it is very busy
+                entry.update(self.get(f"/history/{prompt_id}").get(prompt_id) or {})
+            return bool(entry)
+
+        self.wait_until("the workflow ends", finished)
+        _raise_for_status(entry)
+        return entry
+
+    def wait_until_running(self) -> None:
+        """Wait until the server works on a prompt."""
+        self.wait_until("a workflow begins", lambda: self.get("/queue")["queue_running"])
+
+    def run(self, prompt: Mapping[str, Any]) -> dict[str, Any]:
         """queue() and wait() in one."""
-        return self.wait(self.queue(prompt), timeout)
+        return self.wait(self.queue(prompt))
 
     def interrupt(self) -> None:
         """Cancel the running prompt, as the Cancel button does."""
@@ -280,7 +299,7 @@ class ComfyServer:
 
     def download(self, path: str) -> bytes:
         """Content of GET `path`."""
-        return self._request(path, None, 30.0)
+        return self._request(path, None, ANSWER)
 
     def fetch(self, file: Mapping[str, str]) -> bytes:
         """Bytes of a saved file, described as in a history entry: filename, subfolder, type."""
@@ -328,7 +347,7 @@ def _link(link: Path, target: Path) -> None:
         raise ServerError(f"Could not link {link} to {target} ({error.strerror}).") from error
 
 
-def _end(process: subprocess.Popen[bytes], patience: float = 5.0) -> None:
+def _end(process: subprocess.Popen[bytes], patience: float = 30.0) -> None:
     if process.stdin is not None:
         process.stdin.close()
     _signal_group(process, "SIGTERM")

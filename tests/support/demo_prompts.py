@@ -114,7 +114,7 @@ def basic_scheduler(scheduler: str = "karras", steps: int = 20, denoise: float =
 
 
 def optimize_schedule(steps: int = 5, denoise: float = 1.0, start: str = "auto", **advanced: Any) -> dict[str, Any]:
-    """HSO Optimize Schedule on the network."""
+    """Scheduler (HSO) on the network."""
     return node("HSOOptimizeSchedule", model=["model", 0], steps=steps, denoise=denoise, start=start, **advanced)
 
 

@@ -78,8 +78,8 @@ def _sampling_of(config_class: Any, keys: dict[str, torch.Tensor]) -> Any:
 
 
 def is_diffusion(sampling: Any) -> bool:
-    """False for models that newer ComfyUIs run in one go, picture to picture: they have no noise schedule."""
-    return not any(cls.__name__ == "IMG_TO_IMG_FLOW" for cls in type(sampling).__mro__)
+    """False for models that turn a picture into another in one go: they have no noise schedule."""
+    return not any(cls.__name__.startswith("IMG_TO_IMG") for cls in type(sampling).__mro__)
 
 
 def kind_samplings() -> Iterator[tuple[str, Any]]:

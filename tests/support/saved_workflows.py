@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from typing import Any
 
 ONLY_IN_BROWSER = {"Note", "MarkdownNote"}  # the server does not know them
@@ -58,3 +60,50 @@ def to_prompt(workflow: dict[str, Any], object_info: dict[str, Definition]) -> d
                 inputs[slot["name"]] = [str(source), output]
         prompt[str(node["id"])] = {"class_type": node["type"], "inputs": inputs}
     return prompt
+
+
+# -- how it looks ------------------------------------------------------------------------------------------------------
+
+TITLE, SLOT = 30, 20  # pixels: the title stands above the position of a node, the slots below it
+SHOWS_PLOT = 560  # height to which these nodes grow, by a plot
+PLOTS = {
+    "HSOCalibrateSchedule", "HSOCompareSchedules", "HSOCustomSigmas", "HSOEditSigmas", "HSOOptimizeSchedule",
+    "HSOPlotSchedules", "HSOPresetSchedule", "HSOSplitSchedule",
+}  # fmt: skip
+BENT = 0.25  # of a wire's length: how far its two ends go on straight (LiteGraph's splines)
+
+Box = tuple[float, float, float, float]
+
+
+def boxes(workflow: dict[str, Any]) -> dict[int, Box]:
+    """What each node covers once it has run, with its title: left, top, right, bottom."""
+    found = {}
+    for node in workflow["nodes"]:
+        (x, y), (width, height) = node["pos"], node["size"]
+        found[node["id"]] = x, y - TITLE, x + width, y + max(height, SHOWS_PLOT if node["type"] in PLOTS else 0)
+    return found
+
+
+def wires_under_nodes(workflow: dict[str, Any]) -> list[str]:
+    """A line for each wire that would run under a node, as LiteGraph draws wires and puts slots."""
+    nodes = {node["id"]: node for node in workflow["nodes"]}
+    covered, found = boxes(workflow), []
+    for number, source, output, target, slot, _ in workflow["links"]:
+        sockets = [i for i, given in enumerate(nodes[target]["inputs"]) if not given.get("widget")]
+        start = covered[source][2], nodes[source]["pos"][1] + (output + 0.7) * SLOT
+        end = covered[target][0], nodes[target]["pos"][1] + (sockets.index(slot) + 0.7) * SLOT
+        points = list(_spline(start, end))
+        for node_id, (left, top, right, bottom) in covered.items():
+            if any(left + 2 < x < right - 2 and top < y < bottom for x, y in points):
+                names = [nodes[i].get("title", nodes[i]["type"]) for i in (source, target, node_id)]
+                found.append(f"wire {number} from {names[0]} to {names[1]} runs under {names[2]}")
+    return found
+
+
+def _spline(start: tuple[float, float], end: tuple[float, float]) -> Iterator[tuple[float, float]]:
+    bend = BENT * math.dist(start, end)
+    for k in range(101):
+        t = k / 100
+        weights = (1 - t) ** 3, 3 * t * (1 - t) ** 2, 3 * t**2 * (1 - t), t**3
+        xs, ys = (start[0], start[0] + bend, end[0] - bend, end[0]), (start[1], start[1], end[1], end[1])
+        yield sum(w * x for w, x in zip(weights, xs, strict=True)), sum(w * y for w, y in zip(weights, ys, strict=True))
