@@ -31,7 +31,7 @@ SEED_SHARE, MOST_SEEDS = 0.28, 40  # of the budget, for the reference on the fir
 LEAST_SEEDS = 5  # that even a small budget is planned for, where SEED_SHARE pays for them
 FINALISTS = (8, 4, 3)  # schedules that are compared on ever more seeds
 OWN_FINALISTS = 3  # of them, at most so many that were at hand
-CAUTION = 0.5  # deviations of what the seeds say, by which a schedule has to be better than the best at hand
+CAUTION = 1.0  # deviations of what the seeds say, by which a schedule has to be better than the best at hand
 SAME_START = 1e-4  # relative: nearer first sigmas are one
 FITTED, EARLIER = "calibrated", "earlier result"  # what the report calls schedules that the user could not select
 

@@ -85,7 +85,7 @@ def systematic_square(shift: Array | float, squares: Array, along: Array, energi
     """What the errors of a set have in common, in the square of its distance (...).
 
     shift: (...) mean square of the mean error. squares: (..., seeds) those of the errors. along: (..., seeds) means
-    over values of the error times the converged picture less its brightness; energies: (seeds,) of that picture's square.
+    over values of the error times the converged picture less its brightness; energies: (seeds,) that picture's square.
     """
     seeds = squares.shape[-1]
     alone = (seeds**2 * shift - squares.sum(-1)) / max(seeds * (seeds - 1), 1)  # without what is each seed's own

@@ -50,9 +50,12 @@ def anchor(profile: Profile, noise: NoiseSchedule) -> float:
 
 
 def usual_lambdas(profile: Profile, noise: NoiseSchedule, steps: int, solver: str) -> Array:
-    """(N - 1,): those after the start, within the model's range."""
-    lowest, highest = noise.lambda_of_sigma(
-        torch.tensor([noise.sigma_max, noise.sigma_min], dtype=torch.float64, device="cpu")
-    ).tolist()
+    """(N - 1,): those after the start; where they would leave the model's range, drawn together evenly to fit in."""
+    ends = torch.tensor([noise.sigma_max, noise.sigma_min], dtype=torch.float64, device="cpu")
+    lowest, highest = noise.lambda_of_sigma(ends).tolist()
     inner = anchor(profile, noise) + terms(steps) @ np.ravel(COEFFICIENTS[solver])
-    return np.asarray(inner.clip(lowest, highest))
+    last = min(float(inner[-1]), highest)
+    first = max(float(inner[0]), lowest + (last - lowest) / steps) if np.isfinite(lowest) else float(inner[0])
+    if steps < 3 or (first == inner[0] and last == inner[-1]):
+        return np.asarray(inner.clip(first, last))
+    return np.asarray(first + (inner - inner[0]) * (last - first) / (inner[-1] - inner[0]))
