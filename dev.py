@@ -1,6 +1,6 @@
 """Development commands. They need Python 3.11 or newer with pip.
 
-    python3 dev.py run     start a real ComfyUI with this node pack, run the example workflow, keep the server up
+    python3 dev.py run     start a real ComfyUI with this node pack, run the example workflows, keep the server up
     python3 dev.py test    run every check and every test
         --quick            in less than two minutes: style, types, and the tests without a server
         --comfyui PATH     against another ComfyUI tree, of which nothing is changed
@@ -38,7 +38,7 @@ from environment import VENV_PYTHON, Problem, say  # noqa: E402
 from workbench import HOST_VARIABLE, REPOSITORY, WEIGHTS_VARIABLE, WORK_FOLDER  # noqa: E402
 
 OUTPUT = REPOSITORY / "output"
-WORKFLOW = REPOSITORY / "demo" / "workflow_api.json"
+WORKFLOWS = tuple(REPOSITORY / "demo" / name for name in ("workflow_api.json", "emoji_workflow_api.json"))
 
 # tests/support/work_units.py shares them out. One process more than cores, because tests in a browser often wait.
 PARALLEL = ["-n", str(min(3, (os.cpu_count() or 1) + 1)), "--dist", "loadscope", "--quiet"]
@@ -68,8 +68,8 @@ def _parse(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
         prog="dev.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     commands = parser.add_subparsers(required=True, metavar="run | test | setup")
-    run = commands.add_parser("run", help="start ComfyUI with the pack and run the example workflow")
-    run.add_argument("--once", action="store_true", help="stop after the example workflow")
+    run = commands.add_parser("run", help="start ComfyUI with the pack and run the example workflows")
+    run.add_argument("--once", action="store_true", help="stop after the example workflows")
     run.add_argument("--port", type=int, default=8188, help="port of the server (default: 8188)")
     run.set_defaults(command=run_command)
     test = commands.add_parser("test", help="run the checks and tests", add_help=False, allow_abbrev=False)
@@ -144,9 +144,9 @@ def _pytest(start: list[str], arguments: list[str]) -> tuple[int, str]:
     """Run pytest, show what it says, and return its status and its last line."""
     say("Running the tests.")
     last = ""
-    environment = {**os.environ, **_weights_variable(), "OMP_NUM_THREADS": "1"}  # torch's threads wait by spinning
+    variables = {**os.environ, **_weights_variable(), "OMP_NUM_THREADS": "1"}  # torch's threads wait by spinning
     with subprocess.Popen(
-        [*start, "pytest", *arguments], cwd=REPOSITORY, env=environment, stdout=subprocess.PIPE, text=True
+        [*start, "pytest", *arguments], cwd=REPOSITORY, env=variables, stdout=subprocess.PIPE, text=True
     ) as process:
         for line in process.stdout or ():
             print(line, end="", flush=True)
@@ -160,7 +160,9 @@ def run_command(options: argparse.Namespace, _: list[str]) -> int:
     say("Starting ComfyUI (about 20 seconds).")
     try:
         with _server(options.port) as server:
-            _run_example(server)
+            server.post("/settings", {"Comfy.TutorialCompleted": True})  # the tour would cover the page
+            for workflow in WORKFLOWS:
+                _run_example(server, workflow)
             if not options.once:
                 _stay_up(server)
     except comfy_server.PortBusy:
@@ -203,21 +205,25 @@ def _port_problem(port: int) -> Problem:
     )
 
 
-def _run_example(server: comfy_server.ComfyServer) -> None:
-    """Run the example workflow through the server's API, and save its pictures and its schedule."""
-    server.post("/settings", {"Comfy.TutorialCompleted": True})  # the tour would cover the page
-    say(f"Running the example workflow, {WORKFLOW.relative_to(REPOSITORY)}.")
-    prompt = json.loads(WORKFLOW.read_text("utf-8"))
+def _run_example(server: comfy_server.ComfyServer, workflow: Path) -> None:
+    """Run an example workflow through the server's API, and save its pictures and its schedule."""
+    say(f"Running the example workflow {workflow.relative_to(REPOSITORY)}.")
+    prompt = json.loads(workflow.read_text("utf-8"))
     begun = time.monotonic()
     try:
         entry = server.run(prompt)
     except (comfy_server.PromptRejected, comfy_server.PromptFailed) as error:
         raise Problem(
-            f"The example workflow failed; correct what ComfyUI says about it, here or in {server.log_file}, "
-            f"and run again: {error}"
+            f"The example workflow {workflow.name} failed; correct what ComfyUI says about it, here or in "
+            f"{server.log_file}, and run again: {error}"
         ) from None
     say(f"It took {time.monotonic() - begun:.1f} seconds.")
-    for file in _save_results(server, entry):
+    saved = _save_results(server, entry)
+    if not saved:
+        raise Problem(
+            f"The example workflow saved no picture; give {workflow.relative_to(REPOSITORY)} a SaveImage node."
+        )
+    for file in saved:
         say(f"  saved {file.relative_to(REPOSITORY)}")
 
 
@@ -228,12 +234,8 @@ def _save_results(server: comfy_server.ComfyServer, entry: dict[str, Any]) -> li
     for description in server.files(entry):
         saved.append(OUTPUT / description["filename"])
         saved[-1].write_bytes(server.fetch(description))
-    if not saved:
-        raise Problem(
-            f"The example workflow saved no picture; give {WORKFLOW.relative_to(REPOSITORY)} a SaveImage node."
-        )
     texts = server.texts(entry)
-    if texts:
+    if saved and texts:
         saved.append(saved[0].with_name(saved[0].stem.rstrip("_") + "_schedule.txt"))
         saved[-1].write_text("\n\n".join(texts) + "\n", "utf-8")
     return saved

@@ -1,4 +1,4 @@
-"""A small pretrained diffusion network as a ComfyUI MODEL, for the demonstration and the tests of this repository.
+"""Two small diffusion networks as ComfyUI MODELs, for the demonstration and the tests of this repository.
 
 dev.py and the tests mount this folder as a node pack of its own; users never install it.
 """

@@ -5,8 +5,10 @@ from __future__ import annotations
 from comfy_api.v0_0_2 import ComfyExtension, io
 
 from .measuring.calibrate import CalibrateSchedule
+from .measuring.calibrate_sampler import CalibrateSampler
 from .measuring.compare import CompareSchedules
 from .pictures.plot_node import PlotSchedules
+from .sampling.fitted_sampler import FittedSampler
 from .sampling.ksampler import KSampler
 from .schedules.custom import CustomSigmas
 from .schedules.edit import BlendSchedules, EditSigmas, PinSigma, ResampleSchedule, StartAtDenoise
@@ -21,7 +23,9 @@ class HSOExtension(ComfyExtension):
         return [
             OptimizeSchedule,
             KSampler,
+            CalibrateSampler,
             CalibrateSchedule,
+            FittedSampler,
             PresetSchedule,
             CustomSigmas,
             EditSigmas,

@@ -370,6 +370,9 @@ MODELS: dict[str, Callable[[], TestModel]] = {
         SD_GUIDANCE,
         f"the same, guidance of {SD_GUIDANCE:g} towards the class {SD_CLASS}",
     ),
+    "sd-unet-v": lambda: sd_network(
+        "sd-unet-v", "v", sd_unet.ANY, 1.0, "its sister for velocities, up to a terminal SNR of zero"
+    ),
     "gaussian": lambda: _gaussian("gaussian", 1.0),
     "mixture": lambda: _mixture("mixture"),
     "digits-0.15": lambda: _digits("digits-0.15", 0.15),

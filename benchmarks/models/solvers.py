@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 import host_import
-from hso_core.calibration.run import BudgetSpent, Observer, SamplerResult
+from hso_core.calibration.run import Advance, BudgetSpent, Observer, SamplerResult
 
 from .catalogue import TestModel
 
@@ -82,6 +82,31 @@ class SolverRun:
             generator = torch.Generator().manual_seed(seed)
             self._noise[seed] = torch.randn(self.model.shape, generator=generator)
         return self._noise[seed]
+
+
+class SteppedSolverRun:
+    """A test model sampled by steps of the calibration's own: an implementation of its SteppedRun."""
+
+    def __init__(self, model: TestModel) -> None:
+        self.model, self._starts = model, SolverRun(model, "euler")
+
+    def __call__(
+        self,
+        sigmas: Tensor,
+        seeds: Sequence[int],
+        begin: Callable[[], Advance],
+        *,
+        limit: int | None = None,
+        observe: Observer | None = None,
+    ) -> SamplerResult:
+        """Sample along `sigmas` (N + 1,); see SteppedRun."""
+        levels = torch.as_tensor(sigmas).float()
+        denoiser, advance = _CountingDenoiser(self.model, limit, observe), begin()
+        x = levels[0] * self._starts.start_noise(seeds)
+        with torch.inference_mode():
+            for sigma in levels[:-1]:
+                x = advance(x, torch.cat([denoiser(part, sigma) for part in x.split(BATCH)]))
+        return SamplerResult(x, denoiser.evaluations)
 
 
 class _CountingDenoiser:

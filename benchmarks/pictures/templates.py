@@ -84,16 +84,16 @@ def text_to_image(words: str, checkpoint: str, steps: int, size: int = 512, **ch
         "note": note(words, (40, 60), (300, 300)),
         "loader": node("CheckpointLoaderSimple", (40, 430), (300, 98), ckpt_name=checkpoint),
         "show": node("CLIPTextEncode", (400, 60), (380, 90), SHOW, clip=("loader", 1), text=PROMPT),
-        "avoid": node("CLIPTextEncode", (400, 186), (380, 70), AVOID, clip=("loader", 1), text=NEGATIVE),
-        "latent": node("EmptyLatentImage", (400, 292), (380, 106), width=size, height=size, batch_size=1),
+        "avoid": node("CLIPTextEncode", (400, 185), (380, 88), AVOID, clip=("loader", 1), text=NEGATIVE),
+        "latent": node("EmptyLatentImage", (400, 310), (380, 106), width=size, height=size, batch_size=1),
         "schedule": node("HSOOptimizeSchedule", (400, 570), (380, 140), model=("loader", 0), steps=steps),
         "sample": node(
-            "HSOKSampler", (840, 440), (300, 264), model=("loader", 0), positive=("show", 0), negative=("avoid", 0),
+            "HSOKSampler", (840, 460), (300, 264), model=("loader", 0), positive=("show", 0), negative=("avoid", 0),
             latent_image=("latent", 0), sigmas=("schedule", 0), seed=42, cfg=7.0, sampler_name="dpmpp_2m",
         ),
         "report": node("PreviewAny", (840, 780), (300, 350), "The schedule that was found", source=("schedule", 1)),
-        "decode": node("VAEDecode", (1200, 310), (180, 46), samples=("sample", 0), vae=("loader", 2)),
-        "save": node("SaveImage", (1440, 310), (380, 430), images=("decode", 0), filename_prefix="hso"),
+        "decode": node("VAEDecode", (1200, 325), (180, 46), samples=("sample", 0), vae=("loader", 2)),
+        "save": node("SaveImage", (1440, 325), (380, 430), images=("decode", 0), filename_prefix="hso"),
         **changes,
     }  # fmt: skip
 
@@ -229,28 +229,23 @@ def calibrate() -> Nodes:
             "## Steps for your own model\n\n1. Choose a checkpoint, write a typical prompt of yours, and press **Run**."
             "\n2. *Calibrate Sigmas (HSO)* tries schedules on this model, sampler, guidance and size, and keeps the "
             "best: *quick* takes as long as 15 pictures of 20 steps, *normal* as 100, and finds better ones. Later "
-            "runs get it at once.\n3. *Save Sigmas (HSO)* keeps the result as a file for other workflows.",
+            "runs get it at once.\n3. *Save Sigmas (HSO)* keeps it as a file. In another workflow *Load Sigmas (HSO)* "
+            "takes the place of *Scheduler (HSO)*; or copy *Calibrate Sigmas (HSO)* there.",
             (40, 60),
-            (300, 390),
+            (300, 340),
         ),
-        "loader": node("CheckpointLoaderSimple", (40, 520), (300, 98), ckpt_name=SD15),
+        "loader": node("CheckpointLoaderSimple", (40, 460), (300, 98), ckpt_name=SD15),
         "show": node("CLIPTextEncode", (400, 60), (320, 120), SHOW, clip=("loader", 1), text=PROMPT),
         "avoid": node("CLIPTextEncode", (400, 230), (320, 100), AVOID, clip=("loader", 1), text=NEGATIVE),
-        "latent": node("EmptyLatentImage", (400, 376), (320, 106), width=512, height=512, batch_size=1),
+        "latent": node("EmptyLatentImage", (400, 600), (320, 106), width=512, height=512, batch_size=1),
         "calibrate": node(
-            "HSOCalibrateSchedule", (780, 690), (400, 560), latent_image=("latent", 0), model=("loader", 0),
+            "HSOCalibrateSchedule", (780, 420), (400, 560), latent_image=("latent", 0), model=("loader", 0),
             positive=("show", 0), negative=("avoid", 0), steps=5, cfg=7.0, sampler_name="dpmpp_2m", budget="quick",
         ),
-        "sample": node(
-            "HSOKSampler", (1240, 520), (300, 264), model=("loader", 0), positive=("show", 0), negative=("avoid", 0),
-            latent_image=("latent", 0), sigmas=("calibrate", 0), seed=42, cfg=7.0, sampler_name="dpmpp_2m",
-        ),
-        "report": node("PreviewAny", (1240, 1120), (380, 360), "What was found", source=("calibrate", 1)),
+        "report": node("PreviewAny", (1240, 60), (400, 360), "What was found", source=("calibrate", 1)),
         "keep": node(
-            "HSOSaveSchedule", (1240, 850), (300, 200), sigmas=("calibrate", 0), name="calibrated", sampler="dpmpp_2m",
+            "HSOSaveSchedule", (1240, 500), (400, 230), sigmas=("calibrate", 0), name="calibrated", sampler="dpmpp_2m",
         ),
-        "decode": node("VAEDecode", (1600, 340), (180, 46), samples=("sample", 0), vae=("loader", 2)),
-        "save": node("SaveImage", (1840, 340), (340, 400), images=("decode", 0), filename_prefix="hso_calibrated"),
     }  # fmt: skip
 
 
@@ -277,7 +272,7 @@ def two_models() -> Nodes:
         "schedule": node("HSOOptimizeSchedule", (400, 60), (340, 140), model=("high model", 0), steps=8),
         "show": node("CLIPTextEncode", (400, 745), (340, 90), SHOW, clip=("clip", 0), text=lighthouse),
         "avoid": node("CLIPTextEncode", (400, 880), (340, 70), AVOID, clip=("clip", 0), text=NEGATIVE),
-        "latent": node("EmptyHunyuanLatentVideo", (400, 1000), (340, 130), width=640, height=640, length=49),
+        "latent": node("EmptyHunyuanLatentVideo", (400, 1020), (340, 130), width=640, height=640, length=49),
         "split": node("HSOSplitSchedule", (800, 60), (230, 190), sigmas=("schedule", 0), sigma=0.875, keep_steps=True),
         "low model": loader("low", (1090, 20), 270),
         "high": node(

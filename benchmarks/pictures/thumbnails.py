@@ -3,9 +3,9 @@
     .venv/bin/python -P benchmarks/pictures/thumbnails.py
 
 Each workflow is opened in the real page, and photographed where its schedule is made. The plots are those of its own
-schedule nodes, which run on the noise schedule of the workflow's model; no checkpoint is needed for that. Four
-workflows show what they make instead: the galaxies of the demonstration network, the plot of schedules, the pictures
-of a comparison on that network, and what a calibration gains there.
+schedule nodes, which run on the noise schedule of the workflow's model; no checkpoint is needed for that. Some
+workflows show what they make instead: what the demonstration networks draw, the plot of schedules, the pictures of a
+comparison, and what a calibration gains.
 """
 
 from __future__ import annotations
@@ -28,7 +28,9 @@ from demo_prompts import node, on_demo_network  # noqa: E402
 from saved_workflows import to_prompt  # noqa: E402
 
 EXAMPLES = REPOSITORY / "example_workflows"
-GALAXIES = REPOSITORY / "demo" / "example_workflows" / "galaxies.json"
+DEMO = REPOSITORY / "demo"
+DRAWN = {"galaxies": "workflow_api.json", "emoji": "emoji_workflow_api.json"}
+"""The workflows of the demonstration networks, and the files in which a program finds them."""
 HELP_PICTURE = REPOSITORY / "web" / "docs" / "plot_schedules.png"
 SIZE = (640, 400)
 PAGE = (1280, 800)
@@ -112,9 +114,9 @@ def box_of(page: ComfyPage, types: tuple[str, ...]) -> Box:
     )
 
 
-def galaxies(server: ComfyServer) -> Image.Image:
-    """Six galaxies of the demonstration workflow, side by side."""
-    prompt = json.loads((GALAXIES.parent.parent / "workflow_api.json").read_text("utf-8"))
+def drawn(server: ComfyServer, workflow: Path) -> Image.Image:
+    """Six pictures of a demonstration network, side by side."""
+    prompt = json.loads(workflow.read_text("utf-8"))
     pictures = [Image.open(io.BytesIO(server.fetch(file))) for file in server.files(server.run(prompt))][:6]
     sheet = Image.new("RGB", (3 * 256, 2 * 256))
     for k, picture in enumerate(pictures):
@@ -178,7 +180,8 @@ def main() -> None:
         write(plot, EXAMPLES / f"{PLOT}.jpg")
         for name, picture in zip((COMPARE, CALIBRATE), measured(server), strict=True):
             write(picture, EXAMPLES / f"{name}.jpg")
-        write(galaxies(server), GALAXIES.with_suffix(".jpg"))
+        for name, workflow in DRAWN.items():
+            write(drawn(server, DEMO / workflow), DEMO / "example_workflows" / f"{name}.jpg")
         with browser() as chromium:
             page = ComfyPage(chromium, server, "classic", size=PAGE, settings={"Comfy.Graph.CanvasInfo": False})
             for workflow in sorted(EXAMPLES.glob("*.json")):

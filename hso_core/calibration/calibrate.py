@@ -10,17 +10,19 @@ from torch import Tensor
 
 from ..schedule.noise_schedule import NoiseSchedule
 from ..schedule.sigmas import SigmasError, check_sigmas
-from .generators import Forecasts, suggest
+from .generators import FORETOLD, Forecasts, foretold_errors, suggest
 from .larger import larger_pictures
+from .outcome import EARLIER, SHOWN, Outcome, mean_of, row_of, shown_names
+from .profile import Profile
 from .reference import Reference, reference_sigmas, reference_steps
 from .reference_runs import ReferenceRuns
 from .run import BudgetSpent, Observer, SamplerResult, SamplerRun
 from .search import Bench, Search, Trial
+from .signed_defect import SignedDefect
 from .statistics import paired_ratio
 
 BUDGETS = {"quick": 300, "normal": 2000, "thorough": 10000}
 SEARCH_SEED = 66
-SHOWN = 12  # rows of the report
 HOPELESS = 2.0  # times the median foretold error of the candidates
 LOOK_SHARE, SEARCH_SHARE = 0.4, 0.8  # of the budget that may be spent when the looks, then the search, are done
 JUDGED, MOST_JUDGED = (
@@ -33,7 +35,6 @@ FINALISTS = (8, 4, 3)  # schedules that are compared on ever more seeds
 OWN_FINALISTS = 3  # of them, at most so many that were at hand
 CAUTION = 1.0  # deviations of what the seeds say, by which a schedule has to be better than the best at hand
 SAME_START = 1e-4  # relative: nearer first sigmas are one
-FITTED, EARLIER = "calibrated", "earlier result"  # what the report calls schedules that the user could not select
 
 
 @dataclass(frozen=True)
@@ -61,103 +62,17 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Row:
-    """A schedule's distances to the converged latents: RMSE over `seeds` seeds.
-
-    name: that of a candidate, or EARLIER, or of the rule that found it. shown_as: what a user calls it.
-    """
-
-    name: str
-    shown_as: str
-    mean: float
-    median: float
-    worst: float
-    seeds: int
-    sigmas: Tensor
-
-    def __str__(self) -> str:
-        return f"| {self.shown_as} | {self.mean:.4g} | {self.median:.4g} | {self.worst:.4g} | {self.seeds} |"
-
-
-@dataclass(frozen=True)
-class Calibration:
-    """The result.
-
-    sigmas          (N + 1,) float32, the last 0
-    name            of the winner: that of a candidate, or EARLIER, or the rule that found it
-    shown_as        what the report calls it: the candidate's name, or FITTED
-    best_candidate  of those that were tried
-    gain            the winner's mean distance over the best candidate's, on the same seeds; 1 if that is the winner
-    typical_gain    the same of geometric means, which a few seeds that end in another picture do not rule
-    interval        90 %, of the `gain` on all seeds; of no width where there are fewer than three
-    seeds           over which `gain` was measured; some of them took part in the search
-    evaluations     of one latent, all of them, whether made or remembered
-    remembered      how many of them were not made, but remembered
-    rows            what was measured on as many seeds as the winner, which comes first
-    references      the reference runs that are finished, which later searches need not make again; None without any
-    """
+class Calibration(Outcome):
+    """The result. sigmas: (N + 1,) float32, the last 0."""
 
     sigmas: Tensor
-    name: str
-    shown_as: str
-    best_candidate: str
-    gain: float
-    typical_gain: float
-    interval: tuple[float, float]
-    seeds: int
-    evaluations: int
-    remembered: int
-    rows: tuple[Row, ...]
-    references: ReferenceRuns | None
 
-    def report(self) -> str:
-        """What was found, in Markdown."""
-        remembered = f", {self.remembered} of them remembered from an earlier search" if self.remembered else ""
-        lines = [
-            self._verdict(),
-            "",
-            "| schedule | mean | median | worst | seeds |",
-            "|---|---|---|---|---|",
-            *(str(row) for row in self.rows),
-            "",
-            f"RMSE of the latents to those of the converged picture; {self.evaluations} evaluations in all"
-            f"{remembered}.",
-        ]
-        return "\n".join(lines)
+    made = "schedule", "fitted to this model and sampler"
+    at_hand = "scheduler"
 
-    def _verdict(self) -> str:
-        steps, tried = len(self.sigmas) - 1, "the best scheduler that was tried"
-        if not self.rows:
-            return f"Nothing could be measured within the budget; this is {self.shown_as} as it is."
-        if self.name == self.best_candidate:
-            return (
-                f"**Nothing is better than {self.name}**, {tried}: no other schedule of {steps} steps promises to come "
-                f"closer to the converged picture on other seeds ({_counted(self.seeds, 'seed')})."
-            )
-        low, high = self.interval
-        rival, sure = f"{self.best_candidate}, {tried}", self.seeds >= 3
-        span = f" ({_percent(1 - high)} to {_percent(1 - low)} %)" if sure else ""
-        by_mean = f"{_percent(1 - self.gain)} % closer to the converged picture than {rival}{span}."
-        typically = f"Typically {_percent(1 - self.typical_gain)} % closer to the converged picture than {rival}."
-        said = [
-            f"**{by_mean if self.gain < 1 else typically}**",
-            *(["The earlier result is still the best that was found."] if self.name == EARLIER else []),
-            f"This is a schedule of {steps} steps, fitted to this model and sampler: the first row of the table. Over "
-            f"{_counted(self.seeds, 'seed')} its mean distance is {self.gain:.2f} of that with {self.best_candidate},",
-        ]
-        if not sure:
-            return " ".join([*said, "but these are too few seeds to say how sure that is."])
-        said += [
-            f"90 % interval {low:.2f} to {high:.2f}; its typical distance (geometric mean) is {self.typical_gain:.2f} "
-            "of that.",
-            *(["The interval reaches 1: by their means the two may be equally good on other seeds."] * (high >= 1)),
-            "Some of these seeds took part in the search, so on new ones the gain may be a little smaller.",
-        ]
-        return " ".join(said)
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.0f}".replace("-0", "0")
+    @property
+    def steps(self) -> int:
+        return len(self.sigmas) - 1
 
 
 def calibrate(
@@ -193,14 +108,14 @@ def calibrate(
     Raises SigmasError where no candidate has that number of steps, and ValueError where the model gives NaN with many
     steps, or with so few on every schedule.
     """
-    usable = _usable(candidates, steps, noise, change)
-    found_before = {} if earlier is None else _usable({EARLIER: earlier}, steps, noise, change)
+    usable = usable_schedules(candidates, steps, noise, change)
+    found_before = {} if earlier is None else usable_schedules({EARLIER: earlier}, steps, noise, change)
     plan = plan or Plan.of(budget, steps, noise.family)
     stop = should_stop or (lambda: False)
-    watch = _Watch(lambda made, stage: on_progress and on_progress(made + reference.remembered, budget, stage))
+    watch = Watch(lambda made, stage: on_progress and on_progress(made + reference.remembered, budget, stage))
     sigmas = reference_sigmas(noise, plan.reference_steps)
     reference = Reference(watch.watched(reference_run), sigmas, first_seed, remembered)
-    bench = Bench(watch.watched(run), reference, first_seed, budget)
+    bench = Bench.of_run(watch.watched(run), reference, first_seed, budget)
 
     def told(stage: str) -> Callable[[], bool]:
         def stopped() -> bool:
@@ -216,10 +131,10 @@ def calibrate(
     except BudgetSpent:
         return _unmeasured({**found_before, **usable}, bench, reference)
     profile = reference.profile()
-    forecasts = Forecasts(profile, noise)
+    forecasts = Forecasts.of_solvers(profile, noise)
     free = noise.family == "vp" and not change
     search = Search(bench, noise, plan.seeds, profile.data_scale, forecasts, SEARCH_SEED, start_is_free=free)
-    own = [search.add(name, sigmas) for name, sigmas in _worth_a_run(usable, forecasts).items()]
+    own = [search.add(name, sigmas) for name, sigmas in _worth_a_run(usable, profile, noise).items()]
     first = [search.add(name, sigmas) for name, sigmas in found_before.items()]  # one of `own`, where that was best
     suggested = [search.add(name, sigmas) for name, sigmas in suggest(profile, noise, steps).items()]
     most = LOOK_SHARE * budget
@@ -275,7 +190,7 @@ def _look(
             waiting = groups[1 - turn] or groups[turn]
 
 
-class _Watch:
+class Watch:
     """Counts the evaluations of several runs, and tells of each."""
 
     def __init__(self, show: Callable[[int, str], object]) -> None:
@@ -289,18 +204,25 @@ class _Watch:
         def watched(
             sigmas: Tensor, seeds: Sequence[int], *, limit: int | None = None, observe: Observer | None = None
         ) -> SamplerResult:
-            def see(sigma: float, x: Tensor, denoised: Tensor) -> None:
-                if observe:
-                    observe(sigma, x, denoised)
-                self._made += len(x)
-                self.tell(self._stage)
-
-            return run(sigmas, seeds, limit=limit, observe=see)
+            return run(sigmas, seeds, limit=limit, observe=self.observer(observe))
 
         return watched
 
+    def observer(self, further: Observer | None) -> Observer:
+        """Counts what a run evaluates, and goes on to `further`."""
 
-def _usable(candidates: Mapping[str, Tensor], steps: int, noise: NoiseSchedule, change: bool) -> dict[str, Tensor]:
+        def see(sigma: float, x: Tensor, denoised: Tensor) -> None:
+            if further:
+                further(sigma, x, denoised)
+            self._made += len(x)
+            self.tell(self._stage)
+
+        return see
+
+
+def usable_schedules(
+    candidates: Mapping[str, Tensor], steps: int, noise: NoiseSchedule, change: bool
+) -> dict[str, Tensor]:
     """The candidates that are schedules of so many steps down to 0 in the model's range, or from just its top."""
     lowest = noise.sigma_max * (1 - SAME_START) if change else 0.0
     usable = {}
@@ -318,12 +240,13 @@ def _usable(candidates: Mapping[str, Tensor], steps: int, noise: NoiseSchedule, 
     return usable
 
 
-def _worth_a_run(usable: dict[str, Tensor], forecasts: Forecasts) -> dict[str, Tensor]:
+def _worth_a_run(usable: dict[str, Tensor], profile: Profile, noise: NoiseSchedule) -> dict[str, Tensor]:
     """The first candidate, then the others by their foretold error, without twins and those far behind.
 
     What is foretold knows nothing of seeds that end in another picture, so it only sorts out the worst.
     """
-    foretold = forecasts.least_errors(list(usable.values()))
+    solvers = [SignedDefect(profile, noise, solver) for solver in FORETOLD]
+    foretold = foretold_errors(list(usable.values()), solvers).min(0)
     names, kept = list(usable), dict[str, Tensor]()
     for i in [0, *(int(i) for i in foretold.argsort() if i != 0)]:
         sigmas = usable[names[i]]
@@ -382,7 +305,7 @@ def _verdict(search: Search, own: list[Trial], bench: Bench, reference: Referenc
     # Where the user ended it early, the rival may have run on fewer seeds, which may be easier or harder ones.
     shared = min(len(winner.distances), len(rival.distances))
     weighed = bench.larger is not None and shared == len(winner.distances)
-    gain = _mean(winner, bench) / _mean(rival, bench) if weighed else comparison.of_means
+    gain = mean_of(winner, bench.chance) / mean_of(rival, bench.chance) if weighed else comparison.of_means
     no_better = min(gain, comparison.geometric) >= 1
     promised = search.loss(rival, shared) - search.loss(winner, shared)
     if no_better or promised <= CAUTION * comparison.doubt:
@@ -390,7 +313,7 @@ def _verdict(search: Search, own: list[Trial], bench: Bench, reference: Referenc
     low, high = comparison.interval
     beside = [trial for trial in ranked if len(trial.distances) == len(winner.distances)]
     rows = sorted(beside, key=lambda trial: (trial is not winner, search.loss(trial)))[:SHOWN]
-    names = _shown_names(rows, own)
+    names = shown_names(rows, own)
     return Calibration(
         sigmas=winner.sigmas.clone(),
         name=winner.name,
@@ -402,46 +325,8 @@ def _verdict(search: Search, own: list[Trial], bench: Bench, reference: Referenc
         seeds=comparison.seeds,
         evaluations=bench.spent,
         remembered=reference.remembered,
-        rows=tuple(_row(trial, name, bench) for trial, name in zip(rows, names, strict=True)),
+        rows=tuple(row_of(trial, name, bench.chance) for trial, name in zip(rows, names, strict=True)),
         references=reference.runs(),
-    )
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
-
-
-def _shown_names(rows: Sequence[Trial], own: Sequence[Trial]) -> list[str]:
-    """What a user calls the schedules: candidates by their names, a fitted winner FITTED, other fitted ones by number.
-
-    rows: the winner first.
-    """
-    names, fitted = [], 0
-    for place, trial in enumerate(rows):
-        if trial in own or (trial.name == EARLIER and place):
-            names.append(trial.name)
-        else:
-            fitted += 1
-            names.append(FITTED if place == 0 else f"fitted {fitted}")
-    return names
-
-
-def _mean(trial: Trial, bench: Bench) -> float:
-    """Of the distances, with larger pictures in their share."""
-    mean = float(trial.first().mean())
-    return (1 - bench.chance) * mean + bench.chance * trial.met if trial.met else mean
-
-
-def _row(trial: Trial, shown_as: str, bench: Bench) -> Row:
-    distances = trial.first()
-    return Row(
-        trial.name,
-        shown_as,
-        _mean(trial, bench),
-        float(np.median(distances)),
-        max(float(distances.max()), trial.met),
-        len(distances),
-        trial.sigmas.clone(),
     )
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from ..schedule.noise_schedule import NoiseSchedule
 from .profile import Profile
-from .signed_defect import SOLVERS, SignedDefect
+from .signed_defect import FittedDefect, SignedDefect
 from .usual import usual_lambdas
 
 Array = NDArray[np.float64]
@@ -21,6 +22,11 @@ RHO = (1.0, 12.0)
 POWER = (0.6, 1.6)
 END = (0.05, 3.0)  # the last sigma above 0, in standard deviations of the data
 GAINS = (0.5, 1.0, 2.0)
+FORETOLD = ("euler", "dpmpp_2m", "uni_pc")  # other samplers are near to one of them
+ANCHOR = "dpmpp_2m"  # of fitted solvers
+FIT_GAINS, FIT_STRENGTHS = (1.0, 2.0, 4.0), (1e-2, 1.0)
+LIKELY_FIT = 3  # gain 2, strength 1
+SUGGESTED_FITS = ((2.0, 1.0), (2.0, 1e-2), (4.0, 1.0), (1.0, 1.0))
 DECIDED = 2.4  # sigma / alpha in standard deviations of the data, where what the picture shows is decided
 SUPPOSED_SIZE = 4.0  # times the usual, of larger pictures where none have been met
 FLOW_START = 30.0  # sigma / alpha that stands for a flow model's start, where it is infinite
@@ -37,8 +43,8 @@ def suggest(profile: Profile, noise: NoiseSchedule, steps: int) -> dict[str, Ten
         return {}
     scale = profile.data_scale
     schedules = {"density of turning": turning_schedule(profile, noise, steps)}
-    for solver in SOLVERS:
-        foretold = signed_defect_schedule(profile, noise, steps, solver)
+    for solver in FORETOLD:
+        foretold = signed_defect_schedule(SignedDefect(profile, noise, solver), profile, noise, steps)
         inner = usual_lambdas(profile, noise, steps, solver)
         halfway = (noise.lambda_of_sigma(foretold[1:-1]).numpy() + inner) / 2
         first = [_lambda_first(noise)]
@@ -47,6 +53,22 @@ def suggest(profile: Profile, noise: NoiseSchedule, steps: int) -> dict[str, Ten
         schedules[f"halfway to the usual steps of {solver}"] = _schedule(noise, np.concatenate([first, halfway]))
     for name, (rho, power, end) in COMPACT.items():
         schedules[name] = compact_schedule(noise, steps, rho, power, end * scale)
+    return _falling(schedules)
+
+
+def suggest_for_fits(profile: Profile, noise: NoiseSchedule, steps: int) -> dict[str, Tensor]:
+    """The same for a solver that is fitted to its schedule."""
+    if steps < 2:
+        return {}
+    schedules = {}
+    for gain, strength in SUGGESTED_FITS:
+        foretell = FittedDefect(profile, noise, ANCHOR, gain, strength)
+        schedules[f"foretold fit {gain:g}, {strength:g}"] = signed_defect_schedule(foretell, profile, noise, steps)
+    schedules["density of turning"] = turning_schedule(profile, noise, steps)
+    return _falling(schedules)
+
+
+def _falling(schedules: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name: sigmas for name, sigmas in schedules.items() if bool((sigmas.float().diff() < 0).all())}
 
 
@@ -65,9 +87,8 @@ def turning_schedule(profile: Profile, noise: NoiseSchedule, steps: int) -> Tens
     return _schedule(noise, np.concatenate([[_lambda_first(noise)], inner]))
 
 
-def signed_defect_schedule(profile: Profile, noise: NoiseSchedule, steps: int, solver: str) -> Tensor:
-    """The compact family's schedule of the least foretold error for `solver`, one of SOLVERS."""
-    foretell = SignedDefect(profile, noise, solver)
+def signed_defect_schedule(foretell: SignedDefect, profile: Profile, noise: NoiseSchedule, steps: int) -> Tensor:
+    """The compact family's schedule of the least error that is foretold so."""
     scale = profile.data_scale
 
     def error(parameters: Array) -> Array:
@@ -83,13 +104,32 @@ def signed_defect_schedule(profile: Profile, noise: NoiseSchedule, steps: int, s
 
 
 class Forecasts:
-    """What `SignedDefect` foretells of schedules for each solver and gain."""
+    """What `SignedDefect` foretells of schedules, in several `ways`; `likely`: by which the risk is foretold."""
 
-    def __init__(self, profile: Profile, noise: NoiseSchedule) -> None:
-        self._noise = noise
-        self._all = [SignedDefect(profile, noise, solver, gain) for solver in SOLVERS for gain in GAINS]
-        self._likely = dict(zip(SOLVERS, self._all[GAINS.index(1.0) :: len(GAINS)], strict=True))
-        self._decided = level(noise, DECIDED * profile.data_scale)
+    def __init__(
+        self,
+        noise: NoiseSchedule,
+        ways: Sequence[SignedDefect],
+        likely: SignedDefect,
+        decided: float,
+        by_solver: Mapping[str, SignedDefect] | None = None,
+    ) -> None:
+        self._noise, self._all, self._likely, self._decided = noise, ways, likely, decided
+        self._by_solver = by_solver or {}
+
+    @classmethod
+    def of_solvers(cls, profile: Profile, noise: NoiseSchedule) -> Forecasts:
+        """For each solver and gain; which solver hardly matters for the risk."""
+        ways = [SignedDefect(profile, noise, solver, gain) for solver in FORETOLD for gain in GAINS]
+        by_solver = dict(zip(FORETOLD, ways[GAINS.index(1.0) :: len(GAINS)], strict=True))
+        decided = level(noise, DECIDED * profile.data_scale)
+        return cls(noise, ways, by_solver["dpmpp_2m"], decided, by_solver)
+
+    @classmethod
+    def of_fits(cls, profile: Profile, noise: NoiseSchedule) -> Forecasts:
+        """For a solver that is fitted to each schedule, of each gain and strength of the ridge."""
+        ways = [FittedDefect(profile, noise, ANCHOR, *way) for way in itertools.product(FIT_GAINS, FIT_STRENGTHS)]
+        return cls(noise, ways, ways[LIKELY_FIT], level(noise, DECIDED * profile.data_scale))
 
     def __len__(self) -> int:
         return len(self._all)
@@ -99,16 +139,16 @@ class Forecasts:
         return self._all[which].weights(sigmas.T)
 
     def midway(self, sigmas: Array) -> Array:
-        """RMS (P,) of D's error where schedules (P, N) come to what the picture shows; which solver hardly matters."""
-        return self._likely["dpmpp_2m"].midway(sigmas.T, self._decided)
+        """RMS (P,) of D's error where schedules (P, N) come to what the picture shows."""
+        return self._likely.midway(sigmas.T, self._decided)
 
     def likely(self, sigmas: Array, solver: str) -> Array:
-        """The errors of schedules (P, N) with one of SOLVERS, as weights (P, M + 1)."""
-        return self._likely[solver].weights(sigmas.T)
+        """The errors of schedules (P, N) with one of FORETOLD, as weights (P, M + 1)."""
+        return self._by_solver[solver].weights(sigmas.T)
 
     def errors(self, sigmas: Array, solver: str) -> Array:
         """The size (P,) of these."""
-        return self._likely[solver](sigmas.T)
+        return self._by_solver[solver](sigmas.T)
 
     def larger(self, sigmas: Array, solver: str) -> Array:
         """RMS (P,) of the errors of pictures SUPPOSED_SIZE times as large as the reference's, on schedules (P, N).
@@ -119,12 +159,13 @@ class Forecasts:
         lower = (sigmas if vp else sigmas / (1 - sigmas).clip(1e-9)) / SUPPOSED_SIZE
         lower = lower if vp else lower / (1 + lower)
         lower[:, 0] = sigmas[:, 0]  # at the start there is nothing but noise
-        return SUPPOSED_SIZE * self._likely[solver](lower.T)
+        return SUPPOSED_SIZE * self._by_solver[solver](lower.T)
 
-    def least_errors(self, schedules: Sequence[Tensor]) -> Array:
-        """(n,) of schedules (N + 1,) of one length: the least that is foretold for any of the solvers."""
-        columns = np.stack([sigmas[:-1].double().numpy() for sigmas in schedules], axis=1)
-        return np.asarray(np.min([foretell(columns) for foretell in self._likely.values()], axis=0))
+
+def foretold_errors(schedules: Sequence[Tensor], ways: Sequence[SignedDefect]) -> Array:
+    """(ways, n) the errors foretold of schedules (N + 1,) of one length."""
+    columns = np.stack([sigmas[:-1].double().numpy() for sigmas in schedules], axis=1)
+    return np.stack([way(columns) for way in ways])
 
 
 def compact_schedule(noise: NoiseSchedule, steps: int, rho: float, power: float, end: float) -> Tensor:

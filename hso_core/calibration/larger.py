@@ -30,9 +30,10 @@ LARGER = 2.0  # times the usual size, for the picture at the end
 
 @dataclass(frozen=True)
 class LargerPictures:
-    """chance: the share of such pictures; ends: the reference of some, at its places."""
+    """chance: the share of such pictures; ends: the reference of some, at its places, told from `first` on."""
 
     chance: float
+    first: int
     ends: Reference
     places: tuple[int, ...]
 
@@ -53,7 +54,8 @@ def larger_pictures(
     top = level(noise, LOOKED_AT * usual.typical_scale)
     if not top < noise.sigma_max:
         return None
-    first = reference.first_seed + len(reference.trajectories())
+    asked = len(reference.trajectories())
+    first = reference.first_seed + asked
     seeds = range(first, first + SCREENED)
     try:
         glance = run(reference.sigmas.new_tensor([noise.sigma_max, top, 0.0]), seeds, limit=bench.left)
@@ -71,7 +73,7 @@ def larger_pictures(
     large = [place for place, size in sizes if size > LARGER * usual.typical_scale]
     if not large:
         return None
-    return LargerPictures(len(large) / SCREENED, ends, tuple(large))
+    return LargerPictures(len(large) / SCREENED, asked, ends, tuple(large))
 
 
 def _sizes(pictures: Tensor) -> Tensor:

@@ -8,10 +8,12 @@ import torch
 from torch import Tensor
 
 from ..schedule.noise_schedule import NoiseSchedule
+from .fit_solver import Array, ClosedLoopFit
 from .generators import FLOW_START, compact_schedule
 from .profile import LEAST_SCALE, Profile, ProfileRecorder
 from .reference_runs import ReferenceRun, ReferenceRuns
 from .run import BudgetSpent, SamplerRun
+from .trajectory import Trajectory
 
 FLOW_END = 0.02  # sigma / alpha of its last step, about that of Stable Diffusion's tables
 RHO = 7.0
@@ -132,40 +134,59 @@ class Reference:
 
     def distances(self, latents: Tensor, places: Sequence[int]) -> Tensor:
         """See `distances`; of each of the latents (n, ...) to the converged one of its place."""
-        return distances(latents, self._converged(places))
+        return distances(latents, self.converged(places))
 
     def errors(self, latents: Tensor, places: Sequence[int]) -> Tensor:
         """(n, values) what is left of latents (n, ...) less the converged ones, as far as the recorder keeps them."""
-        return self._recorder.choose(latents.float() - self._converged(places))
+        return self.choose(latents.float() - self.converged(places))
+
+    def choose(self, latents: Tensor) -> Tensor:
+        """(n, values) what is kept of latents (n, ...)."""
+        return self._recorder.choose(latents)
 
     def pictures(self, places: Sequence[int]) -> Tensor:
         """(n, values) what the recorder keeps of the converged latents of these places."""
-        return self._recorder.choose(self._converged(places))
+        return self.choose(self.converged(places))
 
     def trajectories(self) -> Tensor:
         """(seeds, M + 1, values) the predictions on the way and the final latents, in the order of asking."""
         if self._trajectories is None or len(self._trajectories) < len(self._asked):
             predictions = torch.stack([run.predictions for run in self._asked.values()], dim=1)
-            last = self._recorder.choose(self._converged(list(self._asked)))
+            last = self.choose(self.converged(list(self._asked)))
             self._trajectories = torch.cat([predictions, last[None]]).transpose(0, 1)
         return self._trajectories
 
     def sizes(self, places: Sequence[int]) -> list[float]:
         """RMS of each of the converged latents of these places about the mean of all its values."""
-        return [max(float((one - one.mean()).square().mean().sqrt()), LEAST_SCALE) for one in self._converged(places)]
+        return [max(float((one - one.mean()).square().mean().sqrt()), LEAST_SCALE) for one in self.converged(places)]
 
     def trajectories_of(self, places: Sequence[int]) -> Tensor:
         """(n, M + 1, values) those of these places."""
         asked = list(self._asked)
         return self.trajectories()[[asked.index(place) for place in places]]
 
+    def fit(self, sigmas: Tensor, anchor: Array, places: Sequence[int], folds: int) -> ClosedLoopFit:
+        """What fits a solver on `sigmas` to the trajectories of these places, see ClosedLoopFit."""
+        runs = [self._asked[place] for place in places]
+        last = self.choose(self.converged(places))
+        paths = torch.stack([*torch.stack([run.predictions for run in runs], dim=1), last], dim=1)
+        return ClosedLoopFit(sigmas, anchor, paths, self._trajectory, self.choose, folds)
+
+    @property
+    def _trajectory(self) -> Trajectory:
+        return Trajectory(self._known_levels)
+
     def profile(self) -> Profile:
         """Of the runs that have been asked for. Raises ValueError before the first."""
+        scale = max(float(self.converged(list(self._asked)).std()), LEAST_SCALE) if self._asked else LEAST_SCALE
+        return Profile.of(self._known_levels, self.trajectories(), scale)
+
+    @property
+    def _known_levels(self) -> Tensor:
         if self._levels is None or not self._asked:
             raise ValueError("there is no profile before the first reference run")
-        scale = max(float(self._converged(list(self._asked)).std()), LEAST_SCALE)
-        return Profile.of(self._levels, self.trajectories(), scale)
+        return self._levels
 
-    def _converged(self, places: Sequence[int]) -> Tensor:
+    def converged(self, places: Sequence[int]) -> Tensor:
         """(n, ...) the converged latents of these places."""
         return torch.stack([self._asked[place].latents for place in places])

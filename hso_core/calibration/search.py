@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,12 +13,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..schedule.noise_schedule import NoiseSchedule
-from .generators import END, FLOW_START, POWER, RHO, Forecasts, compact_lambdas
+from ..solvers import LinearMultistep
+from .generators import END, FLOW_START, FORETOLD, POWER, RHO, Forecasts, compact_lambdas
 from .larger import LargerPictures
 from .loss import BOUNDS, Loss, SetLoss, systematic_square
 from .reference import Reference
 from .run import BudgetSpent, SamplerResult, SamplerRun
-from .signed_defect import SOLVERS
 from .surrogate import Kernel, Surrogate
 
 Array = NDArray[np.float64]
@@ -29,6 +30,7 @@ PARENTS = 5
 LEAST_GAP = 0.12  # of the mean step, in lambda
 START_ROOM = 0.35  # how far below sigma_max a VP schedule may start, in lambda (0.7 of it); HSO's t_max 0.96 is 0.2
 DOUBTS = (1.0, 0.3, 0.1)  # how much of what is not known of a proposal's error is added to it: bolder in turn
+BOLDER = (1.0, 0.3, 0.1, 0.03, 0.0)  # for fitted solvers, of whose errors the forecasts know less
 LEAST_HOPE = 0.01  # improvement of the loss for which a proposal is run
 REFIT = 1.2  # the kernel is chosen anew when there are so many times the measurements
 PRECISION = 0.1  # of a measurement, in the logarithm, at which more seeds are not worth their price to begin with
@@ -49,6 +51,8 @@ class Trial:
     sigmas (N + 1,) float32; lambdas (N,) of those above 0; risk: see loss.py; by place in the sequence of seeds:
     distances (RMSE), errors (values,), some of the components of what the distance is the size of, and means over them
     of the error times the converged picture and of the error.
+    solver: what it was or is to be run with, where that is not always the same; is_fit: whether that is fitted to the
+    seeds at hand (see solver_bench.py).
     """
 
     name: str
@@ -61,6 +65,8 @@ class Trial:
     shifts: dict[int, float] = field(default_factory=dict)  # see `shift`, by how many
     met: float = 0.0  # RMS of the errors on larger pictures that have been met; 0 before it is run on them
     met_errors: list[Tensor] = field(default_factory=list)
+    solver: LinearMultistep | None = None
+    is_fit: bool = False
 
     def shift(self, seeds: int) -> float:
         """The mean square of the mean error of the first so many seeds."""
@@ -79,16 +85,31 @@ class Trial:
         return np.array([self.distances[place] for place in sorted(self.distances)[:seeds]])
 
 
-class Bench:
-    """Measures schedules against the reference, and keeps the count of evaluations."""
+Sample = Callable[..., SamplerResult]
+"""(trial, places of seeds, limit=evaluations at most)"""
 
-    def __init__(self, run: SamplerRun, reference: Reference, first_seed: int, budget: int) -> None:
-        self._run, self._reference = run, reference
-        self._first_seed = first_seed
+
+class Bench:
+    """Measures schedules against the reference, and keeps the count of evaluations.
+
+    sample: runs a trial on the seeds at some places of the sequence, with at most so many evaluations.
+    """
+
+    def __init__(self, sample: Sample, reference: Reference, budget: int) -> None:
+        self._sample, self._reference = sample, reference
         self.budget = budget
         self._spent = 0
         self.cost: float | None = None  # evaluations a seed takes
         self.larger: LargerPictures | None = None  # every schedule is run on them, too, once they have been met
+
+    @classmethod
+    def of_run(cls, run: SamplerRun, reference: Reference, first_seed: int, budget: int) -> Bench:
+        """That runs the same sampler on every schedule."""
+
+        def sample(trial: Trial, places: Sequence[int], *, limit: int) -> SamplerResult:
+            return run(trial.sigmas, [first_seed + place for place in places], limit=limit)
+
+        return cls(sample, reference, budget)
 
     @property
     def spent(self) -> int:
@@ -121,28 +142,35 @@ class Bench:
         if not missing:
             return
         self._reference.extend(missing, self.left)
-        result = self._sampled(trial, [self._first_seed + place for place in missing])
-        trial.distances.update(zip(missing, self._reference.distances(result.latents, missing).tolist(), strict=True))
-        errors = self._reference.errors(result.latents, missing)
-        pictures = self._reference.pictures(missing)
-        trial.errors.update(zip(missing, errors, strict=True))
-        products, means = (errors * pictures).double().mean(1).tolist(), errors.double().mean(1).tolist()
-        trial.products.update(zip(missing, zip(products, means, strict=True), strict=True))
+        self._keep(trial, missing, self._sampled(trial, missing))
 
-    def _sampled(self, trial: Trial, seeds: Sequence[int]) -> SamplerResult:
-        if self.cost is not None and self.cost * len(seeds) > self.left:
+    def _sampled(self, trial: Trial, places: Sequence[int]) -> SamplerResult:
+        if self.cost is not None and self.cost * len(places) > self.left:
             raise BudgetSpent
+        result = self._counted(self._sample, trial, places)
+        self.cost = result.evaluations / len(places)
+        return result
+
+    def _counted(self, run: Callable[..., SamplerResult], *arguments: Any) -> SamplerResult:
+        """What the run gives, its evaluations counted and within the limit of what is left."""
         try:
-            result = self._run(trial.sigmas, seeds, limit=self.left)
+            result = run(*arguments, limit=self.left)
         except BudgetSpent as error:
             self._spent += error.evaluations
             raise
         self._spent += result.evaluations
-        self.cost = result.evaluations / len(seeds)
         return result
 
+    def _keep(self, trial: Trial, places: Sequence[int], result: SamplerResult) -> None:
+        trial.distances.update(zip(places, self._reference.distances(result.latents, places).tolist(), strict=True))
+        errors = self._reference.errors(result.latents, places)
+        trial.errors.update(zip(places, errors, strict=True))
+        products = (errors * self._reference.pictures(places)).double().mean(1).tolist()
+        means = errors.double().mean(1).tolist()
+        trial.products.update(zip(places, zip(products, means, strict=True), strict=True))
+
     def _meet(self, trial: Trial, larger: LargerPictures) -> None:
-        latents = self._sampled(trial, [larger.ends.first_seed + place for place in larger.places]).latents
+        latents = self._sampled(trial, [larger.first + place for place in larger.places]).latents
         squares = larger.ends.distances(latents, larger.places).square().clamp(1e-18, 1e18)
         trial.met = float(squares.mean().sqrt())
         trial.met_errors = list(larger.ends.errors(latents, larger.places))
@@ -162,7 +190,8 @@ class Search:
     """The trials of one calibration, and the choice of the next one.
 
     seeds: on how many, the first of the sequence, schedules are compared at present; fewer or more as the search finds.
-    start_is_free: whether schedules may start below sigma_max.
+    start_is_free: whether schedules may start below sigma_max. again: how many are run again on more seeds.
+    fits: whether a solver is fitted to each; then single pictures alone make up the loss.
     """
 
     def __init__(
@@ -175,12 +204,14 @@ class Search:
         seed: int,
         *,
         start_is_free: bool,
+        again: int = MOST_AGAIN,
+        fits: bool = False,
     ) -> None:
         self.trials: list[Trial] = []
         self.bench, self._noise, self._forecasts = bench, noise, forecasts
         self.seeds = self._step = seeds
         self.start_is_free = start_is_free
-        self._scale = data_scale
+        self._scale, self._again, self._fits = data_scale, again, fits
         self._rng = np.random.default_rng(seed)
         self._kernel: Kernel | None = None
         self._known_loss = 0, SetLoss(Loss()), ""
@@ -201,9 +232,14 @@ class Search:
         for trial in self.trials:
             if trial.sigmas.equal(values):
                 return trial
-        lambdas = self._noise.lambda_of_sigma(values[:-1].double()).numpy()
-        self.trials.append(Trial(name, values, lambdas, float(self._risk(lambdas[None])[0])))
+        self.trials.append(self.trial(name, values))
+        self.trials[-1].is_fit = self._fits
         return self.trials[-1]
+
+    def trial(self, name: str, sigmas: Tensor) -> Trial:
+        """One that the search itself does not learn from; sigmas: float32 on the CPU."""
+        lambdas = self._noise.lambda_of_sigma(sigmas[:-1].double()).numpy()
+        return Trial(name, sigmas, lambdas, float(self._risk(lambdas[None])[0]))
 
     def settle_seeds(self) -> None:
         """Go on with fewer seeds where they tell the same: so many as bring the noise to PRECISION."""
@@ -238,7 +274,7 @@ class Search:
                 if len(promising.distances) >= self.seeds:
                     break  # it costs nothing to go on for ever
                 self.bench.measure(promising, range(self.seeds))
-            again = self.ranked(self.seeds)[:MOST_AGAIN]
+            again = self.ranked(self.seeds)[: self._again]
             before, self.seeds = self.seeds, min(2 * self.seeds, self.seeds + self._step, MOST_SEEDS)
             if self.seeds <= before or not affordable(again, new=2):
                 self.seeds = before
@@ -274,6 +310,8 @@ class Search:
         seeds are.
         """
         distances = trial.first(seeds)
+        if self._fits:
+            return float(self._loss.mean(distances, trial.risk))
         count = len(distances)
         systematic = 0.0
         if len(trial.errors) >= count and np.isfinite(distances).all():
@@ -286,7 +324,7 @@ class Search:
 
     @property
     def solver(self) -> str:
-        """The one of SOLVERS whose foretold errors are the nearest to those measured."""
+        """The one of FORETOLD whose foretold errors are the nearest to those measured."""
         return self._fitted_loss[2]
 
     @property
@@ -303,7 +341,7 @@ class Search:
         surrogate = self._surrogate(known)
         losses = np.array([self.loss(trial, self.seeds) for trial in known])
         parents = np.array([trial.lambdas for trial in known])[losses.argsort()]
-        for doubt in DOUBTS:
+        for doubt in BOLDER if self._fits else DOUBTS:
             proposals = self._proposals(parents)
             hopes = losses.min() - self._foreseen(surrogate, proposals, doubt)
             for _ in range(ROUNDS):
@@ -329,6 +367,9 @@ class Search:
             known = self.measured
             distances, risks = [trial.first() for trial in known], [trial.risk for trial in known]
             mean = Loss.fitted(distances, risks, FURTHEST * self._scale)
+            if self._fits:
+                self._known_loss = count, SetLoss(mean), ""
+                return self._known_loss
             solver = self._likely_solver(known)
             sound = [trial for trial in known if trial.is_sound]
             foretold = np.array([self._foretold(trial, solver)[0] for trial in sound]).clip(*BOUNDS)
@@ -339,12 +380,12 @@ class Search:
 
     def _likely_solver(self, known: Sequence[Trial]) -> str:
         path = self.bench.trajectories().double()
-        misfits = dict.fromkeys(SOLVERS, 0.0)
+        misfits = dict.fromkeys(FORETOLD, 0.0)
         for trial in [trial for trial in known if trial.is_sound and trial.errors][:TELLING]:
             places = sorted(trial.errors)
             errors = torch.stack([trial.errors[place] for place in places]).double()
             levels = self._levels(trial.lambdas[None])
-            for solver in SOLVERS:
+            for solver in FORETOLD:
                 weights = torch.from_numpy(self._forecasts.likely(levels, solver)[0])
                 foretold = torch.einsum("m,smv->sv", weights, path[places])
                 rest = (errors - foretold).square().mean() / errors.square().mean().clamp_min(1e-18)
@@ -409,10 +450,12 @@ class Search:
             self._coordinates(lambdas), self._forecasts(levels, surrogate.kernel.foretold or 0)
         )
         squares = surrogate.squares(vectors)
+        sizes = np.sqrt(squares + doubt * variance[:, None] * surrogate.energy)
+        if self._fits:
+            return self._loss.mean(sizes, self._risk(lambdas))
         mean_gram, along = self._set_products
         shift = ((vectors @ mean_gram) * vectors).sum(1).clip(0)
         systematic = systematic_square(shift, squares, vectors @ along.T, self._brightness(self.seeds)[1])
-        sizes = np.sqrt(squares + doubt * variance[:, None] * surrogate.energy)
         supposed = self._forecasts.larger(levels, self.solver)
         met = [((vectors @ gram) * vectors).sum(1) for gram in self._met_products]
         met = np.sqrt(np.mean(met, axis=0).clip(0)) if met else 0.0

@@ -3,26 +3,26 @@
 The reference gives D, the denoised prediction, along its trajectory. Off the trajectory D is taken to follow with the
 gain of Gaussian data of standard deviation c. Then the error of a linear solver is at every step a weighted sum of the
 reference's D, with weights that only depend on the schedule, and its norm is a quadratic form of their Gram matrix. The
-defects of the steps keep their signs, so that those of a multistep solver may cancel, as they do.
+defects of the steps keep their signs, so that those of a multistep solver may cancel, as they do. The weights that a
+fitted solver would have come out of the same Gram matrix.
 
 The host's solvers work on dx/dsigma = (x - D) / sigma for every model, flow or not: with y = x / sigma and
-kappa = 1 / sigma, dy/dkappa = D; they interpolate in mu = -ln sigma.
+kappa = 1 / sigma, dy/dkappa = D (see solvers/linear_multistep.py).
 """
 
 from __future__ import annotations
-
-from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..schedule.noise_schedule import NoiseSchedule
+from ..solvers.known_solvers import SOLVERS, Grid
 from .profile import Profile
 
 Array = NDArray[np.float64]
 
-MULTISTEP_ORDER = 3  # of the host's uni_pc
 LEAST_STEP = 1e-7
+LEAST_SQUARE = 1e-20
 LEAST_MIDWAY = 1e-4  # of the data's standard deviation
 
 
@@ -37,7 +37,7 @@ class SignedDefect:
         self._gram = profile.gram.numpy()
         self._variance = (gain * profile.data_scale) ** 2
         self._flow = noise.family == "flow"
-        self._step = SOLVERS[solver]
+        self._solver, self._noise = SOLVERS[solver], noise
         self._knots = -np.log(profile.sigmas.double().numpy())
         count = len(self._knots)
         unit = np.eye(count, count + 1)  # the last weight is that of the final latent
@@ -72,13 +72,22 @@ class SignedDefect:
         alpha = 1 - sigmas if self._flow else np.ones_like(sigmas)
         gains = alpha * self._variance * sigmas / (alpha**2 * self._variance + sigmas**2)  # of D over y
 
-        def predict(i: int, error: Array) -> Array:
+        ends = np.concatenate([np.exp(-mu.T), np.zeros((mu.shape[1], 1))], axis=1)
+        weights = self._solver(Grid.of(ends, self._noise))
+        widths, travelled = np.diff(np.exp(mu), axis=0)[..., None], np.diff(integrals, axis=0)
+        error, seen = -integrals[0], list[Array]()
+        for i in range(len(mu)):
             errors.append(gains[i][:, None] * error)
-            return np.asarray(predictions[i] + errors[i])
+            seen.append(predictions[i] + errors[i])
+            if i + 1 < len(mu):
+                wanted = (travelled[i] - error) / widths[i]
+                error = error + widths[i] * self._mean(weights[:, i, : i + 1], seen, wanted) - travelled[i]
+        final = np.broadcast_to(np.eye(1, self._gram.shape[0], self._gram.shape[0] - 1), error.shape)
+        return self._mean(weights[:, -1], seen, final) - final, errors
 
-        end = self._step(mu, predict, -integrals[0], np.diff(integrals, axis=0))
-        end[:, -1] -= 1  # less the final latent
-        return end, errors
+    def _mean(self, weights: Array, seen: list[Array], wanted: Array) -> Array:
+        """The mean prediction (P, M + 1) of a step, of the predictions `seen`; weights: the solver's, (P, i + 1)."""
+        return np.asarray(sum(weights[:, j : j + 1] * each for j, each in enumerate(seen)))
 
     def _along(self, mu: Array) -> tuple[Array, Array]:
         """The reference's D at mu (N, P), and its integral over kappa up to there, as weights (N, P, M + 1) of its D.
@@ -92,75 +101,27 @@ class SignedDefect:
         return value, self._integrals[cell] + gone
 
 
-# -- the solvers: each returns the last prediction (P, M + 1), which is what a last step to 0 puts out -----------------
-# mu (N, P); predict(i, error) is D at level i where y is off the reference's by `error`; `error` is that of the start;
-# true (N - 1, P, M + 1) the integrals of the reference's D over kappa from level to level.
+class FittedDefect(SignedDefect):
+    """The foretold error of schedules whose solver is fitted to them (see fit_solver.py), from `solver` as the anchor.
 
-Predict = Callable[[int, Array], Array]
-Solver = Callable[[Array, Predict, Array, Array], Array]
+    strength: of the ridge, in units of the mean square of the differences of predictions. What is fitted here follows
+    D just as it is foretold, so the ridge stands for what is not.
+    """
 
+    def __init__(
+        self, profile: Profile, noise: NoiseSchedule, solver: str, gain: float = 1.0, strength: float = 1e-2
+    ) -> None:
+        super().__init__(profile, noise, solver, gain)
+        self._strength = strength
 
-def _euler(mu: Array, predict: Predict, error: Array, true: Array) -> Array:
-    width = np.diff(np.exp(mu), axis=0)
-    for i in range(len(mu) - 1):
-        error = error + width[i][:, None] * predict(i, error) - true[i]
-    return predict(len(mu) - 1, error)
-
-
-def _two_step(mu: Array, predict: Predict, error: Array, true: Array) -> Array:
-    """DPM-Solver++ (2M), Lu et al. 2022, algorithm 2."""
-    width, h = np.diff(np.exp(mu), axis=0), np.diff(mu, axis=0)
-    before = None
-    for i in range(len(mu) - 1):
-        now = predict(i, error)
-        slope = now if before is None else now + 0.5 * (h[i] / h[i - 1])[:, None] * (now - before)
-        error = error + width[i][:, None] * slope - true[i]
-        before = now
-    return predict(len(mu) - 1, error)
-
-
-def _predictor_corrector(mu: Array, predict: Predict, error: Array, true: Array) -> Array:
-    """UniPC-3 with B(h) = h and data prediction, Zhao et al. 2023, algorithms 5 and 6, in the host's order of steps."""
-    steps = len(mu)
-    kappa, h = np.exp(mu), np.diff(mu, axis=0)
-    predictions = [predict(0, error)]
-    for k in range(1, steps):
-        order = min(k, MULTISTEP_ORDER, steps + 1 - k, max(steps - 1, 1))
-        now, width = predictions[-1], h[k - 1]
-        ratios = [(mu[k - 1 - i] - mu[k - 1]) / width for i in range(1, order)]
-        slopes = [(predictions[-1 - i] - now) / ratio[:, None] for i, ratio in enumerate(ratios, 1)]
-        matrix, right = _order_conditions(np.stack([*ratios, np.ones_like(width)], axis=1), width)
-        first = error + (kappa[k] - kappa[k - 1])[:, None] * now - true[k - 1]
-        factor = (kappa[k] * width)[:, None]
-        half = np.full((len(width), 1), 0.5)  # the host's short cut for the lowest orders
-        weights = half if order == 2 else _solved(matrix[:, :-1, :-1], right[:, :-1])
-        predictions.append(predict(k, first + factor * _weighted(weights, slopes)))
-        weights = half if order == 1 else _solved(matrix, right)
-        error = first + factor * _weighted(weights, [*slopes, predictions[-1] - now])
-    return predictions[-1]
-
-
-def _order_conditions(ratios: Array, width: Array) -> tuple[Array, Array]:
-    """R (P, n, n) and b (P, n) of UniPC's equation 9, divided by B(h), for ratios (P, n) of steps to the width (P,)."""
-    negative = -width
-    phi, factorial = np.expm1(negative) / negative - 1, 1
-    rows, right = [], []
-    for i in range(1, ratios.shape[1] + 1):
-        rows.append(ratios ** (i - 1))
-        right.append(phi * factorial / negative)
-        factorial *= i + 1
-        phi = phi / negative - 1 / factorial
-    return np.stack(rows, axis=1), np.stack(right, axis=1)
-
-
-def _solved(matrix: Array, right: Array) -> Array:
-    """x (P, n) of matrix (P, n, n) x = right (P, n)."""
-    return np.asarray(np.linalg.solve(matrix, right[..., None])[..., 0])
-
-
-def _weighted(weights: Array, terms: Sequence[Array]) -> Array:
-    return np.asarray(sum((weights[:, j : j + 1] * term for j, term in enumerate(terms)), np.zeros(1)))
-
-
-SOLVERS: dict[str, Solver] = {"euler": _euler, "dpmpp_2m": _two_step, "uni_pc": _predictor_corrector}
-"""By the host's names; other samplers are near to one of them."""
+    def _mean(self, weights: Array, seen: list[Array], wanted: Array) -> Array:
+        anchored, order = super()._mean(weights, seen, wanted), len(seen) - 1
+        if not order:
+            return anchored
+        differences = np.stack([earlier - seen[-1] for earlier in seen[:-1]], axis=1)
+        across = differences @ self._gram
+        squares = across @ differences.transpose(0, 2, 1)
+        scale = np.trace(squares, axis1=1, axis2=2)[:, None, None] / order + LEAST_SQUARE
+        ridge = self._strength * scale * np.eye(order)
+        change = np.linalg.solve(squares + ridge, across @ (anchored - wanted)[..., None])
+        return np.asarray(anchored - (change * differences).sum(1))

@@ -189,9 +189,8 @@ def _without_rounding(table: Tensor, family: str) -> Tensor:
 
 def _as_double(values: ArrayLike | Tensor) -> Tensor:
     """Values, also such as are no tensor, in float64 on the CPU. (.cpu() first: MPS tensors cannot be float64.)"""
-    if not isinstance(values, Tensor):
-        values = torch.from_numpy(np.array(values, dtype=np.float64))
-    return values.detach().cpu().double()
+    given = values if isinstance(values, Tensor) else torch.from_numpy(np.array(values, dtype=np.float64))
+    return given.detach().cpu().double()
 
 
 def _check_table(table: Tensor, family: str) -> None:

@@ -56,9 +56,7 @@ def blend(first: Tensor, second: Tensor, weight: float, method: str = "log-linea
 
 def scale(sigmas: Tensor, factor: float) -> Tensor:
     """Every value `factor` times as large; a 0 at the end stays."""
-    if not 0 < factor < float("inf"):
-        raise SigmasError(f"factor is {factor:g}; it must be above 0 (1 leaves the schedule as it is)")
-    return check_sigmas(sigmas * factor)
+    return check_sigmas(sigmas * _factor(factor))
 
 
 def shift(sigmas: Tensor, noise: NoiseSchedule, factor: float) -> Tensor:
@@ -68,14 +66,20 @@ def shift(sigmas: Tensor, noise: NoiseSchedule, factor: float) -> Tensor:
     """
     if noise.family != "flow":
         raise SigmasError("only schedules of flow models (Flux, SD3, Wan, Qwen) can be shifted; scale does it here")
-    if not 0 < factor < float("inf"):
-        raise SigmasError(f"factor is {factor:g}; it must be above 0 (1 leaves the schedule as it is)")
+    factor = _factor(factor)
     if float(sigmas[0]) > 1:
         raise SigmasError(
             f"the schedule starts at {plain_decimal(sigmas[0])}; that of a flow model starts at most at 1"
         )
     values = sigmas.double()
     return check_sigmas((factor * values / (1 + (factor - 1) * values)).float())
+
+
+def _factor(value: float) -> float:
+    factor = real_number("factor", value, error=SigmasError)
+    if not 0 < factor < float("inf"):
+        raise SigmasError(f"factor is {factor:g}; it must be above 0 (1 leaves the schedule as it is)")
+    return factor
 
 
 def join(first: Tensor, second: Tensor) -> Tensor:

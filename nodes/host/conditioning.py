@@ -40,8 +40,7 @@ def _conditioning_tensors(thing: Any) -> Iterator[Tensor]:
 
 
 _LEFT_BY_A_RUN: dict[tuple[Any, str], set[str]] = {  # by module and class, which another ComfyUI may not have
-    (comfy.samplers, "CFGGuider"): {"conds", "inner_model", "loaded_models"},
-    (comfy.controlnet, "ControlBase"): {"cond_hint", "extra_concat", "timestep_range"},
+    (comfy.controlnet, "ControlBase"): {"cond_hint", "extra_concat", "timestep_range", "multigpu_clones"},
     (comfy.controlnet, "ControlNet"): {"model_sampling_current"},
     (comfy.controlnet, "ControlLora"): {"control_model", "manual_cast_dtype"},
     (comfy.controlnet, "T2IAdapter"): {"control_input"},
@@ -52,6 +51,14 @@ _LEFT_BY_A_RUN: dict[tuple[Any, str], set[str]] = {  # by module and class, whic
         "_current_keyframe", "_current_used_steps", "_current_index", "_current_strength", "_curr_t", "curr_t"
     },
 }  # fmt: skip
+
+
+_SAMPLES = ("sample", "outer_sample", "inner_sample", "__call__", "outer_predict_noise", "predict_noise")
+
+
+def runs_of(thing: Any) -> tuple[str, ...]:
+    """The methods that run a GUIDER, of whatever pack; none of anything else."""
+    return _SAMPLES if isinstance(thing, comfy.samplers.CFGGuider) else ()
 
 
 def left_by_a_run(thing: Any) -> frozenset[str]:

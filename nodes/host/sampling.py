@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import comfy.sample
@@ -33,6 +35,11 @@ def sampler(name: str) -> Any:
         ) from None
 
 
+def sampler_of(function: Callable[..., Tensor], **options: Any) -> Any:
+    """The SAMPLER that runs `function`, which is called as core's are, with these options."""
+    return comfy.samplers.KSAMPLER(function, extra_options=options)
+
+
 def is_own_sampler(sampler: Any) -> bool:
     """Whether what a SAMPLER runs is one of ComfyUI's own functions, and not one of another pack by the same name."""
     module = getattr(getattr(sampler, "sampler_function", None), "__module__", None) or ""
@@ -45,6 +52,41 @@ def guider(model: Any, positive: list[Any], negative: list[Any], cfg: float) -> 
     made.set_conds(positive, negative)
     made.set_cfg(cfg)
     return made
+
+
+class SteppedSampler(comfy.samplers.Sampler):
+    """A SAMPLER that takes several batches through their steps together, of which the guider is told the first only.
+
+    noises: of each batch (n, ...), as long as the first or shorter. walk: called with a function of (x, sigma) for each
+    batch that asks the model, their states at the first sigma, and the sigmas; returns the states at the last.
+    output: what each batch has become; the guider gets the first.
+    """
+
+    def __init__(self, noises: Sequence[Tensor], walk: Callable[..., list[Tensor]]) -> None:
+        self._noises, self._walk = noises, walk
+        self.output: list[Tensor] = []
+
+    def sample(
+        self,
+        model_wrap: Any,
+        sigmas: Tensor,
+        extra_args: dict[str, Any],
+        callback: Any,
+        noise: Tensor,
+        latent_image: Tensor,
+        denoise_mask: Tensor | None = None,
+        disable_pbar: bool = False,
+    ) -> Tensor:
+        """Start and end as core's KSAMPLER has them."""
+        sampling, full = model_wrap.inner_model.model_sampling, self.max_denoise(model_wrap, sigmas)
+        asked, states = [], []
+        for batch in self._noises:
+            inside = comfy.samplers.KSamplerX0Inpaint(model_wrap, sigmas)
+            inside.noise, inside.latent_image = batch.to(noise), latent_image[: len(batch)]
+            asked.append(partial(inside, **{**extra_args, "denoise_mask": denoise_mask}))
+            states.append(sampling.noise_scaling(sigmas[0], inside.noise, inside.latent_image, full))
+        self.output = [sampling.inverse_noise_scaling(sigmas[-1], x) for x in self._walk(asked, states, sigmas)]
+        return self.output[0]
 
 
 def sample_with_sigmas(

@@ -15,6 +15,7 @@ _OLDER_MENU = {  # ComfyUI 0.3.75's, for a server without these nodes; later one
     "BasicScheduler": "sampling/custom_sampling/schedulers",
     "SplitSigmas": "sampling/custom_sampling/sigmas",
     "KSampler": "sampling",
+    "KSamplerSelect": "sampling/custom_sampling/samplers",
 }
 LARGEST_SIGMA = 5000.0  # v-prediction models with zero terminal SNR go to 4518.76
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import nodes
+from comfy_execution.graph_utils import ExecutionBlocker
 from server import PromptServer
 
 logger = logging.getLogger(__name__)
@@ -33,6 +34,11 @@ def on_prompt(look: Callable[[dict[str, Any]], object]) -> None:
         return request
 
     add_handler(handler)
+
+
+def blocked(reason: str) -> Any:
+    """A value for an output that has none: a node that it is connected to does not run, and says the reason."""
+    return ExecutionBlocker(reason)
 
 
 def display_name(class_type: str) -> str:

@@ -10,10 +10,11 @@ from torch import Tensor
 
 from ...hso_core import NoiseSchedule
 from ...hso_core.schedule.sigmas import check_range, check_sigmas
+from ...hso_core.solvers import LinearMultistep, SolverError
 from .shelf import Shelf
 
 SHELF = Shelf("calibration", file_bytes=1 << 20, total_bytes=8 << 20)
-SIGMAS = "sigmas"
+SIGMAS, WEIGHTS = "sigmas", "weights"
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,8 @@ class StoredCalibration:
     """What is kept of a calibration.
 
     sigmas (N + 1,) of the best schedule; winner: how it was found; report: Markdown; evaluations: how many it took,
-    remembered ones included; complete: whether the search came to its end.
+    remembered ones included; complete: whether the search came to its end. weights (N, N): of the sampler that was
+    fitted with the schedule, where one was.
     """
 
     sigmas: Tensor
@@ -29,6 +31,14 @@ class StoredCalibration:
     report: str
     evaluations: int
     complete: bool
+    weights: Tensor | None = None
+
+    @property
+    def solver(self) -> LinearMultistep:
+        """The fitted sampler. Raises SolverError where there is none that can be used."""
+        if self.weights is None:
+            raise SolverError("this calibration has no sampler")
+        return LinearMultistep(self.sigmas, self.weights)
 
 
 def store(key: str, result: StoredCalibration) -> None:
@@ -39,7 +49,8 @@ def store(key: str, result: StoredCalibration) -> None:
         "evaluations": str(result.evaluations),
         "complete": json.dumps(result.complete),
     }
-    SHELF.store(key, {SIGMAS: result.sigmas}, metadata)
+    weights = {} if result.weights is None else {WEIGHTS: result.weights}
+    SHELF.store(key, {SIGMAS: result.sigmas, **weights}, metadata)
 
 
 def recall(key: str, noise: NoiseSchedule) -> StoredCalibration | None:
@@ -52,6 +63,7 @@ def recall(key: str, noise: NoiseSchedule) -> StoredCalibration | None:
             report=metadata["report"],
             evaluations=int(metadata["evaluations"]),
             complete=json.loads(metadata["complete"]) is True,
+            weights=tensors.get(WEIGHTS),
         )
 
     return SHELF.recall(key, read)

@@ -217,6 +217,7 @@ def _note(found: Comparison, run: SamplingRun) -> str:
     return (
         f"RMSE of the latents to the converged picture ({found.reference_steps} steps), {name_of(run.sampler)}, "
         f"{len(found.seeds)} {'seed' if len(found.seeds) == 1 else 'seeds'}; smaller is better."
+        f"{run.note}"
     )
 
 
@@ -233,8 +234,8 @@ def _grid(
     And a sentence if the VAE fails, which is no reason to lose what was measured: previews take their place.
     """
     columns = min(len(found.seeds), MOST_COLUMNS)
-    shown = [("converged", f"{found.reference_steps} steps", found.reference)]
-    shown += [(row.name, f"RMSE {row.mean:.4f}", row.latents) for row in ranked[:MOST_ROWS]]
+    shown = [("converged", f"{found.reference_steps} steps", run.picture_of(found.reference))]
+    shown += [(row.name, f"RMSE {row.mean:.4f}", run.picture_of(row.latents)) for row in ranked[:MOST_ROWS]]
     model, failure = run.guider.model_patcher, ""
     try:
         rows = [(name, line, pictures(model, latents, vae)) for name, line, latents in shown]

@@ -116,7 +116,8 @@ class _Digest:
         elif hasattr(thing, "patches") and isinstance(getattr(thing, "model", None), nn.Module):
             self._patched_model(thing)
         elif hasattr(thing, "__dict__"):
-            self._mapping(vars(thing), host.left_by_a_run(thing))
+            kept = _kept_from_runs(type(thing), host.runs_of(thing))  # type: ignore[arg-type]  # a class is hashable
+            self._mapping(vars(thing), host.left_by_a_run(thing) | kept)
         else:
             self._items(_pickled(thing) or ())
 
@@ -282,6 +283,42 @@ def _assigned(method: Callable[..., Any]) -> frozenset[str]:
     code = getattr(inspect.unwrap(method), "__code__", None)
     steps = dis.get_instructions(code) if code else ()
     return frozenset(step.argval for step in steps if step.opname == "STORE_ATTR")
+
+
+@functools.lru_cache(256)
+def _kept_from_runs(kind: type, runs: tuple[str, ...]) -> frozenset[str]:
+    """The attributes in which objects of that class keep a run's own things: what its methods `runs`, and those that
+    they use, assign, and no other method sets. A mere constant, such as None, that __init__ puts there is no setting.
+    """
+    methods = [
+        (name, inspect.unwrap(value))
+        for base in kind.__mro__
+        for name, value in vars(base).items()
+        if isinstance(value, types.FunctionType)
+    ]
+    used, found = set(runs), set[str]()
+    while used - found:
+        found |= used
+        used |= {named for name, method in methods if name in used for named in method.__code__.co_names}
+        used &= {name for name, _ in methods}
+    running = frozenset().union(*(_assigned(method) for name, method in methods if name in used))
+    return running.difference(*(_set_by(method) for name, method in methods if name not in used))
+
+
+def _is_empty(step: dis.Instruction) -> bool:
+    """Whether it puts a constant on the stack, or an empty container."""
+    return step.opname in ("LOAD_CONST", "LOAD_SMALL_INT") or (step.opname.startswith("BUILD_") and not step.arg)
+
+
+def _set_by(method: Callable[..., Any]) -> set[str]:
+    """The attributes that this method assigns something other than a constant."""
+    steps = list(dis.get_instructions(method))
+    return {
+        step.argval
+        for value, target, step in zip(steps, steps[1:], steps[2:], strict=False)
+        if step.opname == "STORE_ATTR"
+        and not (target.opname.startswith("LOAD_FAST") and isinstance(target.argval, str) and _is_empty(value))
+    }
 
 
 def _settings(value: Any, place: str, around: tuple[int, ...] = ()) -> Iterator[str]:

@@ -46,14 +46,21 @@ def _widget_number(name: str, value: object, least: float, most: float) -> float
 
 
 def sampling_widgets(steps: int) -> list[io.Input]:
+    """The widgets that the nodes begin with that measure a sampler of the user's."""
+    return [
+        *model_widgets(steps),
+        host.sampler_name_in(
+            "The sampler that you use in KSampler. It must not add noise of its own (no ancestral, no SDE), and not be "
+            "a CFG++ one. Of no effect if sampler is connected."
+        ),
+    ]
+
+
+def model_widgets(steps: int) -> list[io.Input]:
     """The widgets that every node of this kind begins with."""
     return [
         host.steps_in(steps, "Number of steps. Few is where it matters.", *RANGES["steps"]),
         host.cfg_in("Classifier-free guidance: what you use in KSampler. Of no effect with a guider."),
-        host.sampler_name_in(
-            "The sampler that you use in KSampler. It must not add noise of its own (no ancestral, no SDE). Of no "
-            "effect if sampler is connected."
-        ),
     ]
 
 
@@ -72,6 +79,12 @@ def denoise_widget() -> io.Input:
 
 
 def sampling_sockets() -> list[io.Input]:
+    """Where the model, the prompt, the size and a sampler come in."""
+    tooltip = "In place of sampler_name, for a sampler with options."
+    return [*model_sockets(), io.Sampler.Input("sampler", optional=True, tooltip=tooltip)]
+
+
+def model_sockets() -> list[io.Input]:
     """Where the model, the prompt and the size come in."""
     return [
         io.Latent.Input(
@@ -88,7 +101,6 @@ def sampling_sockets() -> list[io.Input]:
             optional=True,
             tooltip="In place of model, positive, negative and cfg, as for SamplerCustomAdvanced.",
         ),
-        io.Sampler.Input("sampler", optional=True, tooltip="In place of sampler_name, for a sampler with options."),
     ]
 
 

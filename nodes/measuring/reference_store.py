@@ -34,7 +34,7 @@ def recall(key: str, run: SamplingRun) -> ReferenceRuns | None:
 
     def read(tensors: Mapping[str, Tensor], _: Mapping[str, str]) -> ReferenceRuns:
         runs = ReferenceRuns.from_tensors(tensors)
-        if tensors["latents"].shape[1:] != run.latent.shape[1:]:
+        if tensors["latents"].shape[1:] != run.shape:
             raise ValueError("the file holds latents of another size")
         return runs
 

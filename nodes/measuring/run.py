@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ...hso_core.calibration.reference import reference_sigmas
 from ...hso_core.calibration.run import BudgetSpent, Observer, SamplerResult
 from .. import host
 
@@ -20,6 +21,8 @@ logger = logging.getLogger(__name__)
 LARGEST_BATCH = 8
 ALIKE = 1e-2, 4.0  # RMSE of one picture made twice: in its standard deviations, or roundings if these are more
 LOUDER = 4.0
+PILOT, PILOT_STEPS = "euler", 8
+FLAT = 1e-3  # of the others' deviation: a part that hardly varies has no scale of its own
 SEEDS = 1 << 64
 
 
@@ -46,6 +49,10 @@ class SamplingRun:
     leave each other alone is found out on the first of several, by running it again beside another picture. Caches and
     guidance patches may compute over a whole batch; seeds are run one by one then.
 
+    Of a LATENT of several parts, such as picture and sound, all are measured, each in its own scale: the latents that a
+    call gives are one row of values then, in which each part has the same share in the mean square. Its deviation is
+    taken from a short run; see `prepare`.
+
     guider: a GUIDER. sampler: a SAMPLER. latent: a LATENT, of which only the first item and its mask are used; where
     its items are the frames of a video to the model, all of it is one item. evaluations: how many all calls together
     have made. proof: how many of them, of all runs on this guider, that took; no call counts these, and no limit holds
@@ -58,16 +65,69 @@ class SamplingRun:
         self.guider = guider
         self.sampler = sampler
         self.latent = host.first_latent(guider.model_patcher, latent)
-        self._frames = host.batch_is_frames(guider.model_patcher)
+        self._parts = [part.shape for part in host.parts_of(self.latent)]
+        self.frames = host.batch_is_frames(guider.model_patcher) and len(self._parts) == 1
         mask = latent.get("noise_mask")
         self.mask = None if mask is None else _first_mask(mask, self.latent)
         index = latent.get("batch_index")
-        self.batch_index = index if index is None or self._frames else index[:1]
+        self.batch_index = index if index is None or self.frames else index[:1]
         # In a batch, what ddim puts under a mask depends on the first seed, and a prompt out of a batch on the place.
-        alone = mask is not None or self._frames or host.conditioning_is_batch(guider)
+        alone = mask is not None or self.frames or len(self._parts) > 1 or host.conditioning_is_batch(guider)
         self.largest_batch = 1 if alone else largest_batch
         self.evaluations = 0
-        self._batches = _Batches()  # which is also that of the runs that with_sampler makes
+        self._known = _Known()  # which is also that of the runs that with_sampler makes
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the latents that a call gives, without their first axis, which counts the seeds."""
+        values = sum(shape[1:].numel() for shape in self._parts)
+        return tuple(self._parts[0][1:]) if len(self._parts) == 1 else (1, values)
+
+    @property
+    def sizes(self) -> str:
+        """Of one latent, for people."""
+        return " and ".join(" x ".join(str(length) for length in shape[1:]) for shape in self._parts)
+
+    @property
+    def note(self) -> str:
+        """What is to be said of the distances, with a space in front; mostly nothing."""
+        return " All parts of the latent count alike, each in its own scale." if len(self._parts) > 1 else ""
+
+    def picture_of(self, latents: Tensor) -> Tensor:
+        """Of the latents (n, ...) that a call gives, what is the picture, as the model has it."""
+        if len(self._parts) == 1:
+            return latents
+        shape = self._parts[0]
+        weights = self._known.weights
+        picture = latents if weights is None else latents / weights
+        return picture[..., : shape[1:].numel()].reshape(len(latents), *shape[1:])
+
+    def prepare(self) -> None:
+        """Find out the deviations of the parts of the latent, where there are several and that is not done yet.
+
+        A run does it by itself, and counts it in `evaluations` only.
+        """
+        if len(self._parts) == 1 or self._known.weights is not None:
+            return
+        values = [shape[1:].numel() for shape in self._parts]
+        self._known.weights = torch.ones(sum(values))
+        pilot = self.with_sampler(host.sampler(PILOT))
+        schedule = reference_sigmas(host.noise_schedule(self.guider.model_patcher), PILOT_STEPS)
+        try:
+            parts = torch.split(pilot(schedule, [0]).latents.flatten(), values)
+        except BaseException:
+            self._known.weights = None
+            raise
+        finally:
+            self.evaluations += pilot.evaluations
+        deviations = torch.tensor([float(f"{float(part.std(correction=0)):.2g}") for part in parts])  # rounding aside
+        overall = float(deviations.square().mean().sqrt())
+        if not 0 < overall < torch.inf:
+            return
+        deviations[deviations < FLAT * overall] = overall
+        shares = [(sum(values) / (len(values) * count)) ** 0.5 for count in values]
+        weights = overall * torch.tensor(shares) / deviations
+        self._known.weights = weights.repeat_interleave(torch.tensor(values))
 
     def with_sampler(self, sampler: Any) -> SamplingRun:
         """The same with another SAMPLER."""
@@ -77,36 +137,50 @@ class SamplingRun:
 
     @property
     def proof(self) -> int:
-        return self._batches.proof
+        return self._known.proof
+
+    @property
+    def unproven(self) -> bool:
+        """Whether it is not known yet if seeds of a batch leave each other alone."""
+        return self._known.size != 1 and self.largest_batch > 1 and not self._known.proven
+
+    @property
+    def disturbed(self) -> bool:
+        """Whether it was found that they do not."""
+        return self._known.disturbed
+
+    @property
+    def has_parts(self) -> bool:
+        """Whether a latent is several, such as picture and sound."""
+        return len(self._parts) > 1
 
     def __call__(
         self, sigmas: Tensor, seeds: Sequence[int], *, limit: int | None = None, observe: Observer | None = None
     ) -> SamplerResult:
         """See SamplerRun. Raises Cancelled, a BudgetSpent, once the user has cancelled."""
-        meter = self._meter(limit, observe)
+        self.prepare()
+        meter = self.meter(limit, observe)
         latents, rest = [], list(seeds)
         try:
             while rest:
-                chunk = rest[: self._batch_size()]
+                chunk = rest[: self.batch_size()]
                 try:
                     made = self._sample(sigmas, chunk, meter)
                 except host.OUT_OF_MEMORY:
                     if len(chunk) == 1:
                         raise
-                    self._batches.size = len(chunk) // 2
-                    host.free_memory()
+                    self.take_fewer(len(chunk) // 2)
                 except BudgetSpent:
                     raise
                 except Exception as error:  # whatever a patch raises that is made for one latent
                     if len(chunk) == 1:
                         raise
-                    self._batches.size = 1
-                    logger.warning("HSO: several latents together fail with this model (%s); one by one then.", error)
+                    self.take_fewer(1, error)
                 else:
                     latents.append(made)
                     rest = rest[len(chunk) :]
-                    if rest and self._batches.size != 1 and not self._batches.proven:
-                        self._prove(sigmas, chunk[0], made)
+                    if rest and self.unproven:
+                        self.prove(sigmas, chunk[0], made)
         except BudgetSpent as error:
             error.evaluations = meter.count
             raise
@@ -114,87 +188,114 @@ class SamplingRun:
             self.evaluations += meter.count
         return SamplerResult(torch.cat(latents), meter.count)
 
+    def take_fewer(self, seeds: int, error: Exception | None = None) -> None:
+        """Sample so many seeds together from now on: for want of memory, or because of whatever else they raise."""
+        self._known.size = seeds
+        if error is None:
+            host.free_memory()
+        else:
+            logger.warning("HSO: several latents together fail with this model (%s); one by one then.", error)
+
     def with_other_randomness(self, sigmas: Tensor, seed: int) -> Tensor:
         """Latents (1, ...) from the noise of `seed`, where all else that a seed decides is of another one.
 
         A sampler that draws no random numbers gives the same as with that seed.
         """
-        meter = self._meter(None, None)
+        self.prepare()
+        meter = self.meter(None, None)
         try:
             return self._sample(sigmas, [seed], meter, other=1)
         finally:
             self.evaluations += meter.count
 
-    def _prove(self, sigmas: Tensor, seed: int, alone: Tensor) -> None:
+    def prove(self, sigmas: Tensor, seed: int, alone: Tensor | None = None) -> None:
         """Find out whether that seed gives what it gave `alone` (1, ...) beside a picture of much louder noise."""
-        meter, batches = self._meter(None, None), self._batches
+        meter, known = self.meter(None, None), self._known
         try:
+            alone = self._sample(sigmas, [seed], meter) if alone is None else alone
             both = self._sample(sigmas, [seed, seed], meter, louder=LOUDER)
         except host.OUT_OF_MEMORY:
-            batches.size = 1
-            host.free_memory()
+            self.take_fewer(1)
         except BudgetSpent:
             raise
         except Exception as error:  # whatever a patch raises that is made for one latent
-            batches.size = 1
-            logger.warning("HSO: several latents together fail with this model (%s); one by one then.", error)
+            self.take_fewer(1, error)
         else:
-            batches.proven = _alike(both[:1], alone, host.rounding(self.guider.model_patcher))
-            if not batches.proven:
-                batches.size = 1
+            known.proven = _alike(both[:1], alone, host.rounding(self.guider.model_patcher))
+            if not known.proven:
+                known.size, known.disturbed = 1, True
                 logger.warning("HSO: with this model a picture depends on the others of its batch; one by one then.")
         finally:
-            batches.proof += meter.count
+            known.proof += meter.count
             self.evaluations += meter.count
 
     def _sample(
-        self, sigmas: Tensor, seeds: Sequence[int], meter: _Meter, other: int = 0, louder: float = 1.0
+        self, sigmas: Tensor, seeds: Sequence[int], meter: Meter, other: int = 0, louder: float = 1.0
     ) -> Tensor:
         """louder: times what the noise of the last of the seeds is."""
-        first = host.frames_of_video(self.latent) if self._frames else self.latent
-        noise = torch.cat([host.noise_of_seed(first, seed % SEEDS, self.batch_index) for seed in seeds])
-        noise[-1] *= louder
         sampler_seed = (seeds[0] + other) % SEEDS
         if other:
             torch.manual_seed(sampler_seed)
-        latent = first.to(noise.dtype).repeat(len(seeds), *(1,) * (first.ndim - 1))
         metered = _MeteredSampler(self.sampler, meter)
+        self.guide(metered, self.noise(seeds, louder), len(seeds), sigmas, sampler_seed)
+        return meter.latents(metered.output)
+
+    def noise(self, seeds: Sequence[int], louder: float = 1.0) -> Tensor:
+        """What a sampler gets of these seeds, one after the other; the last one's so many times louder."""
+        first = host.frames_of_video(self.latent) if self.frames else self.latent
+        noises = [host.noise_of_seed(first, seed % SEEDS, self.batch_index) for seed in seeds]
+        return noises[0] if len(seeds) == 1 else torch.cat([*noises[:-1], louder * noises[-1]])
+
+    def guide(self, sampler: Any, noise: Tensor, seeds: int, sigmas: Tensor, seed: int) -> None:
+        """Let the guider sample with `sampler`, from the noise of so many seeds. Raises Cancelled."""
+        first = host.frames_of_video(self.latent) if self.frames else self.latent
+        latent = first.to(noise.dtype)
+        latent = latent if seeds == 1 else latent.repeat(seeds, *(1,) * (first.ndim - 1))
         try:
             with torch.no_grad():
                 self.guider.sample(
                     noise,
                     latent,
-                    metered,
+                    sampler,
                     sigmas.detach().clone(),  # uni_pc writes into what it is given
                     denoise_mask=self.mask,
                     disable_pbar=True,
-                    seed=sampler_seed,
+                    seed=seed,
                 )
         except host.CANCELLED as error:
             host.cancel()  # ComfyUI forgets with the exception that the user has cancelled
             raise Cancelled from error
-        return meter.latents(metered.output)
 
-    def _meter(self, limit: int | None, observe: Observer | None) -> _Meter:
-        return _Meter(limit, observe, host.video_of_frames if self._frames else lambda batch: batch)
+    def meter(self, limit: int | None, observe: Observer | None) -> Meter:
+        weights = self._known.weights
 
-    def _batch_size(self) -> int:
-        batches = self._batches
-        if batches.size is None:
+        def weighted(batch: Tensor) -> Tensor:
+            return batch if weights is None else batch * weights.to(batch.device)
+
+        return Meter(limit, observe, host.video_of_frames if self.frames else weighted)
+
+    def batch_size(self) -> int:
+        """How many seeds are sampled together."""
+        known = self._known
+        if known.size is None:
             model, shape = self.guider.model_patcher, tuple(self.latent.shape)
-            batches.size = host.batch_that_fits(model, shape, self.largest_batch)
-        return batches.size if batches.proven else 1
+            known.size = host.batch_that_fits(model, shape, self.largest_batch)
+        return known.size if known.proven else 1
 
 
 @dataclass
-class _Batches:
-    """What is known of sampling several seeds together.
+class _Known:
+    """What has been found out of the guider and the latent.
 
-    size: at most so many, once it is known. proven: that a seed gives then what it gives alone. proof: see SamplingRun.
+    weights: (values,) of those of all parts of the latent; None where it has only one. Of several seeds together:
+    size: at most so many, once it is known. proven: that a seed gives then what it gives alone; disturbed: that it does
+    not. proof: see SamplingRun.
     """
 
+    weights: Tensor | None = None
     size: int | None = None
     proven: bool = False
+    disturbed: bool = False
     proof: int = 0
 
 
@@ -212,10 +313,10 @@ def _first_mask(mask: Tensor, latent: Tensor) -> Tensor:
     A mask may be one picture (height, width), or one for each frame of a video.
     """
     for_frames = latent.ndim == 5 and mask.ndim < 5
-    return mask if mask.ndim == 2 or for_frames else mask[:1]
+    return mask if mask.ndim == 2 or (for_frames and not mask.is_nested) else host.first_of(mask)
 
 
-class _Meter:
+class Meter:
     """Counts evaluations, keeps to the limit, and shows each to the observer.
 
     latents: makes of a batch of the sampler's what a SamplerRun calls latents.
@@ -247,7 +348,7 @@ class _Meter:
 class _MeteredSampler:
     """A SAMPLER in whose place it stands, with a meter between it and the guider; keeps what the sampler puts out."""
 
-    def __init__(self, sampler: Any, meter: _Meter) -> None:
+    def __init__(self, sampler: Any, meter: Meter) -> None:
         self._sampler = sampler
         self._meter = meter
         self.output: Tensor
@@ -264,7 +365,7 @@ class _MeteredSampler:
 class _MeteredGuider:
     """The guider as a sampler sees it."""
 
-    def __init__(self, guider: Any, meter: _Meter) -> None:
+    def __init__(self, guider: Any, meter: Meter) -> None:
         self._guider = guider
         self._meter = meter
 

@@ -1,3 +1,4 @@
-"""Using a schedule: KSampler (HSO), and the entry in every KSampler's list of schedulers.
+"""Sampling with a schedule: KSampler (HSO), fitted samplers, and the entry in every KSampler's list of schedulers.
 
-Imports host."""
+Imports host and pictures.
+"""

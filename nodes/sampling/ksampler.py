@@ -114,7 +114,10 @@ class KSampler(io.ComfyNode):
         return_with_leftover_noise: bool = False,
         sampler: Any = None,
     ) -> io.NodeOutput:
-        sigmas = part_of(sigmas, start_at_step, end_at_step, return_with_leftover_noise)
+        with host.named_errors(NAME):
+            start = whole_number("start_at_step", start_at_step, 0, MAX_STEPS)
+            end = whole_number("end_at_step", end_at_step, 0, MAX_STEPS)
+        sigmas = part_of(sigmas, start, end, return_with_leftover_noise)
         if sigmas.ndim == 1 and (len(sigmas) == 0 or sigmas.tolist() == [0]):
             # As in core: what BasicScheduler gives for denoise 0, and SplitSigmas at the last step.
             return io.NodeOutput(latent_image)
@@ -157,7 +160,7 @@ def part_of(sigmas: Tensor, start: int, end: int, leftover_noise: bool) -> Tenso
 
 def _check(sigmas: Tensor, model: Any, add_noise: bool, latent: dict[str, Any]) -> str | None:
     """Refuse what is no schedule for `model`; a sentence if its start is odd. One that rises is for unsampling."""
-    if sigmas.ndim != 1 or len(sigmas) < 2 or float(sigmas[-1]) <= float(sigmas[0]):
+    if sigmas.ndim != 1 or len(sigmas) < 2 or not 0 <= float(sigmas[0]) < float(sigmas[-1]):
         return host.check_schedule(check_sigmas(sigmas), model, changes_picture=not host.is_empty(latent))
     if add_noise:
         raise ValueError(

@@ -1,3 +1,3 @@
 """Nodes that make or change SIGMAS: optimise, type, choose, blend and split, save and load.
 
-Imports host and pictures."""
+Imports host, pictures and sampling."""

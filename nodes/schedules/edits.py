@@ -34,13 +34,13 @@ def resample(*, sigmas: Tensor, steps: int, resampling: str, **_: Any) -> Edited
 
 def scale(*, sigmas: Tensor, factor: float, **_: Any) -> Edited:
     given = schedule_of("sigmas", sigmas)
-    return Edited(tools.scale(given, factor), f"Every sigma times {factor:g}.", [("before", given)])
+    return Edited(tools.scale(given, factor), f"Every sigma times {float(factor):g}.", [("before", given)])
 
 
 def shift(*, sigmas: Tensor, factor: float, model: Any = None, **_: Any) -> Edited:
     given = schedule_of("sigmas", sigmas)
     result = tools.shift(given, _noise_of(model, "whether it is a flow model"), factor)
-    return Edited(result, f"Shifted by {factor:g}.", [("before", given)])
+    return Edited(result, f"Shifted by {float(factor):g}.", [("before", given)])
 
 
 def pin(*, sigmas: Tensor, sigma: float, **_: Any) -> Edited:

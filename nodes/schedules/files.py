@@ -8,6 +8,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
+import torch
 from comfy_api.v0_0_2 import io
 from torch import Tensor
 
@@ -25,8 +26,11 @@ from ...hso_core.schedule.schedule_file import (
 )
 from ...hso_core.schedule.sigmas import print_sigmas
 from ...hso_core.schedule.tools import as_schedule
+from ...hso_core.solvers import LinearMultistep, SolverError, read_solver, write_solver
+from ...hso_core.solvers.solver_file import holds_solver
 from .. import host
 from ..pictures.plot_data import plot_ui
+from ..sampling.fitted_sampler import as_sampler, solver_of
 
 logger = logging.getLogger(__name__)
 
@@ -86,6 +90,12 @@ class SaveSchedule(io.ComfyNode):
                     force_input=True,
                     tooltip="If connected, the report of the node that made the schedule is kept in the file.",
                 ),
+                io.Sampler.Input(
+                    "fitted_sampler",
+                    optional=True,
+                    tooltip="If connected, the sampler that was fitted together with the schedule is kept in the file, "
+                    "too.",
+                ),
             ],
             outputs=[],
         )
@@ -109,10 +119,12 @@ class SaveSchedule(io.ComfyNode):
         note: str = "",
         model: Any = None,
         report: str | None = None,
+        fitted_sampler: Any = None,
     ) -> io.NodeOutput:
         with host.named_errors(SAVE):
             root = host.schedule_folder(folder)
             schedule = as_schedule(sigmas)
+            solver = None if fitted_sampler is None else _solver_for(schedule, fitted_sampler)
             noise = host.readable_noise_schedule(model) if model is not None else None
             odd = host.check_schedule(schedule, model) if model is not None else None
             odd = odd or _other_report(report, schedule)
@@ -124,7 +136,11 @@ class SaveSchedule(io.ComfyNode):
                 known.update(model_metadata(noise))
             path = host.numbered_file(root, check_file_name(name), SUFFIX)
             kept = {key: text for key, text in known.items() if text}
-            write_schedule(path, schedule, {**kept, "pack_version": __version__})
+            kept["pack_version"] = __version__
+            if solver is None:
+                write_schedule(path, schedule, kept)
+            else:
+                write_solver(path, solver, kept)
         if odd:
             logger.warning("%s: %s", SAVE, odd)
         label = _label(path, folder)
@@ -159,6 +175,10 @@ class LoadSchedule(io.ComfyNode):
             outputs=[
                 host.sigmas_out(),
                 host.report_out("The values, and all that the file says of where they come from."),
+                io.Sampler.Output(
+                    display_name="SAMPLER",
+                    tooltip="The sampler that was fitted together with this schedule, if the file holds one.",
+                ),
             ],
         )
 
@@ -180,7 +200,7 @@ class LoadSchedule(io.ComfyNode):
             path = _files().get(file) if file else None  # only what is in the list is ever opened
             if file is None or path is None:
                 raise FileError(_missing(file))
-            sigmas, metadata = read_schedule(path)
+            sigmas, sampler, metadata = _read(path, file)
             noise = host.readable_noise_schedule(model) if model is not None else None
             odd = host.check_schedule(sigmas, model) if model is not None else None
             odd = (describe_other_model(metadata, noise) if noise is not None else None) or odd
@@ -190,7 +210,28 @@ class LoadSchedule(io.ComfyNode):
             report = f"Warning: {odd}\n\n{report}"
         facts = [(key, metadata[key][:60]) for key in ("sampler", "note") if metadata.get(key)]
         ui = plot_ui([(path.stem, sigmas)], noise=noise, facts=facts, note=odd or "")
-        return io.NodeOutput(host.sigmas_output(sigmas), report, ui=ui)
+        return io.NodeOutput(host.sigmas_output(sigmas), report, sampler, ui=ui)
+
+
+def _solver_for(sigmas: Tensor, sampler: Any) -> LinearMultistep:
+    """The fitted sampler that is to be kept with `sigmas`. Raises SolverError where the two are no pair."""
+    solver = solver_of(sampler)
+    if solver is None:
+        raise SolverError(
+            "the sampler in fitted_sampler was not fitted; connect the SAMPLER of Calibrate Sampler (HSO), or nothing"
+        )
+    if not torch.equal(solver.sigmas, sigmas):
+        raise SolverError("the fitted sampler belongs to other sigmas; connect both from the same node")
+    return solver
+
+
+def _read(path: Path, file: str) -> tuple[Tensor, Any, dict[str, str]]:
+    """Sigmas, SAMPLER (one that stops whatever it is connected to, where the file holds none) and metadata."""
+    if holds_solver(path):
+        solver, metadata = read_solver(path)
+        return solver.sigmas, as_sampler(solver), metadata
+    sigmas, metadata = read_schedule(path)
+    return sigmas, host.blocked(f"{file} holds a schedule without a fitted sampler; choose a sampler by name"), metadata
 
 
 def _content(path: Path | str) -> str:

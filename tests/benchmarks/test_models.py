@@ -66,7 +66,7 @@ def test_guidance_is_linear_and_flow_is_the_same_distribution() -> None:
     torch.testing.assert_close(flow(0.6 * x, 0.4), plain(x, 0.4 / 0.6))  # x / alpha, sigma / alpha
 
 
-@pytest.mark.parametrize("name", ["hsc32", "gaussian", "digits-flow", "flow-unet", "sd-unet"])
+@pytest.mark.parametrize("name", ["hsc32", "gaussian", "digits-flow", "flow-unet", "sd-unet", "sd-unet-v"])
 def test_table_is_that_of_the_hosts_object(name: str) -> None:
     model = load_model(name)
     sampling = model.sampling()

@@ -69,6 +69,8 @@ def test_the_oracle_searches(monkeypatch: pytest.MonkeyPatch) -> None:
         "studies.jumps",
         "measures.overhead",
         "models.train_flow",
+        "models.train_sd_unet",
+        "studies.emoji_networks",
     ],
 )
 def test_help_starts_no_work(program: str) -> None:

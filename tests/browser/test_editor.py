@@ -832,10 +832,15 @@ def test_the_keyboard_stays_where_it_was_after_an_undo(comfy: ComfyPage) -> None
 
 
 def test_undo_takes_back_what_was_done_last_wherever_that_was(comfy: ComfyPage) -> None:
-    open_editor(comfy)
+    nodes = {
+        "words": demo_prompts.node("PrimitiveString", value="2, 1, 0"),
+        "sigmas": demo_prompts.custom_sigmas(START),
+    }
+    comfy.build({**nodes, "show": demo_prompts.show_text("sigmas", 1)})
+    comfy.look_at(NODE)
     drag(comfy, 1, 10)
     dragged = text(comfy)
-    words = "(argument = LiteGraph.createNode('PrimitiveString'), node.graph.add(argument), argument)"
+    words = "node.graph.nodes.find(other => other.type === 'PrimitiveString')"
     slot = SLOT.replace("argument", repr("text"))
     connect = f"(app.canvas.emitBeforeChange(), {words}.connect(0, node, {slot}), app.canvas.emitAfterChange(), null)"
     comfy.of_node(NODE, connect)

@@ -68,3 +68,15 @@ def test_an_example_opens_and_is_sent_as_it_was_saved(comfy: ComfyPage, file: Pa
         assert sent[number]["class_type"] == node["class_type"]
         if node["class_type"].startswith("HSO"):
             assert sent[number]["inputs"] == node["inputs"]
+
+
+@pytest.mark.parametrize("file", EXAMPLES, ids=lambda file: file.stem)
+def test_an_example_opens_with_the_room_that_its_nodes_need(comfy: ComfyPage, file: Path) -> None:
+    """No node grows over another, neither then nor by its first plot. (Nodes 2.0 has sizes of its own.)"""
+    if comfy.renderer == "nodes2":
+        pytest.skip("the files have the sizes of the classic page")
+    saved = json.loads(file.read_text("utf-8"))
+    comfy.open_workflow(saved)
+    sizes = comfy.page.evaluate("() => Object.fromEntries(app.graph.nodes.map(node => [node.id, node.size[1]]))")
+    ours = [node for node in saved["nodes"] if node["type"].startswith("HSO")]
+    assert not [node["type"] for node in ours if sizes[str(node["id"])] > node["size"][1] + 2]

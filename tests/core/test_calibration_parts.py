@@ -10,14 +10,22 @@ from scipy.integrate import cumulative_trapezoid
 from gaussian_run import GaussianRun
 from hso_core import named_schedule
 from hso_core.calibration.calibrate import _verdict as verdict
-from hso_core.calibration.generators import SUPPOSED_SIZE, Forecasts, compact_schedule, suggest, turning_schedule
+from hso_core.calibration.generators import (
+    FORETOLD,
+    SUPPOSED_SIZE,
+    Forecasts,
+    compact_schedule,
+    foretold_errors,
+    suggest,
+    turning_schedule,
+)
 from hso_core.calibration.larger import SCREENED, larger_pictures
 from hso_core.calibration.loss import CONTRAST, SHIFT, TRUSTED_SEEDS, Loss, SetLoss, systematic_square
 from hso_core.calibration.profile import MOST_VALUES, ProfileRecorder
 from hso_core.calibration.reference import FLOW_END, Reference, reference_sigmas
 from hso_core.calibration.run import BudgetSpent, SamplerResult
 from hso_core.calibration.search import Bench, Search
-from hso_core.calibration.signed_defect import LEAST_MIDWAY, SOLVERS, SignedDefect
+from hso_core.calibration.signed_defect import LEAST_MIDWAY, SignedDefect
 from hso_core.calibration.statistics import paired_ratio
 from hso_core.calibration.surrogate import Kernel, Surrogate
 from hso_core.calibration.usual import anchor
@@ -215,7 +223,7 @@ def test_a_schedule_that_starts_lower_is_foretold_too():
     assert float(foretold[0]) == pytest.approx(true, rel=0.03)
 
 
-@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize("solver", FORETOLD)
 def test_equal_neighbours_and_one_step_can_be_foretold(solver):
     profile = reference(torch.ones(16), steps=12, seeds=4).profile()
     foretell = SignedDefect(profile, SD15, solver)
@@ -264,7 +272,9 @@ def test_a_prediction_that_never_turns_suggests_no_density(noise, flow, constant
     made.extend(range(4))
     with np.errstate(divide="raise", invalid="raise"):
         schedules = suggest(made.profile(), noise, 5)
-        risks = Forecasts(made.profile(), noise).midway(np.stack([s[:-1].numpy() for s in schedules.values()]))
+        risks = Forecasts.of_solvers(made.profile(), noise).midway(
+            np.stack([s[:-1].numpy() for s in schedules.values()])
+        )
 
     assert "density of turning" not in schedules and len(schedules) > 3
     for sigmas in schedules.values():
@@ -279,7 +289,7 @@ def test_foretold_errors_are_finite_and_tell_good_from_bad(noise, flow, steps):
     good = compact_schedule(noise, steps, 3.0, 1.0, 0.3)
     bad = compact_schedule(noise, steps, 1.0, 6.0, 8.0)
 
-    errors = Forecasts(profile, noise).least_errors([good, bad])
+    errors = foretold_errors([good, bad], [SignedDefect(profile, noise, solver) for solver in FORETOLD]).min(0)
 
     assert np.isfinite(errors).all()
     if steps > 1:
@@ -332,10 +342,10 @@ def test_the_likelier_forecast_is_chosen():
 def test_the_products_grow_with_the_trials_to_what_they_are_anew():
     scales = torch.logspace(-1, 0.5, 48)
     made = reference(scales, steps=12, seeds=4)
-    bench = Bench(GaussianRun(scales), made, 0, 10_000)
+    bench = Bench.of_run(GaussianRun(scales), made, 0, 10_000)
 
     def search():
-        return Search(bench, SD15, 3, 1.0, Forecasts(made.profile(), SD15), 0, start_is_free=True)
+        return Search(bench, SD15, 3, 1.0, Forecasts.of_solvers(made.profile(), SD15), 0, start_is_free=True)
 
     growing = search()
     trials = [growing.add(str(rho), compact_schedule(SD15, 5, rho, 1.0, 0.1)) for rho in (1.0, 2.0, 4.0, 8.0)]
@@ -352,8 +362,8 @@ def test_the_products_grow_with_the_trials_to_what_they_are_anew():
 @pytest.mark.parametrize("factor, name", [(0.99, "searched"), (1.01, "hso")])
 def test_what_measured_worse_is_not_chosen_for_its_lower_risk(factor, name):
     made = reference(torch.ones(4), steps=12, seeds=2)
-    bench = Bench(GaussianRun(torch.ones(4)), made, 0, 10_000)
-    search = Search(bench, SD15, 2, 1.0, Forecasts(made.profile(), SD15), 0, start_is_free=True)
+    bench = Bench.of_run(GaussianRun(torch.ones(4)), made, 0, 10_000)
+    search = Search(bench, SD15, 2, 1.0, Forecasts.of_solvers(made.profile(), SD15), 0, start_is_free=True)
     hso, searched = (
         search.add(n, compact_schedule(SD15, 4, rho, 1.0, 0.1)) for n, rho in (("hso", 7.0), ("searched", 3.0))
     )
@@ -386,7 +396,7 @@ def test_larger_pictures_are_found_among_many_starts(noise, flow):
     run = FewLarge(torch.full((64,), 0.6), "dpmpp_2m", flow)
     made = Reference(run, reference_sigmas(noise, 12), 40)
     made.extend(range(6))
-    bench = Bench(run, made, 40, 2000)
+    bench = Bench.of_run(run, made, 40, 2000)
 
     met = larger_pictures(run, made, made.profile(), noise, bench)
 
@@ -394,7 +404,7 @@ def test_larger_pictures_are_found_among_many_starts(noise, flow):
     assert met.chance == pytest.approx(2 / SCREENED)
     assert bench.spent == run.evaluations
     bench.larger = met
-    search = Search(bench, noise, 6, 1.0, Forecasts(made.profile(), noise), 0, start_is_free=not flow)
+    search = Search(bench, noise, 6, 1.0, Forecasts.of_solvers(made.profile(), noise), 0, start_is_free=not flow)
     trial = search.add("a", compact_schedule(noise, 4, 7.0, 1.0, 0.1))
     assert bench.price([trial], range(6)) == 0  # before the first run nobody knows
     bench.measure(trial, range(6))
@@ -407,16 +417,16 @@ def test_no_larger_pictures_are_found_where_all_are_alike_nor_looked_for_with_a_
     made.extend(range(6))
     before = run.evaluations
 
-    assert larger_pictures(run, made, made.profile(), SD15, Bench(run, made, 0, 300)) is None
+    assert larger_pictures(run, made, made.profile(), SD15, Bench.of_run(run, made, 0, 300)) is None
     assert run.evaluations == before
-    assert larger_pictures(run, made, made.profile(), SD15, Bench(run, made, 0, 2000)) is None
+    assert larger_pictures(run, made, made.profile(), SD15, Bench.of_run(run, made, 0, 2000)) is None
     assert run.evaluations > before
 
 
 def test_a_picture_so_many_times_as_large_has_the_error_that_is_foretold():
     """Of Gaussian data: a model of so many times the scale, on the same schedule."""
     scales, sigmas = torch.full((256,), 0.3), compact_schedule(SD15, 6, 7.0, 1.0, 0.05)
-    foretold = Forecasts(reference(scales, steps=400, seeds=8).profile(), SD15)
+    foretold = Forecasts.of_solvers(reference(scales, steps=400, seeds=8).profile(), SD15)
     larger = reference(SUPPOSED_SIZE * scales, steps=400, seeds=8)
 
     latents = GaussianRun(SUPPOSED_SIZE * scales, "dpmpp_2m")(sigmas.float(), range(8)).latents
@@ -430,7 +440,7 @@ def test_a_picture_so_many_times_as_large_has_the_error_that_is_foretold():
 
 @pytest.mark.parametrize("noise, flow", [(SD15, False), (FLOW, True)], ids=["vp", "flow"])
 @pytest.mark.parametrize("steps", [2, 3, 4, 6, 10, 20])
-@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize("solver", FORETOLD)
 def test_the_usual_steps_are_a_schedule(noise, flow, steps, solver):
     schedules = suggest(reference(torch.logspace(-1, 0.5, 48), noise, 20, 4, flow=flow).profile(), noise, steps)
 
@@ -571,10 +581,10 @@ def test_of_schedules_alike_one_by_one_that_of_the_nearer_set_and_the_better_lar
 def test_where_the_seeds_cannot_tell_the_best_at_hand_stays():
     rng = np.random.default_rng(0)
     made = reference(torch.ones(4), steps=12, seeds=2)
-    bench = Bench(GaussianRun(torch.ones(4)), made, 0, 10_000)
+    bench = Bench.of_run(GaussianRun(torch.ones(4)), made, 0, 10_000)
 
     def winner(spread):
-        search = Search(bench, SD15, 2, 1.0, Forecasts(made.profile(), SD15), 0, start_is_free=True)
+        search = Search(bench, SD15, 2, 1.0, Forecasts.of_solvers(made.profile(), SD15), 0, start_is_free=True)
         hso, other = (search.add(n, compact_schedule(SD15, 4, rho, 1.0, 0.1)) for n, rho in (("hso", 7.0), ("b", 3.0)))
         logs = rng.normal(size=6)
         logs = 0.1 + spread * (logs - logs.mean()) / logs.std(ddof=1)

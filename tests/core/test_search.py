@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from density import density_schedule
-from hso_core import Settings, named_schedule
-from hso_core.method import reference
+from hso_core import NoiseSchedule, Settings, named_schedule, optimize_schedule
+from hso_core.method import optimizer, polish, reference
 from hso_core.method.differential_evolution import differential_evolution
 from hso_core.method.edm_start import edm_start
 from hso_core.method.midpoint_error import midpoint_error, midpoint_error_derivatives
@@ -166,3 +166,55 @@ def test_polish_reaches_the_best_ends(name, steps):
     assert float(polished.min()) <= oracle * (1 + 1e-9)
     gradient = midpoint_error_derivatives(refined.lam, 2.0, k).gradient[1:-1]
     assert float(gradient.abs().max()) < 1e-10
+
+
+def zero_terminal_snr() -> NoiseSchedule:
+    """Stable Diffusion's table as ComfyUI makes it for zsnr: sigma jumps from 71 to 4518 at its last entry."""
+    alpha = (1 - torch.linspace(0.00085**0.5, 0.012**0.5, 1000, dtype=torch.float64).square()).cumprod(0).sqrt()
+    squared = ((alpha - alpha[-1]) * alpha[0] / (alpha[0] - alpha[-1])).square()
+    squared[-1] = 4.8973451890853435e-08
+    return NoiseSchedule(((1 - squared) / squared).sqrt().float())
+
+
+def iterations_of(monkeypatch, noise: NoiseSchedule, steps: int, **limits: int) -> tuple[int, float]:
+    """How many models the polish has made of the fitness, and the fitness in the end."""
+    made = []
+    model = polish._model
+    with monkeypatch.context() as patch:
+        patch.setattr(polish, "_model", lambda *arguments: made.append(1) or model(*arguments))
+        for name, value in limits.items():
+            patch.setattr(polish, name, value)
+        optimizer._memory.clear()
+        found = optimize_schedule(noise, steps)
+    return len(made), found.fitness
+
+
+def test_many_steps_take_as_many_iterations_on_every_table(monkeypatch):
+    """The best t_max of a zero-SNR table lies where the spacing penalty bends: the polish nears it without an end."""
+    steps = polish.MANY_INTERVALS + 100
+    usual, _ = iterations_of(monkeypatch, named_schedule("sd15"), steps)
+    few, fitness = iterations_of(monkeypatch, zero_terminal_snr(), steps)
+    assert usual <= few <= polish.FEW_ITERATIONS
+    _, exact = iterations_of(monkeypatch, zero_terminal_snr(), steps, FEW_ITERATIONS=polish.ITERATIONS)
+    assert exact <= fitness <= exact * (1 + 1e-5)
+
+
+def test_up_to_a_few_hundred_steps_the_polish_has_all_its_iterations(monkeypatch):
+    noise = zero_terminal_snr()
+    expected = iterations_of(monkeypatch, noise, 100)
+    assert iterations_of(monkeypatch, noise, 100, MANY_INTERVALS=10_000) == expected
+
+
+@pytest.mark.parametrize("stage", [1, 3])
+def test_a_search_of_many_steps_can_be_cancelled_at_each_stage(stage):
+    calls = []
+
+    def cancel(done: int, total: int) -> None:
+        calls.append((done, total))
+        if len(calls) == stage:
+            raise KeyboardInterrupt
+
+    optimizer._memory.clear()
+    with pytest.raises(KeyboardInterrupt):
+        optimize_schedule(zero_terminal_snr(), 400, on_progress=cancel)
+    assert len(calls) == stage

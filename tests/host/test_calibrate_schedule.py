@@ -10,7 +10,6 @@ import re
 import subprocess
 import sys
 import textwrap
-from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -34,6 +33,7 @@ import galaxies  # noqa: E402
 from hso_core.calibration import BUDGETS  # noqa: E402
 from hso_core.calibration.calibrate import Plan  # noqa: E402
 from hso_core.calibration.reference import reference_steps  # noqa: E402
+from node_runs import evaluations_of, progress  # noqa: E402
 
 STEPS, SAMPLER = 5, "dpmpp_2m"
 
@@ -73,27 +73,6 @@ def calibrate(node_classes, model, user_folder):
             return node_classes["HSOCalibrateSchedule"].execute(**{**usual, **values})
 
     return run
-
-
-@contextmanager
-def evaluations_of(model):
-    """The latents that pass through the network meanwhile, as a list of batches."""
-    passed = []
-    hook = model.model.diffusion_model.register_forward_hook(lambda _m, given, _out: passed.append(len(given[0])))
-    try:
-        yield passed
-    finally:
-        hook.remove()
-
-
-@contextmanager
-def progress(hook):
-    """Call hook(value, total) when the progress bar moves."""
-    comfy.utils.set_progress_bar_global_hook(lambda value, total, _preview, **_: hook(value, total))
-    try:
-        yield
-    finally:
-        comfy.utils.set_progress_bar_global_hook(None)
 
 
 @pytest.fixture(scope="module")
@@ -396,7 +375,7 @@ def another_packs(model, x, sigmas, extra_args, callback, disable):
 OF_ANOTHER_PACK = comfy.samplers.KSAMPLER(another_packs)
 
 
-@pytest.mark.parametrize("other", [{"cfg": 2.0}, {"seed": 1}, {"sampler": OF_ANOTHER_PACK}, {"steps": 6}], ids=str)
+@pytest.mark.parametrize("other", [{"cfg": 2.0}, {"seed": 1}, {"sampler": OF_ANOTHER_PACK}, {"steps": 6}], ids=list)
 def test_another_reference_is_not_taken_from_memory(calibrate, model, new_user, other):
     new_user("one")
     calibrate()

@@ -54,6 +54,17 @@ def rows_of(table: str) -> dict[str, list[float]]:
     return {name: [float(value) for value in values] for name, *values in cells[2:]}
 
 
+def test_picture_and_sound_are_compared_together(compare):
+    from comfy.nested_tensor import NestedTensor
+
+    both = {"samples": NestedTensor([torch.zeros(1, 4, 8, 8), torch.zeros(1, 2, 16)])}
+    table, _, pictures, _ = compare(
+        model=tiny_models.tiny_model("eps"), latent_image=both, schedulers="karras, simple", pictures=2
+    )
+    assert set(rows_of(table)) == {"karras", "simple"} and pictures.shape[0] == 1
+    assert "All parts of the latent count alike, each in its own scale." in table
+
+
 def test_the_table_ranks_by_the_distance_to_the_converged_picture(compare, model):
     fine = comfy.samplers.calculate_sigmas(model.get_model_object("model_sampling"), "karras", 40)
     table, ranking, pictures, best = compare(schedule_2=fine)

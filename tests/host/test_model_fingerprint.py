@@ -17,6 +17,7 @@ host_import.import_host()
 import comfy.controlnet  # noqa: E402
 import comfy.hooks  # noqa: E402
 import comfy.ops  # noqa: E402
+import comfy.samplers  # noqa: E402
 import comfy.sd  # noqa: E402
 import nodes as core_nodes  # noqa: E402
 from comfy.patcher_extension import WrappersMP  # noqa: E402
@@ -404,3 +405,92 @@ def test_what_a_pack_attaches_to_a_model_counts(fingerprint, unet):
         return model
 
     assert fingerprint(attached(1.0)) == fingerprint(attached(1.0)) != fingerprint(attached(2.0))
+
+
+class KeepsThings(comfy.samplers.CFGGuider):
+    """A guider that keeps much of a run, as newer ComfyUIs' for two models and those of packs do."""
+
+    def __init__(self, model, second):
+        super().__init__(model)
+        self.second = second
+        self.inner = None
+        self.step = 0
+        self.seen = []
+
+    def set_strength(self, strength):
+        self.strength = strength
+
+    def outer_sample(self, noise, *arguments, **named):
+        self.inner, self.loaded = self.second.model, [self.second]
+        self._negative = list(self.conds["negative"])
+        return super().outer_sample(noise, *arguments, **named)
+
+    def predict_noise(self, x, *arguments, **named):
+        self.note(x)
+        return super().predict_noise(x, *arguments, **named) * self.strength
+
+    def note(self, x):
+        self.step += 1
+        self.seen = [x]
+        self.last = x
+
+
+def kept_guider(second="eps", strength=1.0, cfg=2.0):
+    guider = KeepsThings(tiny_models.tiny_model("eps"), tiny_models.tiny_model(second))
+    guider.set_conds(tiny_models.conditioning(), tiny_models.conditioning())
+    guider.set_strength(strength)
+    guider.set_cfg(cfg)
+    return guider
+
+
+def sample_with(guider):
+    """As SamplerCustomAdvanced does it."""
+    latent = tiny_models.empty_latent(guider.model_patcher)["samples"]
+    sigmas = torch.tensor([14.0, 3.0, 0.5, 0.0])
+    guider.sample(
+        torch.ones_like(latent), latent, comfy.samplers.sampler_object("euler"), sigmas, disable_pbar=True, seed=1
+    )
+
+
+def test_what_a_guider_keeps_of_a_run_does_not_count_and_its_settings_do(fingerprint):
+    guider = kept_guider()
+    name = fingerprint(guider)
+    sample_with(guider)
+    assert guider.step == 3 and guider.loaded and guider.inner is not None
+    assert name == fingerprint(guider) == fingerprint(kept_guider())
+    others = [kept_guider("edm"), kept_guider(strength=0.5), kept_guider(cfg=3.0)]
+    assert len({name, *(fingerprint(other) for other in others)}) == 4
+    guider.model_options = {**guider.model_options, "sampler_cfg_function": by_name}
+    assert fingerprint(guider) != name
+
+
+def by_name(arguments):
+    return arguments["cond"]
+
+
+def test_core_guiders_keep_their_names(fingerprint):
+    """Each with its own kind of conditioning; the one for two models is of newer hosts."""
+    from comfy_extras import nodes_custom_sampler as core
+
+    model, prompt = tiny_models.tiny_model("eps"), tiny_models.conditioning()
+    made = {
+        "BasicGuider": (model, prompt),
+        "CFGGuider": (model, prompt, prompt, 2.0),
+        "DualCFGGuider": (model, prompt, prompt, prompt, 2.0, 3.0, "regular"),
+        "DualModelGuider": (model, prompt, 2.0, tiny_models.tiny_model("eps"), prompt),
+    }
+    for node, inputs in made.items():
+        if not hasattr(core, node):
+            assert node == "DualModelGuider"
+            continue
+        guider = getattr(core, node).execute(*inputs).args[0]
+        name = fingerprint(guider)
+        sample_with(guider)
+        assert fingerprint(guider) == name, node
+
+
+def test_the_clones_of_a_controlnet_for_other_gpus_do_not_count(fingerprint):
+    ((_, extra),) = prompt = controlled(0.5)
+    name = fingerprint(prompt)
+    extra["control"].multigpu_clones = {torch.device("cpu"): "a clone"}  # which newer ComfyUIs fill
+    assert fingerprint(prompt) == name

@@ -78,7 +78,7 @@ def test_ids_and_widgets_of_a_released_node_never_change(node_classes):
             "start_at_step", "end_at_step", "return_with_leftover_noise", "sampler",
         ],
         "HSOPresetSchedule": ["preset", "steps", "denoise", "model"],
-        "HSOSaveSchedule": ["sigmas", "name", "folder", "sampler", "note", "model", "report"],
+        "HSOSaveSchedule": ["sigmas", "name", "folder", "sampler", "note", "model", "report", "fitted_sampler"],
         "HSOLoadSchedule": ["file", "model"],
         "HSOBlendSchedules": ["first", "second", "weight", "resampling"],
         "HSOEditSigmas": [
@@ -96,6 +96,11 @@ def test_ids_and_widgets_of_a_released_node_never_change(node_classes):
             "steps", "cfg", "sampler_name", "budget", "seed", "remembered", "latent_image", "model", "positive",
             "negative", "guider", "sampler", "denoise",
         ],
+        "HSOCalibrateSampler": [
+            "steps", "cfg", "budget", "seed", "remembered", "latent_image", "model", "positive", "negative", "guider",
+            "denoise",
+        ],
+        "HSOFittedSampler": ["text", "sampler", "model"],
         "HSOCompareSchedules": [
             "steps", "cfg", "sampler_name", "schedulers", "pictures", "seed", "theme", "latent_image", "model",
             "positive", "negative", "guider", "sampler", "vae", *(f"schedule_{k}" for k in range(1, 5)), "more",
@@ -125,13 +130,14 @@ def test_the_nodes_stand_beside_cores_own_in_the_menu(node_classes, monkeypatch)
     import nodes
     from comfy_extras import nodes_custom_sampler
 
-    for core in ("BasicScheduler", "SplitSigmas"):  # the server has loaded them by itself
+    for core in ("BasicScheduler", "SplitSigmas", "KSamplerSelect"):  # the server has loaded them by itself
         monkeypatch.setitem(nodes.NODE_CLASS_MAPPINGS, core, getattr(nodes_custom_sampler, core))
-    beside = {name: nodes.NODE_CLASS_MAPPINGS[name].CATEGORY for name in ("BasicScheduler", "SplitSigmas", "KSampler")}
+    cores = ("BasicScheduler", "SplitSigmas", "KSampler", "KSamplerSelect")
+    beside = {name: nodes.NODE_CLASS_MAPPINGS[name].CATEGORY for name in cores}
     where = {name: cls.define_schema().category for name, cls in node_classes.items()}
-    assert set(where.values()) == set(beside.values()) and len(set(beside.values())) == 3
+    assert set(where.values()) == set(beside.values()) and len(set(beside.values())) == 4
     for core, ours in (("BasicScheduler", "HSOOptimizeSchedule"), ("SplitSigmas", "HSOSplitSchedule"),
-                       ("KSampler", "HSOKSampler")):  # fmt: skip
+                       ("KSampler", "HSOKSampler"), ("KSamplerSelect", "HSOFittedSampler")):  # fmt: skip
         assert where[ours] == beside[core]
     monkeypatch.setattr(nodes.KSampler, "CATEGORY", "anywhere/else")
     assert node_classes["HSOKSampler"].define_schema().category == "anywhere/else"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import sys
 
@@ -79,3 +80,18 @@ def test_custom_sigmas_says_which_ones_it_used(node_classes):
     assert plot_of(linked)["schedules"][0] == {
         "name": "connected", "sigmas": [1, 0.1, 0], "lambdas": [None, 2.19722, None], "timesteps": [999, 99.9, 0],
     }  # fmt: skip
+
+
+def test_the_nodes_that_show_a_plot_are_those_that_the_page_keeps_room_for(node_classes):
+    """Those that give SIGMAS or end a workflow: web/plot/plot_node.js goes by that, before there is a plot."""
+    sends = {name for name, cls in node_classes.items() if makes_plot(inspect.getsource(inspect.getmodule(cls)))}
+    keeps_room = {
+        name
+        for name, cls in node_classes.items()
+        if "SIGMAS" in (known := cls.GET_NODE_INFO_V1())["output"] or known["output_node"]
+    }
+    assert sends == keeps_room and len(sends) > 10
+
+
+def makes_plot(source: str) -> bool:
+    return "plot_ui(" in source or "output_of(" in source

@@ -31,7 +31,7 @@ def plot(node_classes):
         import comfy_api.latest._io as io
 
         hidden = {io.Hidden.prompt: prompt, io.Hidden.unique_id: "p"}
-        return cls.PREPARE_CLASS_CLONE(hidden).execute(**values)
+        return host_import.with_hidden(cls, hidden).execute(**values)
 
     return execute
 

@@ -73,7 +73,7 @@ def test_a_saved_schedule_is_loaded_with_where_it_comes_from(run, folders, sd15)
         "HSOSaveSchedule", sigmas=sigmas, name="soft/light", sampler="dpmpp_2m", note="for portraits", model=sd15
     )
     assert saved.ui["text"] == ["soft/light_00001_.safetensors [output]"]
-    loaded, report = run("HSOLoadSchedule", file=saved.ui["text"][0], model=sd15).args
+    loaded, report, _ = run("HSOLoadSchedule", file=saved.ui["text"][0], model=sd15).args
     assert torch.equal(loaded, sigmas)
     for words in ("5 steps, from soft/light_00001_", "Sampler it was made for: dpmpp_2m", "for portraits"):
         assert words in report
@@ -360,6 +360,7 @@ NUMBERS_OVER_LINKS = {
     "HSOPresetSchedule": ("steps", {"preset": "AYS SDXL", "denoise": np.float32(0.5)}),
     "HSOSplitSchedule": ("sigma", {"sigmas": EIGHT}),
     "HSOPinSigma": ("sigma", {"sigmas": EIGHT}),
+    "HSOEditSigmas": ("factor", {"sigmas": EIGHT, "edit": "scale"}),
 }
 
 
@@ -434,3 +435,36 @@ def test_incoming_schedules_stay_as_they_are_and_outputs_keep_the_contract(run, 
             assert sigmas.untyped_storage().data_ptr() != EIGHT.untyped_storage().data_ptr()
             assert float(sigmas[-1]) != pytest.approx(0.001)
     assert EIGHT.tolist() == [8, 4, 2, 1, 0]
+
+
+SAMPLER_TEXT = "sigmas: 8, 4, 1, 0\nweights:\n1\n-0.31, 1.31\n0.05, -0.4, 1.35"
+
+
+def test_a_fitted_sampler_is_kept_with_its_schedule(run, folders):
+    sampler, sigmas, text = run("HSOFittedSampler", text=SAMPLER_TEXT).args
+    saved = run("HSOSaveSchedule", sigmas=sigmas, name="both", fitted_sampler=sampler, note="for portraits")
+    loaded, report, again = run("HSOLoadSchedule", file=saved.ui["text"][0]).args
+    assert torch.equal(loaded, sigmas) and "for portraits" in report and "3 steps" in report
+    assert run("HSOFittedSampler", sampler=again).args[2] == text == SAMPLER_TEXT
+
+
+def test_a_schedule_without_a_sampler_stops_what_asks_for_one(run, folders):
+    from comfy_execution.graph_utils import ExecutionBlocker
+
+    saved = run("HSOSaveSchedule", sigmas=EIGHT, name="plain").ui["text"][0]
+    nothing = run("HSOLoadSchedule", file=saved).args[2]
+    assert isinstance(nothing, ExecutionBlocker)
+    assert nothing.message == f"{saved} holds a schedule without a fitted sampler; choose a sampler by name"
+
+
+@pytest.mark.parametrize(
+    ("sampler", "message"),
+    [("euler", "the sampler in fitted_sampler was not fitted"), (SAMPLER_TEXT, "belongs to other sigmas")],
+)
+def test_no_other_sampler_is_kept_with_a_schedule(run, folders, sampler, message):
+    import comfy.samplers
+
+    given = comfy.samplers.sampler_object("euler") if sampler == "euler" else run("HSOFittedSampler", text=sampler)[0]
+    with pytest.raises(ValueError, match=f"^Save Sigmas .HSO.: .*{message}"):
+        run("HSOSaveSchedule", sigmas=EIGHT, name="x", fitted_sampler=given)
+    assert not folders["output"].exists()

@@ -9,7 +9,7 @@ from collections import Counter
 import pytest
 
 import locale_keys
-from hso_core.calibration.calibrate import EARLIER, FITTED
+from hso_core.calibration.outcome import EARLIER, FITTED
 from locale_keys import PAGE, TRANSLATED
 from workbench import REPOSITORY
 

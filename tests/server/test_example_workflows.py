@@ -48,6 +48,8 @@ OLD_NAMES = {  # what a link to a template may still say, with a node that was i
     "hso_sampler_custom_advanced": "SamplerCustomAdvanced",
 }
 DEV_WORKFLOW = REPOSITORY / "demo" / "workflow_api.json"
+EMOJI = GALAXIES.with_name("emoji.json")
+DEV_EMOJI = DEV_WORKFLOW.with_name("emoji_workflow_api.json")
 
 USERS_FILES = {  # a server for tests has none of them
     "example.png",
@@ -100,13 +102,13 @@ def test_there_is_a_workflow_for_each_way_to_use_the_pack() -> None:
     ways |= {"HSOPresetSchedule", "HSOSplitSchedule", "HSOSaveSchedule", "HSOPlotSchedules"}
     ways |= {"HSOCalibrateSchedule", "HSOCompareSchedules"}
     assert ways <= used
-    assert GALAXIES in FILES
+    assert {GALAXIES, EMOJI} <= set(FILES)
 
 
 def test_the_template_browser_lists_them(server: ComfyServer) -> None:
     listed = server.get("/api/workflow_templates")
     assert set(listed["hso-schedule"]) == {file.stem for file in FILES if file.parent == FOLDERS[0]}
-    assert listed["hso-demo"] == ["galaxies"]
+    assert set(listed["hso-demo"]) == {"emoji", "galaxies"}
     for name in listed["hso-schedule"]:
         assert re.fullmatch(r"HSO \d\d [A-Z][\w ()]+", name), "the page shows the name, and sorts by it"
         served = server.get(f"/api/workflow_templates/hso-schedule/{urllib.parse.quote(name)}.json")
@@ -218,9 +220,37 @@ def test_the_workflow_of_dev_run_runs(server: ComfyServer) -> None:
     assert "5 steps, made for this model" in server.texts(entry)[0]
 
 
-def test_the_two_galaxy_workflows_are_the_same_one(server: ComfyServer) -> None:
+def test_the_emoji_follow_their_class(server: ComfyServer) -> None:
+    """Eight hearts, full in the middle and white beside the point; then faces, most of them yellow."""
+    prompt = load(DEV_EMOJI)
+    (drawn,) = (node["inputs"] for node in prompt.values() if node["inputs"].get("name") == "hearts")
+    entry = server.run(prompt)
+    hearts = [Image.open(io.BytesIO(server.fetch(file))).convert("RGB") for file in server.files(entry)]
+    assert len({picture.tobytes() for picture in hearts}) == 8
+    for picture in hearts:
+        assert min(_mean_colour(picture, 96, 96)) < 180
+        assert all(min(_mean_colour(picture, x, 216)) > 200 for x in (0, 216))
+    assert "steps, made for this model" in server.texts(entry)[0]
+
+    drawn["name"] = "faces"
+    faces = [Image.open(io.BytesIO(server.fetch(file))).convert("RGB") for file in server.files(server.run(prompt))]
+    assert _yellow(faces) > 50 > 20 > _yellow(hearts)
+
+
+def _yellow(pictures: list[Image.Image]) -> float:
+    """How much more green than blue is in the middle of the pictures, on the average."""
+    colours = [_mean_colour(picture, 96, 96) for picture in pictures]
+    return sum(green - blue for _, green, blue in colours) / len(colours)
+
+
+def _mean_colour(picture: Image.Image, x: int, y: int, side: int = 40) -> tuple[int, int, int]:
+    return picture.crop((x, y, x + side, y + side)).resize((1, 1), Image.Resampling.BOX).getpixel((0, 0))
+
+
+@pytest.mark.parametrize(("page", "program"), [(GALAXIES, DEV_WORKFLOW), (EMOJI, DEV_EMOJI)], ids=["galaxies", "emoji"])
+def test_what_dev_runs_is_what_a_person_opens(server: ComfyServer, page: Path, program: Path) -> None:
     """What dev.py runs and what a person opens in the browser give the same pictures."""
-    first, second = to_prompt(load(GALAXIES), server.object_info()), load(DEV_WORKFLOW)
+    first, second = to_prompt(load(page), server.object_info()), load(program)
     pictures = [[server.fetch(file) for file in server.files(server.run(prompt))] for prompt in (first, second)]
     assert [pixels(content) for content in pictures[0]] == [pixels(content) for content in pictures[1]]
 
@@ -266,8 +296,7 @@ def test_the_calibration_runs_and_gains_on_other_seeds(server: ComfyServer) -> N
     assert any("closer to the converged picture than" in text for text in texts), "the report"
     (table,) = (text for text in texts if text.startswith("| schedule | mean"))
     assert table.splitlines()[2].startswith("| calibrated |"), "the first row: nearest on seeds of its own"
-    (picture,) = (file for file in server.files(entry) if file["type"] == "output")
-    assert Image.open(io.BytesIO(server.fetch(picture))).size == (256, 256)
+    assert any(text.startswith("calibrated_") for text in texts), "the file that keeps it"
 
 
 @every_workflow

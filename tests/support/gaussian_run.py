@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from hso_core.calibration import BudgetSpent, Observer, SamplerResult
+from hso_core.calibration import Advance, BudgetSpent, Observer, SamplerResult
 
 
 @dataclass
@@ -69,3 +69,46 @@ class GaussianRun:
         """Where the probability-flow ODE ends that starts with x = s noise at sigma/alpha = s."""
         c = self.scales.double()
         return c * s / (c**2 + s**2).sqrt() * self.noise(seeds)
+
+
+@dataclass
+class SteppedGaussianRun:
+    """The same data, sampled by steps that the calibration decides on: a SteppedRun. together: latents of one batch."""
+
+    scales: Tensor
+    flow: bool = False
+    together: int = 1 << 30
+
+    def __post_init__(self) -> None:
+        self.calls: list[tuple[Tensor, list[int]]] = []
+        self.evaluations = 0
+        self.data = GaussianRun(self.scales, flow=self.flow)
+
+    def __call__(
+        self,
+        sigmas: Tensor,
+        seeds: Sequence[int],
+        begin: Callable[[], Advance],
+        *,
+        limit: int | None = None,
+        observe: Observer | None = None,
+    ) -> SamplerResult:
+        self.calls.append((sigmas.clone(), list(seeds)))
+        advance, made = begin(), 0
+        x = float(sigmas[0]) * self.data.noise(seeds)
+        for sigma in sigmas[:-1].double():
+            s = sigma / (1 - sigma) if self.flow else sigma  # sigma / alpha
+            parts = []
+            for part in x.split(self.together):
+                if limit is not None and made + len(part) > limit:
+                    raise BudgetSpent(evaluations=made)
+                parts.append(self.denoise(part / sigma, s))
+                made += len(part)
+                self.evaluations += len(part)
+                if observe is not None:
+                    observe(float(sigma), part, parts[-1])
+            x = advance(x, torch.cat(parts))
+        return SamplerResult(x.float(), made)
+
+    def denoise(self, y: Tensor, s: Tensor) -> Tensor:
+        return self.data.denoise(y, s)

@@ -68,7 +68,7 @@ TITLE, SLOT = 30, 20  # pixels: the title stands above the position of a node, t
 SHOWS_PLOT = 560  # height to which these nodes grow, by a plot
 PLOTS = {
     "HSOCalibrateSchedule", "HSOCompareSchedules", "HSOCustomSigmas", "HSOEditSigmas", "HSOOptimizeSchedule",
-    "HSOPlotSchedules", "HSOPresetSchedule", "HSOSplitSchedule",
+    "HSOPlotSchedules", "HSOPresetSchedule", "HSOSaveSchedule", "HSOSplitSchedule",
 }  # fmt: skip
 BENT = 0.25  # of a wire's length: how far its two ends go on straight (LiteGraph's splines)
 

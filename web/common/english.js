@@ -49,6 +49,7 @@ export const ENGLISH = {
   runForValues: "Run the workflow to see its values here.",
   runForSigmas: "Run the workflow to see them here.",
   takeOver: "Edit this one",
+  keepSampler: "keep in the workflow",
   runsAs: "runs as {steps} steps",
   runsAsDashed: "runs as {steps} steps (dashed)",
   editText: "more than {most} steps: edit the text",

@@ -1,7 +1,7 @@
 // What the editor of a node hands to the next one: undo makes a new node in place of the old, with a new editor.
 
 import { nodeKey } from "../common/graph.js";
-import { changeTracker } from "./host_history.js";
+import { changeTracker } from "../common/host_history.js";
 
 /** @typedef {import("../common/graph.js").ComfyNode} ComfyNode */
 

@@ -7,7 +7,7 @@ import { keptPlot, replacePlot, tellHistory } from "../plot/kept_plot.js";
 import { onPlot } from "../plot/results.js";
 import { goOn, noteOpened, openedWith, watchFocus } from "./carried_over.js";
 import { EditorView } from "./editor_view.js";
-import { hostHistory } from "./host_history.js";
+import { hostHistory } from "../common/host_history.js";
 import { isConnected, plotOfSource, sourceNode, sourceOf, without } from "./source.js";
 
 /** @typedef {import("../common/graph.js").ComfyNode} ComfyNode */

@@ -35,7 +35,7 @@ import { Pointer } from "./pointer.js";
 /**
  * @typedef {object} Listener
  * @property {(text: string) => void} change
- * @property {import("./host_history.js").History} history
+ * @property {import("../common/host_history.js").History} history
  * @property {() => string} opened the text that Reset comes back to: as it was opened, or before the first edit
  * @property {(text: string, anew?: boolean) => void} note that this is the one, if there is none or it is to be another
  * @property {(settings: Settings) => void} settings

@@ -11,7 +11,7 @@ import { say } from "../common/words.js";
 /** @typedef {import("../common/graph.js").ComfyNode} ComfyNode */
 
 /** @type {Record<string, boolean>} whether it is of use to the user what the bar of these nodes counts */
-const COUNTS = { HSOCalibrateSchedule: true, HSOCompareSchedules: false };
+const COUNTS = { HSOCalibrateSchedule: true, HSOCalibrateSampler: true, HSOCompareSchedules: false };
 const WIDGET = "hso_progress";
 const HEIGHT = 28;
 const SHOW_EVERY = 1000; // milliseconds

@@ -1,4 +1,4 @@
-// ComfyUI's own undo, which knows every change of the workflow. The editor has no other: its buttons do what Ctrl+Z and
+// ComfyUI's own undo, which knows every change of the workflow. We have no other: the buttons do what Ctrl+Z and
 // Ctrl+Y do.
 
 import { app } from "../../../scripts/app.js";
@@ -24,11 +24,9 @@ export const hostHistory = {
     canvas.emitAfterChange();
   },
   async undo() {
-    this.mark();
     await changeTracker()?.undo();
   },
   async redo() {
-    this.mark();
     await changeTracker()?.redo();
   },
 };

@@ -1,0 +1,189 @@
+"""Solver and schedule fitted together, against everything else (docs/fitted_samplers.md).
+
+    .venv/bin/python -m benchmarks.studies.fitted_samplers [--models MODEL ...] [--steps N ...] [--calibrations K]
+                                                           [--rivals | --page]
+
+Each cell is a network and a number of steps. Ratios are to the best built-in pair of all solvers and schedulers, chosen
+afterwards on the test seeds by the very measure. What was measured is kept in benchmarks/fitted_samplers.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator
+from statistics import geometric_mean
+from typing import Any
+
+import torch
+
+from hso_core.solvers import LinearMultistep, known_solver
+
+from .. import REPOSITORY
+from ..measures.cells import Cell, test_seeds
+from ..measures.distances import frechet_distance, principal_features, ratio_interval, sliced_wasserstein
+from ..models.catalogue import TestModel, load_model
+from ..models.reference import converged, distances
+from ..models.solvers import SOLVERS, SolverRun
+from ..report.figures import WORST_ALLOWED
+from ..report.page import NETWORKS, markdown
+from ..rivals.fitted import METHODS, fitted_samplers
+from ..rivals.schedules import built_in_rivals, is_built_in
+from ..rivals.trajectory_rules import equal_rotation, sharp_euler
+
+RESULTS = REPOSITORY / "benchmarks" / "fitted_samplers.json"
+SCHEDULES = REPOSITORY / "benchmarks" / "results.json"
+OTHER_SOLVERS = ("dpmpp_3m", "ipndm", "deis", "res_multistep")
+RULES = {"SharpEuler": sharp_euler, "TORS": equal_rotation}
+BEST, CALIBRATED = "best built-in pair", ("calibrated_quick", "calibrated")
+MEASURES = {"rmse_mean": "mean", "rmse_median": "median", "swd": "swd", "fd": "fd"}
+STEPS = (4, 5, 6, 8)
+
+
+class PairBench:
+    """Measures solvers with their schedules on the test seeds of one model."""
+
+    def __init__(self, model: TestModel) -> None:
+        self.model = model
+        seeds = test_seeds(model)
+        self._converged, self._noise = converged(model, seeds), SolverRun(model, "euler").start_noise(seeds)
+        self._features = principal_features(self._converged)
+
+    def measure(self, method: str, solver: LinearMultistep) -> Cell:
+        start = solver.sigmas[0] * self._noise
+        with torch.inference_mode():
+            latents = solver.sample(lambda x, sigma: self.model.denoise(x, float(sigma[0])), start)
+        return Cell(
+            model=self.model.name,
+            solver="fitted" if method.startswith("fitted") else method.split(",")[0],
+            steps=solver.steps,
+            method=method,
+            sigmas=tuple(solver.sigmas.double().tolist()),
+            errors=tuple(distances(latents, self._converged).tolist()),
+            swd=sliced_wasserstein(latents, self._converged),
+            fd=frechet_distance(self._features(latents), self._features(self._converged)),
+            evaluations=solver.steps,
+        )
+
+
+def measured(bench: PairBench, steps: int, calibrations: int | None, rivals: bool) -> Iterator[dict[str, Any]]:
+    """The summaries of one cell."""
+    model = bench.model
+    best = best_pair(model.name, steps)
+    yield best
+    errors = bench.measure(BEST, _solver_of(model, best, steps)).error_tensor[0]
+    for method, solvers in fitted_samplers(model, steps, calibrations):
+        cells = [bench.measure(method, solver) for solver in solvers]
+        together = Cell.of_all(cells)
+        worse = [ratio_interval(cell.error_tensor[0], errors)[0] > WORST_ALLOWED for cell in cells]
+        ratios = [round(float(cell.error_tensor.mean() / errors.mean()), 4) for cell in cells]
+        yield together.summary() | {"calibrations": len(cells), "ratios": ratios, "surely_worse": sum(worse)}
+    if not rivals:
+        return
+    for name in OTHER_SOLVERS:
+        yield _best_of(name, [bench.measure(name, solver) for solver in _on_built_ins(model, steps, name)])
+    for name, rule in RULES.items():
+        sigmas = rule(model, steps)
+        yield _best_of(name, [bench.measure(name, known_solver(solver, sigmas, model.noise)) for solver in SOLVERS])
+
+
+def best_pair(model: str, steps: int) -> dict[str, Any]:
+    """Of results.json, the built-in pair of the least mean, with the least of every other measure among all pairs."""
+    cells = json.loads(SCHEDULES.read_text("utf-8"))
+    own = [c for c in cells if (c["model"], c["steps"]) == (model, steps) and is_built_in(c["method"])]
+    best = min(own, key=lambda cell: cell["rmse_mean"])
+    return best | {"method": BEST, "pair": best["method"], **{by: min(c[by] for c in own) for by in MEASURES}}
+
+
+def _solver_of(model: TestModel, best: dict[str, Any], steps: int) -> LinearMultistep:
+    sigmas = dict(built_in_rivals(model, best["solver"], steps))[best["pair"]]
+    return known_solver(best["solver"], sigmas, model.noise)
+
+
+def _on_built_ins(model: TestModel, steps: int, solver: str) -> Iterator[LinearMultistep]:
+    for _, sigmas in built_in_rivals(model, solver, steps):
+        yield known_solver(solver, sigmas, model.noise)
+
+
+def _least(cells: list[Cell], by: str) -> float:
+    return min(float(cell.summary()[by]) for cell in cells)  # type: ignore[arg-type]
+
+
+def _best_of(method: str, cells: list[Cell]) -> dict[str, Any]:
+    """The least of each measure, chosen afterwards."""
+    return cells[0].summary() | {"method": method} | {by: _least(cells, by) for by in MEASURES}
+
+
+def calibrated_schedules(model: str, steps: int) -> list[dict[str, Any]]:
+    """Of results.json: the better of the three solvers' calibrated schedules, by each measure, chosen afterwards."""
+    cells = json.loads(SCHEDULES.read_text("utf-8"))
+    found = []
+    for method in CALIBRATED:
+        own = [c for c in cells if (c["model"], c["steps"], c["method"]) == (model, steps, method)]
+        if own:
+            found.append(own[0] | {"solver": "any", **{by: min(c[by] for c in own) for by in MEASURES}})
+    return found
+
+
+def read_results() -> list[dict[str, Any]]:
+    return json.loads(RESULTS.read_text("utf-8")) if RESULTS.is_file() else []
+
+
+def keep(rows: list[dict[str, Any]]) -> None:
+    """These in place of those of the same model and number of steps."""
+    places = {(row["model"], row["steps"]) for row in rows}
+    others = [row for row in read_results() if (row["model"], row["steps"]) not in places]
+    lines = (json.dumps(row, separators=(",", ":")) for row in others + rows)
+    RESULTS.write_text("[\n" + ",\n".join(lines) + "\n]\n", "utf-8")
+
+
+def page(rows: list[dict[str, Any]]) -> str:
+    """Tables: geometric means over the cells, and cell by cell."""
+    best = {(row["model"], row["steps"]): row for row in rows if row["method"] == BEST}
+    rows = rows + [row for place in best for row in calibrated_schedules(*place)]
+    methods = dict.fromkeys(row["method"] for row in rows if row["method"] != BEST)
+    total = [
+        (method, *_figures([row for row in rows if row["method"] == method], best, len(best))) for method in methods
+    ]
+    each = []
+    for place in sorted(best, key=lambda place: (list(NETWORKS).index(place[0]), place[1])):
+        for method in (*CALIBRATED, *METHODS):
+            own = [row for row in rows if (row["model"], row["steps"], row["method"]) == (*place, method)]
+            if own:
+                each.append((*map(str, place), method, *_figures(own, best, 1)[:4], _singles(own[0])))
+    head = ("method", *MEASURES.values(), "cells")
+    return (
+        markdown(head, total) + "\n\n" + markdown(("network", "N", "method", *MEASURES.values(), "single ones"), each)
+    )
+
+
+def _figures(rows: list[dict[str, Any]], best: dict[tuple[str, int], dict[str, Any]], cells: int) -> list[str]:
+    ratios = [{by: row[by] / best[row["model"], row["steps"]][by] for by in MEASURES} for row in rows]
+    return [*(f"{geometric_mean(ratio[by] for ratio in ratios):.2f}" for by in MEASURES), f"{len(rows)} of {cells}"]
+
+
+def _singles(row: dict[str, Any]) -> str:
+    if "ratios" not in row:
+        return ""
+    return ", ".join(f"{ratio:.2f}" for ratio in row["ratios"]) + f" ({row['surely_worse']} surely worse)"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--models", nargs="+", default=list(NETWORKS))
+    parser.add_argument("--steps", type=int, nargs="+", default=list(STEPS))
+    parser.add_argument("--calibrations", type=int, help="at most so many of each kind")
+    parser.add_argument("--rivals", action="store_true", help="also other solvers, and others' rules")
+    parser.add_argument("--page", action="store_true", help="only print the tables")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    if not options.page:
+        for steps in options.steps:
+            for name in options.models:
+                keep(list(measured(PairBench(load_model(name)), steps, options.calibrations, options.rivals)))
+                print(f"{name}, {steps} steps: measured", flush=True)
+    print(page(read_results()))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,342 @@
+"""Calibrate Sampler: schedule and solver together, so that a few steps come closest to the converged picture.
+
+Two levels: above, the search of the schedule by real runs, as in `calibrate`; below, for each schedule that is tried,
+the weights of the solver in closed form (see fit_solver.py), at no further cost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from ..schedule.noise_schedule import NoiseSchedule
+from ..solvers import LinearMultistep, known_solver
+from ..solvers.known_solvers import SOLVERS
+from .calibrate import SEARCH_SEED, Watch, usable_schedules
+from .generators import ANCHOR, Forecasts, foretold_errors, suggest_for_fits
+from .outcome import EARLIER, SHOWN, Outcome, row_of, shown_names
+from .profile import Profile
+from .reference import Reference, reference_sigmas, reference_steps
+from .reference_runs import ReferenceRuns
+from .refine_solver import evaluations_of
+from .run import Advance, BudgetSpent, Observer, SamplerResult, SamplerRun, SteppedRun
+from .search import Search, Trial
+from .signed_defect import SignedDefect
+from .solver_bench import SolverBench
+from .statistics import paired_ratio
+
+SEEDS, SEEDS_POWER = 1.0, 0.34  # of the search: seeds = SEEDS (budget / steps) ^ SEEDS_POWER
+REFERENCE_SHARE = 0.4  # of the budget, at most, for the reference on the first seeds
+PAIR_SHARE = 0.12  # of the budget, for a look at the pairs at hand
+LOOK_SHARE, SEARCH_SHARE = 0.45, 0.75  # of the budget that may be spent when the looks, then the search, are done
+PAIRS_LOOKED_AT, PAIRS_MEASURED, BEST_PAIRS = 8, 2, 1
+LEAST_FITS = 4  # that are tried whatever they take
+AT_HAND = 3  # schedules of the best pairs that a fit is tried on, and as many suggested ones
+AGAIN = 3  # fits that are run again on more seeds
+REFINEMENTS, LEAST_GAIN = 3, 0.01  # of the loss
+MORE_SEEDS = 1.25  # times those of the search, for which the best are run again
+MOST_SEEDS = 40
+
+Pair = tuple[str, Tensor]
+"""The host's solver by its name, one of SOLVERS, and the schedule (N + 1,)."""
+
+
+@dataclass(frozen=True)
+class SamplerPlan:
+    """How a budget is divided. reference_steps: of one run of the reference. seeds: that each schedule is tried on."""
+
+    reference_steps: int
+    seeds: int
+
+    @classmethod
+    def of(cls, budget: int, steps: int, family: str) -> SamplerPlan:
+        fine = reference_steps(steps, family)
+        seeds = min(round(SEEDS * (budget / steps) ** SEEDS_POWER), int(REFERENCE_SHARE * budget / fine))
+        return cls(fine, max(seeds, 1))
+
+    @property
+    def look(self) -> int:
+        """Seeds of the first look at a pair."""
+        return (self.seeds + 1) // 2
+
+
+@dataclass(frozen=True)
+class SamplerCalibration(Outcome):
+    """The result. What was fitted is judged on seeds that its weights were not fitted to.
+
+    solver: the sampler with its sigmas: a fitted one, or where nothing better was found, the best pair's own.
+    """
+
+    solver: LinearMultistep
+
+    made = "sampler and schedule", "fitted together to this model"
+    at_hand = "pair of sampler and scheduler"
+
+    @property
+    def steps(self) -> int:
+        return self.solver.steps
+
+    @property
+    def is_fitted(self) -> bool:
+        """Whether something better than the best pair was found."""
+        return self.name != self.best_candidate
+
+
+def calibrate_sampler(
+    run: SteppedRun,
+    reference_run: SamplerRun,
+    pairs: Mapping[str, Pair],
+    steps: int,
+    noise: NoiseSchedule,
+    budget: int,
+    *,
+    first_seed: int = 0,
+    change: bool = False,
+    plan: SamplerPlan | None = None,
+    earlier: LinearMultistep | None = None,
+    remembered: ReferenceRuns | None = None,
+    on_progress: Callable[[int, int, str], None] | None = None,
+    should_stop: Callable[[], bool] | None = None,
+) -> SamplerCalibration:
+    """Search the schedule of `steps` steps, and fit a solver to it, so that it ends nearest to `reference_run`.
+
+    pairs: what the user could pick, by name; those of another number of steps are left out. They are what the result
+    must be better than, and is where nothing better is found. earlier: what an earlier search found; it is tried first
+    with its own weights, and is no pair: gains are told against those. All else as in `calibrate`; so are the errors.
+    """
+    usable = _usable(pairs, steps, noise, change)
+    if earlier is not None:
+        usable_schedules({EARLIER: earlier.sigmas}, steps, noise, change)
+    plan = plan or SamplerPlan.of(budget, steps, noise.family)
+    stop = should_stop or (lambda: False)
+    watch = Watch(lambda made, stage: on_progress and on_progress(made + reference.remembered, budget, stage))
+    sigmas = reference_sigmas(noise, plan.reference_steps)
+    reference = Reference(watch.watched(reference_run), sigmas, first_seed, remembered)
+    bench = SolverBench(_watched(run, watch), reference, first_seed, budget, noise)
+
+    def told(stage: str) -> Callable[[], bool]:
+        def stopped() -> bool:
+            watch.tell(stage)
+            return stop()
+
+        return stopped
+
+    try:
+        if told("reference")():
+            raise BudgetSpent
+        reference.extend(range(plan.seeds), bench.left)
+    except BudgetSpent:
+        return _unmeasured(usable, noise, bench, reference)
+    profile = reference.profile()
+    free = noise.family == "vp" and not change
+    forecasts = Forecasts.of_fits(profile, noise)
+    search = Search(
+        bench, noise, plan.seeds, profile.data_scale, forecasts, SEARCH_SEED, start_is_free=free, again=AGAIN, fits=True
+    )
+    ranked = _by_foretold_error(usable, profile, noise)
+    own = [_solver_trial(search, name, known_solver(*pair, noise)) for name, pair in ranked.items()]
+    refined = [_solver_trial(search, EARLIER, earlier)] if earlier is not None else []
+    try:
+        for trial in refined:
+            if told("trying the earlier result")():
+                raise BudgetSpent
+            bench.measure(trial, range(plan.seeds))
+        _look_at_pairs(own, bench, plan, budget, told("trying the pairs at hand"))
+        if steps > 1:
+            for name, schedule in _first_schedules(own, profile, noise, steps).items():
+                enough = len(search.measured) >= LEAST_FITS and bench.spent > LOOK_SHARE * budget
+                if told("trying the first schedules")() or enough or steps * plan.seeds > bench.left:
+                    break
+                bench.measure(search.add(name, schedule), range(plan.seeds))
+            if search.measured:
+                search.explore((1 - SEARCH_SHARE) * budget, told("search"))
+                refined += _refine(search, bench, profile.data_scale, told("refining the weights"))
+                _measure_finalists(search, refined, own, bench, told("comparing the best"))
+    except BudgetSpent:
+        pass
+    trials = [*search.measured, *(trial for trial in [*refined, *own] if trial.distances)]
+    if not trials:
+        return _unmeasured(usable, noise, bench, reference)
+    told("done")()
+    if not any(trial.is_sound for trial in trials):
+        raise ValueError(
+            f"with {steps} steps all that was tried gives NaN or infinite values; try more steps, a higher precision, "
+            "or a lower cfg"
+        )
+    return _verdict(search, refined, own, noise, bench, reference)
+
+
+def _watched(run: SteppedRun, watch: Watch) -> SteppedRun:
+    def watched(
+        sigmas: Tensor,
+        seeds: Sequence[int],
+        begin: Callable[[], Advance],
+        *,
+        limit: int | None = None,
+        observe: Observer | None = None,
+    ) -> SamplerResult:
+        return run(sigmas, seeds, begin, limit=limit, observe=watch.observer(observe))
+
+    return watched
+
+
+def _usable(pairs: Mapping[str, Pair], steps: int, noise: NoiseSchedule, change: bool) -> dict[str, Pair]:
+    schedules = usable_schedules({name: sigmas for name, (_, sigmas) in pairs.items()}, steps, noise, change)
+    unknown = sorted({pairs[name][0] for name in schedules} - SOLVERS.keys())
+    if unknown:
+        raise ValueError(f"no weights are known for the sampler {unknown[0]}; known are {', '.join(SOLVERS)}")
+    return {name: (pairs[name][0], sigmas) for name, sigmas in schedules.items()}
+
+
+def _solver_trial(search: Search, name: str, solver: LinearMultistep) -> Trial:
+    """A trial with weights of its own, of which the search of schedules knows nothing."""
+    trial = search.trial(name, solver.sigmas)
+    trial.solver = solver
+    return trial
+
+
+def _by_foretold_error(usable: dict[str, Pair], profile: Profile, noise: NoiseSchedule) -> dict[str, Pair]:
+    """The first pair, and the others by their foretold error, without twins."""
+    foretold = dict[str, float]()
+    for solver in dict.fromkeys(solver for solver, _ in usable.values()):
+        names = [name for name, pair in usable.items() if pair[0] == solver]
+        errors = foretold_errors([usable[name][1] for name in names], [SignedDefect(profile, noise, solver)])[0]
+        foretold.update(zip(names, errors.tolist(), strict=True))
+    first = next(iter(usable))
+    kept = dict[str, Pair]()
+    for name in [first, *sorted(usable.keys() - {first}, key=lambda name: (foretold[name], name))]:
+        solver, sigmas = usable[name]
+        twins = (other for known, other in kept.values() if known == solver)
+        if not any(sigmas.allclose(other, rtol=0.02, atol=0) for other in twins):
+            kept[name] = usable[name]
+    return kept
+
+
+def _look_at_pairs(
+    own: list[Trial], bench: SolverBench, plan: SamplerPlan, budget: int, stop: Callable[[], bool]
+) -> None:
+    """A look at those that are foretold to be the best, and the best of these on as many seeds as the fits."""
+    begun = bench.spent
+    for trial in own[:PAIRS_LOOKED_AT]:
+        if stop() or (trial is not own[0] and bench.spent - begun > PAIR_SHARE * budget):
+            break
+        bench.measure(trial, range(plan.look))
+    looked_at = sorted((trial for trial in own if trial.distances), key=lambda trial: trial.first().mean())
+    for trial in looked_at[:PAIRS_MEASURED]:
+        if stop() or (trial is not looked_at[0] and bench.spent - begun > 1.5 * PAIR_SHARE * budget):
+            break
+        bench.measure(trial, range(plan.seeds))
+
+
+def _first_schedules(own: list[Trial], profile: Profile, noise: NoiseSchedule, steps: int) -> dict[str, Tensor]:
+    """Those of the best pairs and the suggested ones in turn, the most promising first."""
+    suggested = suggest_for_fits(profile, noise, steps)
+    measured = sorted((trial for trial in own if trial.distances), key=lambda trial: trial.first().mean())
+    at_hand = dict[str, Tensor]()
+    for trial in measured:
+        if not any(trial.sigmas.allclose(other, rtol=0.02, atol=0) for other in at_hand.values()):
+            at_hand[f"fit on {trial.name}"] = trial.sigmas
+    mixed = dict[str, Tensor]()
+    for i in range(AT_HAND):
+        mixed.update(list(at_hand.items())[i : i + 1])
+        mixed.update(list(suggested.items())[i : i + 1])
+    return mixed
+
+
+def _refine(search: Search, bench: SolverBench, scale: float, stop: Callable[[], bool]) -> list[Trial]:
+    """The best fit with weights that end nearer, and that again, as long as it gets nearer."""
+    found: list[Trial] = []
+    best = next((trial for trial in search.ranked(search.seeds) if trial.is_sound), None)
+    places = range(search.seeds)
+    price = (evaluations_of(best.solver.steps) + best.solver.steps) * search.seeds if best and best.solver else 0
+    while best and len(found) < REFINEMENTS and price <= bench.left and not stop():
+        better = bench.refined(best, places, scale)
+        if better is None or search.loss(better) >= search.loss(best, search.seeds) - LEAST_GAIN:
+            break
+        found.append(better)
+        best = better
+    return found
+
+
+def _measure_finalists(
+    search: Search, refined: list[Trial], own: list[Trial], bench: SolverBench, stop: Callable[[], bool]
+) -> None:
+    """The best on more seeds, which the search has not seen, in turn while the budget lasts."""
+    nearest = sorted(refined, key=lambda trial: search.loss(trial, search.seeds))[:1]
+    best = [trial for trial in [*nearest, *search.ranked(search.seeds)[:1]] if trial.is_sound]
+    finalists = [*best, *_best_pairs(search, own)[: 1 if best else 0]]
+    places = search.seeds
+    while places < MOST_SEEDS and bench.price(finalists, range(places + 1)) <= bench.left:
+        places += 1
+    if places >= MORE_SEEDS * search.seeds:
+        for trial in finalists:
+            if stop():
+                return
+            bench.measure(trial, range(places))
+
+
+def _best_pairs(search: Search, own: list[Trial]) -> list[Trial]:
+    measured = [trial for trial in own if trial.distances and trial.is_sound]
+    return sorted(measured, key=lambda trial: (-len(trial.distances), search.loss(trial)))[:BEST_PAIRS]
+
+
+def _verdict(
+    search: Search,
+    refined: list[Trial],
+    own: list[Trial],
+    noise: NoiseSchedule,
+    bench: SolverBench,
+    reference: Reference,
+) -> SamplerCalibration:
+    """The best of the fits that were judged on the most seeds, unless the best pair turns out to be as good there."""
+    fitted = [trial for trial in [*search.measured, *refined] if trial.distances and trial.is_sound]
+    pairs = [trial for trial in own if trial.distances and trial.is_sound]
+    most = max((len(trial.distances) for trial in fitted), default=0)
+    candidates = sorted((trial for trial in fitted if len(trial.distances) == most), key=search.loss)
+    rivals = sorted(pairs, key=lambda trial: (-len(trial.distances), search.loss(trial)))
+    winner, rival = (candidates or rivals)[0], (rivals or candidates)[0]
+    comparison = paired_ratio(winner.distances, rival.distances)
+    shared = min(len(winner.distances), len(rival.distances))
+    no_better = min(comparison.of_means, comparison.geometric) >= 1
+    if no_better or search.loss(winner, shared) >= search.loss(rival, shared):
+        winner, comparison = rival, paired_ratio(rival.distances, rival.distances)
+    alike = [trial for trial in [*fitted, *pairs] if len(trial.distances) == len(winner.distances)]
+    rows = sorted(alike, key=lambda trial: (trial is not winner, search.loss(trial)))[:SHOWN]
+    names = shown_names(rows, own)
+    return SamplerCalibration(
+        solver=winner.solver or known_solver(ANCHOR, winner.sigmas, noise),
+        name=winner.name,
+        shown_as=names[0],
+        best_candidate=rival.name,
+        gain=comparison.of_means,
+        typical_gain=comparison.geometric,
+        interval=comparison.interval,
+        seeds=comparison.seeds,
+        evaluations=bench.spent,
+        remembered=reference.remembered,
+        rows=tuple(row_of(trial, name) for trial, name in zip(rows, names, strict=True)),
+        references=reference.runs(),
+    )
+
+
+def _unmeasured(
+    usable: dict[str, Pair], noise: NoiseSchedule, bench: SolverBench, reference: Reference
+) -> SamplerCalibration:
+    """The first pair, where the budget or the user ended before anything could be measured."""
+    name, (solver, sigmas) = next(iter(usable.items()))
+    return SamplerCalibration(
+        solver=known_solver(solver, sigmas, noise),
+        name=name,
+        shown_as=name,
+        best_candidate=name,
+        gain=1.0,
+        typical_gain=1.0,
+        interval=(1.0, 1.0),
+        seeds=0,
+        evaluations=bench.spent,
+        remembered=reference.remembered,
+        rows=(),
+        references=reference.runs(),
+    )

@@ -1,0 +1,102 @@
+"""Trials whose solver is fitted to their schedule, or known, run by steps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from ..schedule.noise_schedule import NoiseSchedule
+from ..solvers import LinearMultistep, SolverError, known_solver
+from .fit_solver import Array, ClosedLoopFit
+from .generators import ANCHOR
+from .reference import Reference
+from .refine_solver import Branches, PerSeed
+from .run import Advance, SamplerResult, SteppedRun
+from .search import Bench, Trial
+
+FOLDS = 4  # parts of the seeds, each run with weights that are fitted to the others
+
+
+class SolverBench(Bench):
+    """Measures trials with their solver; one without is fitted on the way, and anew to all seeds where more are asked.
+
+    So a fitted trial's distances are of seeds to which its weights were not fitted, FOLDS parts of them each with
+    weights of its own; those that it keeps, for further seeds, are fitted to all.
+    """
+
+    def __init__(
+        self, run: SteppedRun, reference: Reference, first_seed: int, budget: int, noise: NoiseSchedule
+    ) -> None:
+        super().__init__(self._sample_trial, reference, budget)
+        self._run, self._first_seed, self._noise = run, first_seed, noise
+
+    def price(self, trials: Sequence[Trial], places: Sequence[int], new: int = 0) -> float:
+        anew = sum(trial.is_fit and any(place not in trial.distances for place in places) for trial in trials)
+        return super().price([trial for trial in trials if not trial.is_fit], places, new + anew)
+
+    def measure(self, trial: Trial, places: Sequence[int]) -> None:
+        """Raises BudgetSpent, and leaves a fitted trial as it was then."""
+        if trial.solver is None or not trial.is_fit:
+            return super().measure(trial, places)
+        if any(place not in trial.distances for place in places):
+            again = replace(trial, distances={}, errors={}, solver=None)
+            super().measure(again, places)
+            trial.distances, trial.errors, trial.solver = again.distances, again.errors, again.solver
+        return None
+
+    def refined(self, trial: Trial, places: Sequence[int], scale: float) -> Trial | None:
+        """The trial with weights that end nearer, measured as a fitted one is; None where there are none.
+
+        places: of seeds that the trial was run on. Raises BudgetSpent.
+        """
+        solver = trial.solver
+        size = float(np.mean([trial.distances[place] for place in places]))
+        if solver is None or not np.isfinite(size):
+            return None
+        weights, seeds = solver.weights.numpy(), [self._first_seed + place for place in places]
+        made: list[Branches] = []
+
+        def begin() -> Advance:
+            made.append(Branches(trial.sigmas, weights, size, scale, self._reference.choose))
+            return made[-1]
+
+        ends = self._counted(self._run, trial.sigmas, seeds, begin)
+        sensitivity = made[-1].sensitivity(ends.latents, self._reference.converged(places))
+        fold = np.arange(len(places)) % min(FOLDS, len(places))
+        found = sensitivity.step(fold) if sensitivity else None
+        if found is None:
+            return None
+        whole, parts = found
+        try:
+            better = LinearMultistep(trial.sigmas, torch.from_numpy(weights + whole)).rounded()
+        except SolverError:  # weights beyond all measure
+            return None
+        own = (weights + parts)[fold]
+        result = self._counted(self._run, trial.sigmas, seeds, lambda: PerSeed(trial.sigmas, own))
+        again = replace(trial, distances={}, errors={}, solver=better, is_fit=False, name=f"{trial.name}, refined")
+        self._keep(again, places, result)
+        return again
+
+    def _sample_trial(self, trial: Trial, places: Sequence[int], *, limit: int) -> SamplerResult:
+        seeds = [self._first_seed + place for place in places]
+        if trial.solver is not None:
+            return self._run(trial.sigmas, seeds, trial.solver.stepper, limit=limit)
+        anchor = known_solver(ANCHOR, trial.sigmas, self._noise)
+        fits: list[ClosedLoopFit] = []
+
+        def begin() -> Advance:
+            fits.append(self._reference.fit(trial.sigmas, anchor.weights.numpy(), places, FOLDS))
+            return fits[-1]
+
+        result = self._run(trial.sigmas, seeds, begin, limit=limit)
+        trial.solver = self._solver(trial, fits[-1].weights, anchor)
+        return result
+
+    def _solver(self, trial: Trial, weights: Array, anchor: LinearMultistep) -> LinearMultistep:
+        try:
+            return LinearMultistep(trial.sigmas, torch.from_numpy(weights)).rounded()
+        except SolverError:  # weights beyond all measure
+            return anchor

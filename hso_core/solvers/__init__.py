@@ -1,0 +1,20 @@
+"""Samplers as tables of weights: linear multistep solvers that belong to their schedule. From outside: the names below.
+
+Imports only hso_core.files and hso_core.schedule."""
+
+from .known_solvers import SOLVERS, known_solver
+from .linear_multistep import LinearMultistep, SolverError, Stepper
+from .solver_file import read_solver, write_solver
+from .solver_text import parse_solver, print_solver
+
+__all__ = [
+    "SOLVERS",
+    "LinearMultistep",
+    "SolverError",
+    "Stepper",
+    "known_solver",
+    "parse_solver",
+    "print_solver",
+    "read_solver",
+    "write_solver",
+]

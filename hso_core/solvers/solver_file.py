@@ -1,0 +1,52 @@
+"""A fitted sampler as a file: its sigmas and weights, and where they come from."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+
+from ..files.safe_file import FileError, read_tensors, write_tensors
+from ..schedule.schedule_file import MAX_BYTES, MAX_TEXT
+from ..schedule.sigmas import SigmasError
+from .linear_multistep import LinearMultistep, SolverError
+
+KIND = "sampler"
+TENSORS = {"sigmas": torch.float32, "weights": torch.float64}
+
+
+def write_solver(path: str | os.PathLike[str], solver: LinearMultistep, metadata: Mapping[str, str]) -> None:
+    """Write sigmas and weights with `metadata` (texts; the keys of a schedule's file). Raises FileError."""
+    length = sum(len(key) + len(value) for key, value in metadata.items())
+    if length > MAX_TEXT:
+        name = Path(path).name
+        raise FileError(f"{name!r} cannot be written: its notes have {length:,} characters, and {MAX_TEXT:,} fit")
+    tensors = {"sigmas": solver.sigmas, "weights": solver.weights}
+    write_tensors(path, tensors, {**metadata, "kind": KIND, "steps": str(solver.steps)})
+
+
+def read_solver(path: str | os.PathLike[str]) -> tuple[LinearMultistep, dict[str, str]]:
+    """The solver and the metadata of a file. Raises FileError for whatever is not a fitted sampler."""
+    name = Path(path).name
+    tensors, metadata = read_tensors(path, MAX_BYTES)
+    kind = metadata.get("kind", KIND)
+    if kind != KIND or not TENSORS.keys() <= tensors.keys():
+        raise FileError(f"{name!r} holds no fitted sampler" + (f", but a {kind[:40]}" if kind != KIND else ""))
+    for key, dtype in TENSORS.items():
+        if tensors[key].dtype != dtype:
+            found, right = (str(kind).removeprefix("torch.") for kind in (tensors[key].dtype, dtype))
+            raise FileError(f"the {key} in {name!r} are {found}; they must be {right}")
+    try:
+        solver = LinearMultistep(tensors["sigmas"], tensors["weights"])
+    except (SigmasError, SolverError) as error:
+        raise FileError(f"{name!r} holds no fitted sampler that can be used: {error}") from error
+    if metadata.get("steps", str(solver.steps)) != str(solver.steps):
+        raise FileError(f"{name!r} is damaged: it says {metadata['steps'][:20]} steps, and has {solver.steps}")
+    return solver, metadata
+
+
+def holds_solver(path: str | os.PathLike[str]) -> bool:
+    """Whether a file says that it holds a fitted sampler. Raises FileError for what cannot be read."""
+    return read_tensors(path, MAX_BYTES)[1].get("kind") == KIND
