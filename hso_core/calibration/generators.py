@@ -28,7 +28,6 @@ FIT_GAINS, FIT_STRENGTHS = (1.0, 2.0, 4.0), (1e-2, 1.0)
 LIKELY_FIT = 3  # gain 2, strength 1
 SUGGESTED_FITS = ((2.0, 1.0), (2.0, 1e-2), (4.0, 1.0), (1.0, 1.0))
 DECIDED = 2.4  # sigma / alpha in standard deviations of the data, where what the picture shows is decided
-SUPPOSED_SIZE = 4.0  # times the usual, of larger pictures where none have been met
 FLOW_START = 30.0  # sigma / alpha that stands for a flow model's start, where it is infinite
 COMPACT = {"rho 7, end 0.3": (7.0, 1.0, 0.3), "rho 1.5, end 1": (1.5, 1.0, 1.0)}
 
@@ -108,13 +107,12 @@ class Forecasts:
 
     def __init__(
         self,
-        noise: NoiseSchedule,
         ways: Sequence[SignedDefect],
         likely: SignedDefect,
         decided: float,
         by_solver: Mapping[str, SignedDefect] | None = None,
     ) -> None:
-        self._noise, self._all, self._likely, self._decided = noise, ways, likely, decided
+        self._all, self._likely, self._decided = ways, likely, decided
         self._by_solver = by_solver or {}
 
     @classmethod
@@ -123,13 +121,13 @@ class Forecasts:
         ways = [SignedDefect(profile, noise, solver, gain) for solver in FORETOLD for gain in GAINS]
         by_solver = dict(zip(FORETOLD, ways[GAINS.index(1.0) :: len(GAINS)], strict=True))
         decided = level(noise, DECIDED * profile.data_scale)
-        return cls(noise, ways, by_solver["dpmpp_2m"], decided, by_solver)
+        return cls(ways, by_solver["dpmpp_2m"], decided, by_solver)
 
     @classmethod
     def of_fits(cls, profile: Profile, noise: NoiseSchedule) -> Forecasts:
         """For a solver that is fitted to each schedule, of each gain and strength of the ridge."""
         ways = [FittedDefect(profile, noise, ANCHOR, *way) for way in itertools.product(FIT_GAINS, FIT_STRENGTHS)]
-        return cls(noise, ways, ways[LIKELY_FIT], level(noise, DECIDED * profile.data_scale))
+        return cls(ways, ways[LIKELY_FIT], level(noise, DECIDED * profile.data_scale))
 
     def __len__(self) -> int:
         return len(self._all)
@@ -149,17 +147,6 @@ class Forecasts:
     def errors(self, sigmas: Array, solver: str) -> Array:
         """The size (P,) of these."""
         return self._by_solver[solver](sigmas.T)
-
-    def larger(self, sigmas: Array, solver: str) -> Array:
-        """RMS (P,) of the errors of pictures SUPPOSED_SIZE times as large as the reference's, on schedules (P, N).
-
-        What such a picture goes through, the others go through at noise levels so many times as low.
-        """
-        vp = self._noise.family == "vp"
-        lower = (sigmas if vp else sigmas / (1 - sigmas).clip(1e-9)) / SUPPOSED_SIZE
-        lower = lower if vp else lower / (1 + lower)
-        lower[:, 0] = sigmas[:, 0]  # at the start there is nothing but noise
-        return SUPPOSED_SIZE * self._by_solver[solver](lower.T)
 
 
 def foretold_errors(schedules: Sequence[Tensor], ways: Sequence[SignedDefect]) -> Array:

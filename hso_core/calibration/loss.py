@@ -8,7 +8,8 @@ the more, the more seeds there are; otherwise that which the foretold error, the
 
 A set of pictures is as far from the converged set as its errors are alike: a shift of the mean picture and a change of
 contrast count almost fully, while errors that differ from picture to picture hardly change the set. And a few pictures
-may be much larger than the others, too few to be among the seeds; their errors are foretold (`Forecasts.larger`).
+may be much larger than the others, too few to be among the seeds; they are looked for, and count with their share
+(larger.py).
 """
 
 from __future__ import annotations
@@ -25,7 +26,6 @@ TRUSTED_SEEDS = 20  # on so many the excess measured counts as much as the expec
 BOUNDS = (1e-9, 1e9)  # of distances, also of exact or broken latents
 SHIFT, CONTRAST, SCATTER = 0.8, 0.6, 0.1  # squares in that of a set's distance; least squares, swd on six cells
 SETS = 0.5  # share of the set in the loss
-SUPPOSED_CHANCE = 0.002  # of larger pictures that nobody has met
 
 
 @dataclass(frozen=True)
@@ -56,28 +56,21 @@ class Loss:
 class SetLoss:
     """Of the pictures one by one, and of their set, in equal shares.
 
-    mean: the loss of single pictures. scale: how much larger the errors measured are than those foretold. chance: of
-    larger pictures that have been met.
+    mean: the loss of single pictures. chance: of larger pictures that have been met.
     """
 
     mean: Loss
-    scale: float = 0.0
     chance: float = 0.0
 
-    def __call__(
-        self, distances: Array, risk: Array | float, systematic: Array | float, supposed: Array, met: Array | float
-    ) -> Array:
+    def __call__(self, distances: Array, risk: Array | float, systematic: Array | float, met: Array | float) -> Array:
         """The logarithm of an error.
 
-        Of distances (..., seeds), risks (...), `systematic_square` (...), and the errors (...) of larger pictures, as
-        they are foretold of such as nobody has met, and as measured of those that have been.
+        Of distances (..., seeds), risks (...), `systematic_square` (...), and the errors (...) of the larger pictures.
         """
         trust = distances.shape[-1] / (distances.shape[-1] + TRUSTED_SEEDS)
-        supposed, met = (np.clip(error, 0, BOUNDS[1]) for error in (self.scale * supposed, met))
-        expected = np.exp(self.mean(distances, risk)) + SUPPOSED_CHANCE * supposed + self.chance * met
+        expected = np.exp(self.mean(distances, risk)) + self.chance * met
         scatter = np.square(expected) + trust * distances.clip(*BOUNDS).var(-1)
-        larger = SUPPOSED_CHANCE * np.square(supposed) + self.chance * np.square(met)
-        square = systematic + SCATTER * scatter + larger
+        square = systematic + SCATTER * scatter + self.chance * np.square(met)
         return np.asarray((1 - SETS) * np.log(expected) + SETS * 0.5 * np.log(square))
 
 

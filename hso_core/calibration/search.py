@@ -40,7 +40,8 @@ MOST_SEEDS = 96
 FURTHEST = 3.0  # that a picture can be from another, in standard deviations of the data
 NEAR = 0.2  # in mean steps, at every sigma
 TELLING = 8  # trials, the first, that tell which solver's errors are foretold
-RIDGE = 2.0  # what a schedule a mean step off the best of those not searched has to gain on one seed, in the loss
+RIDGE = 12.0  # times the square of the noise: what a schedule a mean step off has to gain on one seed, in the loss
+UNKNOWN_NOISE = 0.4  # between seeds, in the logarithm of a distance, before two of them have been compared
 SEARCHED = "searched"
 
 
@@ -217,7 +218,7 @@ class Search:
         self._known_loss = 0, SetLoss(Loss()), ""
         self._met_products: list[Array] = []  # for each larger picture, the products of what the surrogate is made of
         self._bright: dict[int, tuple[float, Array]] = {}
-        self._known_foretold: dict[tuple[int, str], tuple[float, float]] = {}
+        self._fitted_noise = UNKNOWN_NOISE
         self._known_base: tuple[int, Trial | None] = -1, None
         self._fitted = 0  # measurements that the kernel was chosen for
         self._products: tuple[list[Trial], Array] = [], np.zeros(0)
@@ -243,13 +244,23 @@ class Search:
 
     def settle_seeds(self) -> None:
         """Go on with fewer seeds where they tell the same: so many as bring the noise to PRECISION."""
-        most = max(len(trial.distances) for trial in self.measured)
-        known = [list(trial.distances.values()) for trial in self.measured if len(trial.distances) == most]
-        logs = np.log(np.array(known).clip(*BOUNDS))
-        if min(logs.shape) > 1:
-            rest = logs - logs.mean(0) - logs.mean(1, keepdims=True) + logs.mean()
-            noise = float(np.sqrt(np.square(rest).sum() / ((logs.shape[0] - 1) * (logs.shape[1] - 1))))
+        noise = self._noise_of_seeds()
+        if noise is not None:
             self.seeds = min(max(int(np.ceil((noise / PRECISION) ** 2)), 1), self.seeds)
+
+    def _noise_of_seeds(self) -> float | None:
+        """Deviation, from seed to seed, of what a schedule's distance is over another's, in the logarithm.
+
+        Of the trials measured on the most seeds; None where there are not two of both.
+        """
+        sound = [trial for trial in self.measured if trial.is_sound]
+        most = max((len(trial.distances) for trial in sound), default=0)
+        known = [list(trial.distances.values()) for trial in sound if len(trial.distances) == most]
+        logs = np.log(np.array(known).clip(*BOUNDS))
+        if logs.ndim < 2 or min(logs.shape) < 2:
+            return None
+        rest = logs - logs.mean(0) - logs.mean(1, keepdims=True) + logs.mean()
+        return float(np.sqrt(np.square(rest).sum() / ((logs.shape[0] - 1) * (logs.shape[1] - 1))))
 
     def explore(self, reserve: float, stop: Callable[[], bool]) -> None:
         """Measure what promises most, each on the same seeds, while more than `reserve` evaluations are left.
@@ -291,10 +302,8 @@ class Search:
         """These trials, not yet measured, by what is foretold of them with the solver that fits what has been."""
         if not trials:
             return []
-        loss, solver = self._loss, self.solver
         levels = self._levels(np.array([trial.lambdas for trial in trials]))
-        sizes = self._forecasts.errors(levels, solver)[:, None] * loss.scale
-        foretold = loss(sizes, self._risks(trials), 0.0, self._forecasts.larger(levels, solver), 0.0)
+        foretold = self._forecasts.errors(levels, self.solver)
         return [trials[int(i)] for i in foretold.argsort(kind="stable")]
 
     def is_near(self, trial: Trial, others: Sequence[Trial]) -> bool:
@@ -318,9 +327,8 @@ class Search:
             brightness, energies = self._brightness(count)
             along = np.array([trial.products[place] for place in range(count)]) @ np.array([1.0, -brightness])
             systematic = float(systematic_square(trial.shift(count), np.square(distances), along, energies))
-        supposed = np.array(self._foretold(trial, self.solver)[1])
         bent = float(self._penalty(trial.lambdas[None])[0]) / count if trial.name == SEARCHED else 0.0
-        return float(self._loss(distances, trial.risk, systematic, supposed, self._met(trial))) + bent
+        return float(self._loss(distances, trial.risk, systematic, self._met(trial))) + bent
 
     @property
     def solver(self) -> str:
@@ -371,11 +379,9 @@ class Search:
                 self._known_loss = count, SetLoss(mean), ""
                 return self._known_loss
             solver = self._likely_solver(known)
-            sound = [trial for trial in known if trial.is_sound]
-            foretold = np.array([self._foretold(trial, solver)[0] for trial in sound]).clip(*BOUNDS)
-            logs = [np.log(trial.first().clip(*BOUNDS)).mean() for trial in sound]
-            scale = float(np.exp((logs - np.log(foretold)).mean())) if sound else 0.0
-            self._known_loss = count, SetLoss(mean, scale, self.bench.chance), solver
+            noise = self._noise_of_seeds()
+            self._fitted_noise = UNKNOWN_NOISE if noise is None else noise
+            self._known_loss = count, SetLoss(mean, self.bench.chance), solver
         return self._known_loss
 
     def _likely_solver(self, known: Sequence[Trial]) -> str:
@@ -392,15 +398,6 @@ class Search:
                 misfits[solver] += float(rest.clamp_min(1e-18).log())
         return min(misfits, key=lambda solver: misfits[solver])
 
-    def _foretold(self, trial: Trial, solver: str) -> tuple[float, float]:
-        """The foretold error of a trial on pictures as they are, and on larger ones."""
-        key = id(trial), solver
-        if key not in self._known_foretold:
-            levels = self._levels(trial.lambdas[None])
-            usual, larger = self._forecasts.errors(levels, solver), self._forecasts.larger(levels, solver)
-            self._known_foretold[key] = float(usual[0]), float(larger[0])
-        return self._known_foretold[key]
-
     def _met(self, trial: Trial) -> float:
         """RMS of its errors on larger pictures; the worst there is, where it was not run on them."""
         return trial.met or max(other.met for other in self.trials)
@@ -416,7 +413,7 @@ class Search:
         if base is None:
             return np.zeros(len(lambdas))
         off = self._coordinates(lambdas) - self._coordinates(base.lambdas[None])
-        return RIDGE * np.square(off).sum(1) / max(lambdas.shape[1] - 1, 1)
+        return RIDGE * self._fitted_noise**2 * np.square(off).sum(1) / max(lambdas.shape[1] - 1, 1)
 
     @property
     def _base(self) -> Trial | None:
@@ -432,9 +429,6 @@ class Search:
     def _risk(self, lambdas: Array) -> Array:
         """(p,) of schedules (p, N)."""
         return np.square(self._forecasts.midway(self._levels(lambdas)))
-
-    def _risks(self, trials: Sequence[Trial]) -> Array:
-        return np.array([trial.risk for trial in trials])
 
     @property
     def _compared(self) -> list[Trial]:
@@ -452,15 +446,14 @@ class Search:
         squares = surrogate.squares(vectors)
         sizes = np.sqrt(squares + doubt * variance[:, None] * surrogate.energy)
         if self._fits:
-            return self._loss.mean(sizes, self._risk(lambdas))
+            return np.asarray(self._loss.mean(sizes, self._risk(lambdas)))
         mean_gram, along = self._set_products
         shift = ((vectors @ mean_gram) * vectors).sum(1).clip(0)
         systematic = systematic_square(shift, squares, vectors @ along.T, self._brightness(self.seeds)[1])
-        supposed = self._forecasts.larger(levels, self.solver)
-        met = [((vectors @ gram) * vectors).sum(1) for gram in self._met_products]
-        met = np.sqrt(np.mean(met, axis=0).clip(0)) if met else 0.0
+        apart = [((vectors @ gram) * vectors).sum(1) for gram in self._met_products]
+        met = np.sqrt(np.mean(apart, axis=0).clip(0)) if apart else np.zeros(len(vectors))
         bent = self._penalty(lambdas) / self.seeds
-        return self._loss(sizes, self._risk(lambdas), systematic, supposed, met) + bent
+        return self._loss(sizes, self._risk(lambdas), systematic, met) + bent
 
     def _surrogate(self, known: list[Trial]) -> Surrogate:
         lambdas = np.array([trial.lambdas for trial in known])

@@ -12,7 +12,6 @@ from hso_core import named_schedule
 from hso_core.calibration.calibrate import _verdict as verdict
 from hso_core.calibration.generators import (
     FORETOLD,
-    SUPPOSED_SIZE,
     Forecasts,
     compact_schedule,
     foretold_errors,
@@ -423,18 +422,6 @@ def test_no_larger_pictures_are_found_where_all_are_alike_nor_looked_for_with_a_
     assert run.evaluations > before
 
 
-def test_a_picture_so_many_times_as_large_has_the_error_that_is_foretold():
-    """Of Gaussian data: a model of so many times the scale, on the same schedule."""
-    scales, sigmas = torch.full((256,), 0.3), compact_schedule(SD15, 6, 7.0, 1.0, 0.05)
-    foretold = Forecasts.of_solvers(reference(scales, steps=400, seeds=8).profile(), SD15)
-    larger = reference(SUPPOSED_SIZE * scales, steps=400, seeds=8)
-
-    latents = GaussianRun(SUPPOSED_SIZE * scales, "dpmpp_2m")(sigmas.float(), range(8)).latents
-
-    true = float(larger.distances(latents, range(8)).square().mean().sqrt())
-    assert float(foretold.larger(sigmas[None, :-1].numpy(), "dpmpp_2m")[0]) == pytest.approx(true, rel=0.15)
-
-
 # -- the schedules that are usually good -------------------------------------------------------------------------------
 
 
@@ -570,10 +557,10 @@ def test_a_shift_and_a_change_of_contrast_are_told_from_errors_that_differ():
 
 
 def test_of_schedules_alike_one_by_one_that_of_the_nearer_set_and_the_better_larger_pictures_wins():
-    distances, loss = np.full(12, 0.1), SetLoss(Loss(), scale=1.0, chance=0.02)
+    distances, loss = np.full(12, 0.1), SetLoss(Loss(), chance=0.02)
 
     def of(systematic, met):
-        return float(loss(distances, 0.0, systematic, np.array(0.1), met))
+        return float(loss(distances, 0.0, systematic, met))
 
     assert of(0.0, 0.1) < of(0.005, 0.1) and of(0.0, 0.1) < of(0.0, 1.0)
 
