@@ -53,6 +53,15 @@ def examples() -> Prompt:
         "HSOCalibrateSchedule": node(
             "HSOCalibrateSchedule", **demo_prompts.MEASURED, steps=6, budget="quick", seed=1, remembered="reuse"
         ),
+        "HSOCalibrateSampler": node(
+            "HSOCalibrateSampler",
+            **{name: value for name, value in demo_prompts.MEASURED.items() if name != "sampler_name"},
+            steps=6,
+            budget="quick",
+            seed=1,
+            remembered="reuse",
+        ),
+        "HSOFittedSampler": node("HSOFittedSampler", text="", sampler=["HSOCalibrateSampler", 0]),
         "HSOCompareSchedules": node(
             "HSOCompareSchedules",
             **demo_prompts.MEASURED,
@@ -106,7 +115,11 @@ def examples() -> Prompt:
 
 def show_everything(prompt: Prompt, types: list[str]) -> Prompt:
     """With nodes that ask for the result of each: what nobody asks for is not run."""
-    outputs = {"HSOKSampler": node("SaveLatent", samples=["HSOKSampler", 0], filename_prefix="help")}
+    outputs = {
+        "HSOKSampler": node("SaveLatent", samples=["HSOKSampler", 0], filename_prefix="help"),
+        "HSOCalibrateSampler": demo_prompts.show_text("HSOCalibrateSampler", 2),
+        "HSOFittedSampler": demo_prompts.show_text("HSOFittedSampler", 2),
+    }
     shown = {f"show {name}": outputs.get(name, demo_prompts.show_text(name)) for name in types}
     return {**prompt, **{name: entry for name, entry in shown.items() if "HSOSaveSchedule" not in name}}
 

@@ -34,11 +34,13 @@ HIDDEN = {
 # Of two examples: the nodes to build, and what is folded to its title below them.
 OPEN = {"CheckpointLoaderSimple": (0, 0), "HSOOptimizeSchedule": (340, 130), "VAEDecode": (1180, 0)}
 GRAPHS = {
-    "hso_ksampler": (
+    "ksampler": (
+        "HSO 01 First picture in 5 steps",
         OPEN | {"HSOKSampler": (800, 0)},
         {"Prompt": (340, 600), "Negative prompt": (480, 600), "Empty Latent Image": (680, 600)},
     ),
-    "hso_flow": (
+    "flow": (
+        "HSO 03 Flux in 8 steps",
         OPEN | {"SamplerCustomAdvanced": (800, 0)},
         {
             "Prompt": (340, 600),
@@ -94,7 +96,7 @@ def editor(page: ComfyPage) -> None:
 
 def graphs(page: ComfyPage) -> None:
     """What to build for Stable Diffusion and for a flow model."""
-    for example, (open_nodes, folded) in GRAPHS.items():
+    for name, (example, open_nodes, folded) in GRAPHS.items():
         workflow = json.loads((EXAMPLES / f"{example}.json").read_text("utf-8"))
         page.open_workflow(workflow)
         show_plots(page, workflow)
@@ -102,9 +104,7 @@ def graphs(page: ComfyPage) -> None:
         page.look_at("CheckpointLoaderSimple", 0.92, LEFT, TOP + 60)
         page.page.evaluate("() => app.canvas.deselectAll()")
         page.page.wait_for_timeout(1000)  # the canvas is drawn
-        page.picture(
-            DOCS / f"graph_{example.removeprefix('hso_')}.png", {"x": LEFT - 20, "y": TOP, "width": 1340, "height": 675}
-        )
+        page.picture(DOCS / f"graph_{name}.png", {"x": LEFT - 20, "y": TOP, "width": 1340, "height": 675})
 
 
 PICTURES = {"galaxies": galaxies, "editor": editor, "graphs": graphs}

@@ -24,7 +24,7 @@ from comfy_server import ComfyServer  # noqa: E402
 from saved_workflows import is_widget, widgets, wires_under_nodes  # noqa: E402
 
 FOLDER = REPOSITORY / "example_workflows"
-GALAXIES = REPOSITORY / "demo" / "example_workflows" / "galaxies.json"
+DEMO_FOLDER = REPOSITORY / "demo" / "example_workflows"
 OLD_NAMES = {
     "hso_ksampler": "HSO 01 First picture in 5 steps",
     "hso_flow": "HSO 03 Flux in 8 steps",
@@ -82,11 +82,11 @@ def text_to_image(words: str, checkpoint: str, steps: int, size: int = 512, **ch
     """The graph that most of the templates are: a checkpoint, prompts, a schedule, KSampler (HSO), a picture."""
     return {
         "note": note(words, (40, 60), (300, 300)),
-        "loader": node("CheckpointLoaderSimple", (40, 430), (300, 98), ckpt_name=checkpoint),
-        "show": node("CLIPTextEncode", (400, 60), (380, 90), SHOW, clip=("loader", 1), text=PROMPT),
-        "avoid": node("CLIPTextEncode", (400, 185), (380, 88), AVOID, clip=("loader", 1), text=NEGATIVE),
-        "latent": node("EmptyLatentImage", (400, 310), (380, 106), width=size, height=size, batch_size=1),
-        "schedule": node("HSOOptimizeSchedule", (400, 570), (380, 140), model=("loader", 0), steps=steps),
+        "loader": node("CheckpointLoaderSimple", (40, 450), (300, 98), ckpt_name=checkpoint),
+        "show": node("CLIPTextEncode", (400, 60), (380, 88), SHOW, clip=("loader", 1), text=PROMPT),
+        "avoid": node("CLIPTextEncode", (400, 180), (380, 88), AVOID, clip=("loader", 1), text=NEGATIVE),
+        "latent": node("EmptyLatentImage", (400, 302), (380, 106), width=size, height=size, batch_size=1),
+        "schedule": node("HSOOptimizeSchedule", (400, 570), (380, 400), model=("loader", 0), steps=steps),
         "sample": node(
             "HSOKSampler", (840, 460), (300, 264), model=("loader", 0), positive=("show", 0), negative=("avoid", 0),
             latent_image=("latent", 0), sigmas=("schedule", 0), seed=42, cfg=7.0, sampler_name="dpmpp_2m",
@@ -162,7 +162,7 @@ def own_sigmas() -> Nodes:
         schedule=node(
             "HSOCustomSigmas",
             (400, 570),
-            (380, 240),
+            (380, 450),
             model=("loader", 0),
             text="11.54277, 4.7053785, 1.962492, 0.8081431, 0.16731374, 0",
         ),  # fmt: skip
@@ -187,10 +187,10 @@ def plot() -> Nodes:
         "loader": node("CheckpointLoaderSimple", (40, 430), (300, 98), ckpt_name=SD15),
         "karras": core("karras", 60),
         "beta": core("beta", 216),
-        "preset": node("HSOPresetSchedule", (400, 980), (300, 150), model=("loader", 0), preset="AYS SD 1.5", steps=5),
-        "ours": node("HSOOptimizeSchedule", (400, 372), (300, 140), model=("loader", 0), steps=5),
+        "preset": node("HSOPresetSchedule", (400, 980), (300, 400), model=("loader", 0), preset="AYS SD 1.5", steps=5),
+        "ours": node("HSOOptimizeSchedule", (400, 372), (300, 400), model=("loader", 0), steps=5),
         "plot": node(
-            "HSOPlotSchedules", (760, 372), (440, 420),
+            "HSOPlotSchedules", (760, 372), (440, 640),
             **{f"schedule_{k}": (name, 0) for k, name in enumerate(names, start=1)},
         ),
         "picture": node("PreviewImage", (1260, 60), (520, 380), images=("plot", 0)),
@@ -213,7 +213,7 @@ def compare() -> Nodes:
         "avoid": node("CLIPTextEncode", (400, 230), (340, 100), AVOID, clip=("loader", 1), text=NEGATIVE),
         "latent": node("EmptyLatentImage", (400, 600), (340, 106), width=512, height=512, batch_size=1),
         "compare": node(
-            "HSOCompareSchedules", (800, 420), (420, 620), latent_image=("latent", 0), model=("loader", 0),
+            "HSOCompareSchedules", (800, 420), (420, 720), latent_image=("latent", 0), model=("loader", 0),
             positive=("show", 0), negative=("avoid", 0), vae=("loader", 2), steps=6, cfg=7.0, sampler_name="dpmpp_2m",
             schedulers="hso, karras, exponential, simple, beta", pictures=4,
         ),
@@ -239,12 +239,12 @@ def calibrate() -> Nodes:
         "avoid": node("CLIPTextEncode", (400, 230), (320, 100), AVOID, clip=("loader", 1), text=NEGATIVE),
         "latent": node("EmptyLatentImage", (400, 600), (320, 106), width=512, height=512, batch_size=1),
         "calibrate": node(
-            "HSOCalibrateSchedule", (780, 420), (400, 560), latent_image=("latent", 0), model=("loader", 0),
+            "HSOCalibrateSchedule", (780, 420), (400, 576), latent_image=("latent", 0), model=("loader", 0),
             positive=("show", 0), negative=("avoid", 0), steps=5, cfg=7.0, sampler_name="dpmpp_2m", budget="quick",
         ),
         "report": node("PreviewAny", (1240, 60), (400, 360), "What was found", source=("calibrate", 1)),
         "keep": node(
-            "HSOSaveSchedule", (1240, 500), (400, 230), sigmas=("calibrate", 0), name="calibrated", sampler="dpmpp_2m",
+            "HSOSaveSchedule", (1240, 500), (400, 494), sigmas=("calibrate", 0), name="calibrated", sampler="dpmpp_2m",
         ),
     }  # fmt: skip
 
@@ -269,11 +269,11 @@ def two_models() -> Nodes:
         "clip": node(
             "CLIPLoader", (40, 780), (300, 106), clip_name="umt5_xxl_fp8_e4m3fn_scaled.safetensors", type="wan"
         ),
-        "schedule": node("HSOOptimizeSchedule", (400, 60), (340, 140), model=("high model", 0), steps=8),
+        "schedule": node("HSOOptimizeSchedule", (400, 60), (340, 400), model=("high model", 0), steps=8),
         "show": node("CLIPTextEncode", (400, 745), (340, 90), SHOW, clip=("clip", 0), text=lighthouse),
-        "avoid": node("CLIPTextEncode", (400, 880), (340, 70), AVOID, clip=("clip", 0), text=NEGATIVE),
-        "latent": node("EmptyHunyuanLatentVideo", (400, 1020), (340, 130), width=640, height=640, length=49),
-        "split": node("HSOSplitSchedule", (800, 60), (230, 190), sigmas=("schedule", 0), sigma=0.875, keep_steps=True),
+        "avoid": node("CLIPTextEncode", (400, 880), (340, 88), AVOID, clip=("clip", 0), text=NEGATIVE),
+        "latent": node("EmptyHunyuanLatentVideo", (400, 1000), (340, 130), width=640, height=640, length=49),
+        "split": node("HSOSplitSchedule", (800, 60), (230, 468), sigmas=("schedule", 0), sigma=0.875, keep_steps=True),
         "low model": loader("low", (1090, 20), 270),
         "high": node(
             "HSOKSampler", (1090, 710), (270, 264), "High noise", model=("high model", 0), latent_image=("latent", 0),
@@ -334,7 +334,7 @@ def with_sampler_custom_advanced() -> Nodes:
 
 
 def galaxies() -> Nodes:
-    """The demonstration network's: what dev.py run makes."""
+    """Of a demonstration network: what dev.py run makes."""
     return {
         "note": note(
             "## Galaxies\n\nPress **Run**: a small network draws galaxies in 5 steps.\n\n*Scheduler (HSO)* reads the "
@@ -344,7 +344,7 @@ def galaxies() -> Nodes:
         ),
         "model": node("HSODemoModel", (40, 330), (300, 50)),
         "latent": node("HSODemoLatent", (40, 430), (300, 58), batch_size=8),
-        "schedule": node("HSOOptimizeSchedule", (400, 500), (400, 140), model=("model", 0), steps=5),
+        "schedule": node("HSOOptimizeSchedule", (400, 500), (400, 400), model=("model", 0), steps=5),
         "sample": node(
             "HSOKSampler", (860, 330), (300, 264), model=("model", 0), positive=("model", 1), negative=("model", 1),
             latent_image=("latent", 0), sigmas=("schedule", 0), seed=1, cfg=1.0, sampler_name="dpmpp_2m",
@@ -353,6 +353,27 @@ def galaxies() -> Nodes:
         "image": node("HSODemoImage", (1220, 330), (240, 30), samples=("sample", 0)),
         "save": node("SaveImage", (1520, 330), (560, 430), images=("image", 0), filename_prefix="galaxy"),
     }  # fmt: skip
+
+
+def emoji() -> Nodes:
+    """Of the other demonstration network, which has classes and guidance."""
+    nodes = galaxies()
+    nodes["note"] = note(
+        "## Emoji\n\nPress **Run**: a small network draws hearts in 8 steps. A class guides it, as a prompt guides "
+        "Stable Diffusion, and its noise schedule is Stable Diffusion's.\n\nChange the *class*, *cfg*, *steps* or the "
+        "*seed* and run again.",
+        (40, 60),
+        (300, 200),
+    )
+    nodes["model"] = node("HSODemoEmojiModel", (40, 330), (300, 58), prediction="eps")
+    nodes["latent"]["pos"] = [40, 670]
+    nodes["show"] = node("HSODemoClass", (40, 440), (300, 58), SHOW, name="hearts")
+    nodes["avoid"] = node("HSODemoClass", (40, 550), (300, 58), AVOID, name="anything")
+    nodes["schedule"]["pos"] = [400, 780]
+    nodes["schedule"]["inputs"]["steps"] = 8
+    nodes["sample"]["inputs"] |= {"positive": ("show", 0), "negative": ("avoid", 0), "cfg": 5.0}
+    nodes["save"]["inputs"]["filename_prefix"] = "emoji"
+    return nodes
 
 
 def move(nodes: Nodes, right: int, *names: str) -> None:
@@ -464,7 +485,9 @@ def main() -> None:
         for old in (old for old, new in OLD_NAMES.items() if new == name):
             (FOLDER / f"{old}.json.gz").write_bytes(gzip.compress(text.encode(), mtime=0))
         print(f"{name}: {len(workflow['nodes'])} nodes", *wires_under_nodes(workflow), sep="\n  ")
-    GALAXIES.write_text(as_text(as_saved(GALAXIES.stem, galaxies(), object_info)), "utf-8")
+    for build in (galaxies, emoji):
+        name = build.__name__
+        (DEMO_FOLDER / f"{name}.json").write_text(as_text(as_saved(name, build(), object_info)), "utf-8")
 
 
 if __name__ == "__main__":

@@ -159,7 +159,8 @@ the median RMSE (in grey levels of 0..1) to the nearest training picture or its 
 SEEN = """What the eye sees: faces, people, hands, hearts, clocks, symbols and flags can be told, nearly always from a
 guidance of 3 on; food, clothes, objects, vehicles and places are blots of the right colours. Detail is missing, and
 specks of noise are left on the white page. The networks are small and were trained for about an hour on half a CPU
-core: they serve to compare schedules, not to make emoji."""
+core: they serve to compare schedules, not to make emoji. (The picture has 256 colours; its greens are duller than
+those that are drawn.)"""
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:

@@ -72,7 +72,7 @@ class ClosedLoopFit:
         self.weights[i, : i + 1], rows = fitted_rows(_inner_products(self._kept, wanted, anchor), anchor, self._fold)
         weights = torch.from_numpy(rows[self._fold]).to(x)
         each = (weights[:, j].view(-1, *(1,) * (x.ndim - 1)) * seen for j, seen in enumerate(self._seen))
-        return torch.as_tensor(ratio * x + (1 - ratio) * sum(each))
+        return ratio * x + (1 - ratio) * sum(each)
 
     def _trajectories(self, noise: Tensor) -> list[Tensor]:
         """The reference's x (seeds, values) at each sigma but the first, from x / sigma at the start."""

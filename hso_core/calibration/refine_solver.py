@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import torch
@@ -111,11 +112,11 @@ class Branches:
             moves.append((1 - ratio) * sum(float(w) * seen for w, seen in zip(row, base, strict=True)))
         if last:
             self._ends = [self._choose(move) for move in moves]
-            return torch.as_tensor(following)
+            return cast(Tensor, following)
         if moves:
             self._seen = [torch.cat([seen, *[seen[: self._seeds]] * len(moves)]) for seen in self._seen]
             following = torch.cat([following, *(following[: self._seeds] + move for move in moves)])
-        return torch.as_tensor(following)
+        return cast(Tensor, following)
 
     def sensitivity(self, ends: Tensor, converged: Tensor) -> Sensitivity | None:
         """After the run: from where all branches end (branches * seeds, ...) and are to end (seeds, ...).
@@ -161,4 +162,4 @@ class PerSeed:
         ratio = self._levels[i + 1] / self._levels[i]
         rows = self._weights[:, i].to(x)
         each = (rows[:, j].view(-1, *(1,) * (x.ndim - 1)) * seen for j, seen in enumerate(self._seen))
-        return torch.as_tensor(ratio * x + (1 - ratio) * sum(each))
+        return cast(Tensor, ratio * x + (1 - ratio) * sum(each))

@@ -41,7 +41,7 @@ class Grid:
     @classmethod
     def of(cls, sigmas: Array, noise: NoiseSchedule) -> Grid:
         """For a model with `noise`."""
-        start = float(noise.sigma_of_t(torch.tensor(1 - START_PERCENT, dtype=torch.float64)))
+        start = float(noise.sigma_of_t(torch.tensor(1 - START_PERCENT, dtype=torch.float64, device="cpu")))
         finite = np.where(sigmas >= 1, start, sigmas) if noise.family == "flow" else sigmas
         return cls(sigmas, noise.lambda_of_sigma(torch.from_numpy(finite)).numpy())
 

@@ -5,7 +5,7 @@ The rest of nodes/ uses the names below, as `host.name`, and comfy_api's `io` to
 
 from __future__ import annotations
 
-from .conditioning import conditioning_is_batch, left_by_a_run, runs_of
+from .conditioning import conditioning_is_batch, is_plain, left_by_a_run, runs_of
 from .errors import check_choice, named_errors
 from .files import FOLDERS, may_keep_metadata, numbered_file, schedule_folder, schedule_folders, user_folder
 from .guarded_sigmas import sigmas_output
@@ -73,6 +73,7 @@ __all__ = [
     "is_cancelled",
     "is_empty",
     "is_own_sampler",
+    "is_plain",
     "ksampler_sigmas",
     "left_by_a_run",
     "may_keep_metadata",

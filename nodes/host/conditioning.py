@@ -68,3 +68,17 @@ def left_by_a_run(thing: Any) -> frozenset[str]:
     """
     known = ((getattr(module, kind, ()), names) for (module, kind), names in _LEFT_BY_A_RUN.items())
     return frozenset().union(*(names for kind, names in known if isinstance(thing, kind)))
+
+
+def is_plain(guider: Any) -> bool:
+    """Whether only ComfyUI's own code makes a GUIDER's predictions: no patch, no wrapper, no guider of another pack.
+
+    Then the latents of a batch leave each other alone.
+    """
+    model = guider.model_patcher
+    options = dict(model.model_options)
+    held = ("wrappers", "callbacks", "injections", "additional_models", "attachments")
+    added = any(value for name in held for value in dict(getattr(model, name, {})).values())
+    replaced = set(getattr(model, "object_patches", {})) - {"model_sampling"}
+    own = type(guider) is comfy.samplers.CFGGuider
+    return own and not any(options.values()) and not added and not replaced

@@ -75,7 +75,7 @@ class SamplingRun:
         alone = mask is not None or self.frames or len(self._parts) > 1 or host.conditioning_is_batch(guider)
         self.largest_batch = 1 if alone else largest_batch
         self.evaluations = 0
-        self._known = _Known()  # which is also that of the runs that with_sampler makes
+        self._known = _Known(proven=host.is_plain(guider))  # which is also that of the runs that with_sampler makes
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -110,7 +110,7 @@ class SamplingRun:
         if len(self._parts) == 1 or self._known.weights is not None:
             return
         values = [shape[1:].numel() for shape in self._parts]
-        self._known.weights = torch.ones(sum(values))
+        self._known.weights = torch.ones(sum(values), dtype=torch.float32, device="cpu")
         pilot = self.with_sampler(host.sampler(PILOT))
         schedule = reference_sigmas(host.noise_schedule(self.guider.model_patcher), PILOT_STEPS)
         try:
@@ -120,14 +120,15 @@ class SamplingRun:
             raise
         finally:
             self.evaluations += pilot.evaluations
-        deviations = torch.tensor([float(f"{float(part.std(correction=0)):.2g}") for part in parts])  # rounding aside
+        rounded = [float(f"{float(part.std(correction=0)):.2g}") for part in parts]  # less rounding
+        deviations = torch.tensor(rounded, dtype=torch.float32, device="cpu")
         overall = float(deviations.square().mean().sqrt())
         if not 0 < overall < torch.inf:
             return
         deviations[deviations < FLAT * overall] = overall
         shares = [(sum(values) / (len(values) * count)) ** 0.5 for count in values]
-        weights = overall * torch.tensor(shares) / deviations
-        self._known.weights = weights.repeat_interleave(torch.tensor(values))
+        weights = overall * torch.tensor(shares, dtype=torch.float32, device="cpu") / deviations
+        self._known.weights = weights.repeat_interleave(torch.tensor(values, dtype=torch.int64, device="cpu"))
 
     def with_sampler(self, sampler: Any) -> SamplingRun:
         """The same with another SAMPLER."""
@@ -233,11 +234,11 @@ class SamplingRun:
         self, sigmas: Tensor, seeds: Sequence[int], meter: Meter, other: int = 0, louder: float = 1.0
     ) -> Tensor:
         """louder: times what the noise of the last of the seeds is."""
-        sampler_seed = (seeds[0] + other) % SEEDS
+        noise, sampler_seed = self.noise(seeds, louder), (seeds[0] + other) % SEEDS
         if other:
-            torch.manual_seed(sampler_seed)
+            torch.manual_seed(sampler_seed)  # behind the noise, which sets it too
         metered = _MeteredSampler(self.sampler, meter)
-        self.guide(metered, self.noise(seeds, louder), len(seeds), sigmas, sampler_seed)
+        self.guide(metered, noise, len(seeds), sigmas, sampler_seed)
         return meter.latents(metered.output)
 
     def noise(self, seeds: Sequence[int], louder: float = 1.0) -> Tensor:

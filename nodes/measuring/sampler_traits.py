@@ -134,7 +134,7 @@ class _Trial:
         """The latents of the first seed, and the noise levels at which the model was asked on the way."""
         levels: list[float] = []
         result = self._run(sigmas, TRIAL_SEEDS[:1], observe=lambda sigma, *_: levels.append(sigma))
-        return result.latents, torch.tensor(levels)
+        return result.latents, torch.tensor(levels, dtype=torch.float32, device="cpu")
 
     def _settles(self, seed: int, coarse: Tensor | None = None) -> bool:
         """Whether from 2 N to 4 N steps a picture changes less than from N, which is `coarse`, to 2 N."""

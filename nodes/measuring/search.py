@@ -94,18 +94,19 @@ class Search:
         self.reference_run = reference_for(run)
         schedule = reference_sigmas(self.noise, reference_steps(steps, noise.family))
         # Kept back for run.proof, also where remembered runs spare it, so that the result is the same with them.
-        self._proof = 2 * a_step * (len(schedule) - 1) if run.largest_batch > 1 else 0
+        self._proof = 2 * a_step * (len(schedule) - 1) if run.unproven else 0
         self._tried_out = run.evaluations
         self.left = budget - self._tried_out - self._proof
         self._key = reference_store.key_of(self.reference_run, schedule, seed)
         self._remembered = reference_store.recall(self._key, self.reference_run)
 
     def options(self) -> Options:
+        show, before = _Progress(self.node), self.budget - self.left
         return {
             "first_seed": self._seed,
             "change": self._start is not None,
             "remembered": self._remembered,
-            "on_progress": _Progress(self.node),
+            "on_progress": lambda done, _, stage: show(before + done, self.budget, stage),
             "should_stop": host.is_cancelled,
         }
 

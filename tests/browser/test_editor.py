@@ -919,6 +919,20 @@ def test_reset_and_undo_know_what_was_typed_as_a_whole(comfy: ComfyPage) -> None
     agree(comfy)
 
 
+def test_two_open_workflows_with_the_same_ids_have_editors_of_their_own(comfy: ComfyPage) -> None:
+    name = "() => app.extensionManager.workflow.activeWorkflow.filename"
+    names = {}
+    for written in ("9, 5, 0", "3, 2, 1, 0"):
+        open_editor(comfy, written)
+        names[comfy.page.evaluate(name)] = written
+    for tab, written in names.items():
+        comfy.page.get_by_text(tab, exact=True).first.click()
+        comfy.page.wait_for_function(f"name => ({name})() === name", arg=tab)
+        comfy.look_at(NODE)
+        expect(comfy.part("hso-editor").locator(".hso-handle")).to_have_count(len(parse_sigmas(written)))
+        assert ", ".join(shown(comfy)) == written == text(comfy)
+
+
 def test_two_editors_and_a_copy(comfy: ComfyPage) -> None:
     open_editor(comfy)
     comfy.look_at(NODE, left=100)

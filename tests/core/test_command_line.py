@@ -30,9 +30,9 @@ def test_every_way_to_start_it_gives_the_same_numbers(how):
     assert json.loads(done.stdout)["sigmas"] == list(optimize_schedule(named_schedule("sd15"), 5).sigmas)
 
 
-def test_the_command_of_the_readme_works_with_an_isolated_python():
-    readme = (workbench.REPOSITORY / "README.md").read_text("utf-8")
-    (command,) = re.findall(r"^python3 (hso_core .*) \[--json\]$", readme, re.MULTILINE)
+def test_the_command_of_the_page_works_with_an_isolated_python():
+    page = (workbench.REPOSITORY / "docs" / "method.md").read_text("utf-8")
+    (command,) = re.findall(r"^python3 (hso_core .*) \[--json\]$", page, re.MULTILINE)
     done = subprocess.run(
         [sys.executable, ISOLATED, *command.split()], cwd=workbench.REPOSITORY, capture_output=True, text=True
     )

@@ -14,7 +14,7 @@ from hso_core import named_schedule
 
 KEY = "0123456789abcdef"
 NOISE = named_schedule("sd15")
-RESULT = (torch.tensor([14.6, 4.0, 1.0, 0.0]), "search", "A report: 14.6", 10, True)
+RESULT = (torch.tensor([14.6, 4.0, 1.0, 0.0]), "search", "A report: 14.6", 10, True, None)
 
 
 @pytest.fixture

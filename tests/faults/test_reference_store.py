@@ -17,7 +17,7 @@ from hso_core.calibration import ReferenceRuns
 from hso_core.calibration.reference_runs import ReferenceRun
 
 KEY = "0123456789abcdef"
-RUN = SimpleNamespace(latent=torch.zeros(1, 4, 2, 2))
+RUN = SimpleNamespace(shape=(4, 2, 2))
 
 
 def runs(count: int = 3, values: tuple[int, ...] = (4, 2, 2)) -> ReferenceRuns:
@@ -119,7 +119,7 @@ def test_of_what_is_too_large_the_first_seeds_are_kept(store, monkeypatch, caplo
     shelf_of(store, monkeypatch, file_bytes=store.HEADER_BYTES + 100_000)
     large = runs(9, (4, 32, 32))  # 49 152 bytes each
     store.store(KEY, large)
-    assert list(store.recall(KEY, SimpleNamespace(latent=torch.zeros(1, 4, 32, 32))).by_place) == [0, 1]
+    assert list(store.recall(KEY, SimpleNamespace(shape=(4, 32, 32))).by_place) == [0, 1]
     store.store("f" * 16, runs(1, (16, 64, 64)))
     assert not store.SHELF.file_of("f" * 16).exists() and not caplog.text
 

@@ -129,7 +129,7 @@ def test_pastes_of_ten_megabytes(piece, figure):
 @pytest.mark.parametrize(
     "text",
     [
-        "14,6 3,2 0", "14,6; 3,2; 0", "14,6\n3,2\n0", "14,6 3.2 0", "14.6 3,2 0", "14,6, 3.2, 0", "[14.6, 3,2, 0]",
+        "14,6 3,2 0", "14,6\n3,2\n0", "14,6 3.2 0", "14.6 3,2 0", "14,6, 3.2, 0", "[14.6, 3,2, 0]",
     ],
 )  # fmt: skip
 def test_decimal_commas_are_never_taken_for_other_numbers(text):

@@ -263,9 +263,11 @@ def test_a_scheduler_that_makes_no_schedule_here_is_left_out_and_named(compare, 
 def test_a_schedule_from_above_the_model_is_compared_and_announced_but_not_for_a_flow_model(compare, model, caplog):
     high = torch.tensor([700.0, 4.0, 0.0])
     assert "schedule_1" in rows_of(compare(schedule_1=high, schedulers="karras", pictures=1)[0])
-    assert "Compare Schedules (HSO): schedule_1: the schedule starts at sigma 700, above the largest" in caplog.text
+    assert "Compare Schedulers (HSO): schedule_1: the schedule starts at sigma 700, above the largest" in caplog.text
     (flow,) = nodes_model_advanced.ModelSamplingSD3().patch(model, 3.0)
-    with pytest.raises(ValueError, match="^Compare Schedules .HSO.: schedule_1: the schedule starts at sigma 700, but"):
+    with pytest.raises(
+        ValueError, match="^Compare Schedulers .HSO.: schedule_1: the schedule starts at sigma 700, but"
+    ):
         compare(schedule_1=high, model=flow)
 
 

@@ -790,7 +790,7 @@ def test_the_budget_holds_where_a_batch_has_failed(open_run, model, for_one_late
     """That of two latents is only to find out; that of three is to be one of the results."""
     patched, sizes = for_one_latent
     run = open_run("euler", patched)
-    run._batches.size, run._batches.proven = 3, True
+    run._known.size, run._known.proven = 3, True
     with pytest.raises(budget_spent, match="8 of 8 evaluations are made"):
         run(schedule(model, 2), [1, 2, 3], limit=8)
     assert sum(sizes) == 8 == run.evaluations
@@ -837,11 +837,16 @@ def test_seeds_that_disturb_each_other_are_sampled_one_by_one(nodes, patch, step
 def test_seeds_that_leave_each_other_alone_are_sampled_together(nodes, caplog):
     host, prompt, model, sizes = nodes("host"), tiny_models.conditioning(), tiny_models.tiny_model("eps"), []
     latent = tiny_models.empty_latent(model)
-    run = nodes("measuring.run").SamplingRun(host.guider(model, prompt, prompt, 1.0), host.sampler("euler"), latent)
-    for _ in range(2):
-        result = run(schedule(model, 3), range(8), observe=lambda _, x, denoised: sizes.append(len(x)))
-    assert sizes == [1] * 3 + [7] * 3 + [8] * 3 and result.evaluations == 24
-    assert run.proof == 6 and not caplog.text
+    patched = model.clone()
+    patched.set_model_unet_function_wrapper(lambda apply, given: apply(given["input"], given["timestep"], **given["c"]))
+    patched.model_options["disable_cfg1_optimization"] = False
+    for of, expected, proof in ((patched, [1] * 3 + [7] * 3 + [8] * 3, 6), (model, [8] * 6, 0)):
+        run = nodes("measuring.run").SamplingRun(host.guider(of, prompt, prompt, 1.0), host.sampler("euler"), latent)
+        sizes.clear()
+        for _ in range(2):
+            result = run(schedule(model, 3), range(8), observe=lambda _, x, denoised: sizes.append(len(x)))
+        assert sizes == expected and result.evaluations == 24
+        assert run.proof == proof and not caplog.text
 
 
 def test_the_rounding_is_that_of_what_the_model_computes_with(nodes):

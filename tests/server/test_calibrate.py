@@ -12,7 +12,7 @@ from comfy_server import ComfyServer, PromptInterrupted
 from demo_prompts import node, save_latent, show_text
 from hso_core.schedule.sigmas import parse_sigmas
 
-SEARCHES = "Schedule (HSO): search; "  # in the log
+SEARCHES = "Sigmas (HSO): search; "  # in the log
 
 
 def calibrate(budget: str = "quick", **values: object) -> dict:

@@ -26,7 +26,8 @@ SECONDS = 20.0  # of the server's processor time for a whole workflow; the refus
 ROUNDS = 1_000
 
 
-LONG = {"HSOCalibrateSchedule", "HSOCompareSchedules"}  # a run of theirs takes seconds; their fields are these kinds
+# A run of theirs takes seconds; their fields are these kinds too.
+LONG = {"HSOCalibrateSampler", "HSOCalibrateSchedule", "HSOCompareSchedules"}
 SOCKETS: dict[str, Any] = {
     "MODEL": ["model", 0],
     "CONDITIONING": ["model", 1],
@@ -34,6 +35,7 @@ SOCKETS: dict[str, Any] = {
     "SIGMAS": ["other", 0],
 }
 GOOD: dict[str, Any] = {"steps": 4, "text": "3 2 1 0"}
+SAMPLER = "sigmas: 3, 1, 0\nweights:\n1\n-0.5, 1.5"  # the text of Fitted Sampler
 
 
 def sources(server: ComfyServer) -> dict[str, dict[str, Any]]:
@@ -48,7 +50,8 @@ def good_inputs(definition: dict[str, Any]) -> Iterator[tuple[str, Any]]:
         options = rest[0] if rest else {}
         if is_widget(kind) and not options.get("forceInput"):
             choices = kind if isinstance(kind, list) else options.get("options", [""])
-            yield name, GOOD.get(name, options.get("default", choices[0] if choices else ""))
+            good = GOOD.get(name, options.get("default", choices[0] if choices else ""))
+            yield name, SAMPLER if (definition["name"], name) == ("HSOFittedSampler", "text") else good
         elif kind == "SIGMAS" or (name in definition["input"]["required"] and kind in SOCKETS):
             yield name, SOCKETS[kind]
 

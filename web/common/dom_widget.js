@@ -2,8 +2,6 @@
 
 import { app } from "../../../scripts/app.js";
 import { html } from "./elements.js";
-import { nodeKey } from "./graph.js";
-
 /** @typedef {import("./graph.js").ComfyNode} ComfyNode */
 
 const STYLES = ["./panel.css", "../plot/plot.css", "../editor/editor.css"];
@@ -108,21 +106,30 @@ export function after(node, hook, then) {
 }
 
 /**
- * Nodes 2.0 puts a widget's element on the page once for every node id. Undo makes a new node with the old id, and the
- * page would go on to show the old node's element, which is connected to nothing.
+ * Nodes 2.0 puts a widget's element on the page once for every node id. Undo and another
+ * workflow make a new node with the old id, and the page would go on to show the old node's element.
  * @param {ComfyNode} node
  * @param {string} name
  * @param {HTMLElement} element
  */
 function mount(node, name, element) {
   afterLayout(() => {
-    const key = nodeKey(node);
-    if (!key) return;
-    const place = `${key}/${name}`;
+    const place = placeOf(node, name);
+    if (!place) return;
     const shown = mounted.get(place)?.deref();
     if (shown && shown !== element && shown.isConnected && !element.isConnected) shown.replaceWith(element);
     mounted.set(place, new WeakRef(element));
   });
+}
+
+/**
+ * Where the page shows a widget; nodes with the same id in two open workflows have one place.
+ * @param {ComfyNode} node
+ * @param {string} name
+ */
+function placeOf({ graph, id }, name) {
+  if (!graph || id === -1) return null;
+  return `${graph === graph.rootGraph ? "" : graph.id}/${id}/${name}`;
 }
 
 /**

@@ -1,0 +1,131 @@
+"""Two questions about fitted samplers (docs/fitted_samplers.md).
+
+    .venv/bin/python -m benchmarks.studies.fitted_choices [trajectories | guard]
+
+trajectories: is the calibration's own reference good enough to be followed on the way? Its distance to where a run of
+200 steps passes, beside that of the two ends. guard: what it gains to go over to a known solver where a sample's
+predictions are larger than any that the calibration saw.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hso_core.calibration.profile import ProfileRecorder
+from hso_core.calibration.reference import Reference, reference_sigmas, reference_steps
+from hso_core.calibration.trajectory import Trajectory
+from hso_core.solvers import LinearMultistep, known_solver
+
+from ..measures.cells import test_seeds
+from ..measures.distances import frechet_distance, principal_features, sliced_wasserstein
+from ..models.catalogue import TestModel, load_model
+from ..models.reference import converged, distances, fine_sigmas
+from ..models.solvers import SolverRun
+from ..report.page import NETWORKS, markdown
+from ..rivals.calibrated import FIRST_SEEDS, REFERENCE_SOLVER
+from ..rivals.fitted import fitted_sampler
+from .fitted_samplers import MEASURES, best_pair
+
+SEEDS, FINE_STEPS = 8, 200
+PASSED = {"vp": (10.0, 3.0, 1.0, 0.3), "flow": (0.9, 0.75, 0.5, 0.2)}  # sigmas at which the two are compared
+GUARDED = (("ztf32", 6), ("hsc32", 8))
+SPAN = 0.3  # of the largest size seen, over which the weights go over
+
+
+def trajectories() -> str:
+    rows = []
+    for name in NETWORKS:
+        model = load_model(name)
+        for steps in (4, 6, 10):
+            own = Reference(SolverRun(model, REFERENCE_SOLVER), _own_sigmas(model, steps), FIRST_SEEDS[0])
+            own.extend(range(SEEDS))
+            ends, passed = _apart(model, own)
+            rows.append((name, str(steps), str(len(own.sigmas) - 1), *(f"{value:.3f}" for value in (*passed, ends))))
+    return markdown(("network", "for N", "its steps", "early", "", "", "late", "end"), rows)
+
+
+def _own_sigmas(model: TestModel, steps: int) -> Tensor:
+    return reference_sigmas(model.noise, reference_steps(steps, model.noise.family))
+
+
+def _apart(model: TestModel, own: Reference) -> tuple[float, list[float]]:
+    """Mean RMSE between the ends of the two, and between what passes at each of the sigmas PASSED."""
+    seeds = range(FIRST_SEEDS[0], FIRST_SEEDS[0] + SEEDS)
+    choose, seen = ProfileRecorder().choose, list[tuple[float, Tensor]]()
+    run = SolverRun(model, "dpmpp_2m")
+    sigmas = fine_sigmas(model.noise, FINE_STEPS)
+    fine = run(sigmas, seeds, observe=lambda s, x, d: seen.append((s, choose(x).double()))).latents
+    noise, paths = choose(run.start_noise(seeds)).double(), own.trajectories().double()[:, :-1]
+    runs = own.runs()
+    trajectory = Trajectory(runs.levels) if runs else None
+    passed = []
+    for wanted in PASSED[model.noise.family]:
+        level, x = min(seen, key=lambda pair: abs(np.log(pair[0] / wanted)))
+        weights = torch.from_numpy(trajectory.travelled(np.array([level]))[0]) if trajectory else torch.zeros(0)
+        passed.append(float((level * (noise + weights @ paths) - x).square().mean(1).sqrt().mean()))
+    return float(own.distances(fine, range(SEEDS)).mean()), passed
+
+
+def guard() -> str:
+    rows = []
+    for name, steps in GUARDED:
+        model = load_model(name)
+        solver = fitted_sampler(model, steps, "normal", FIRST_SEEDS[0])
+        best, truth = best_pair(name, steps), converged(model, test_seeds(model))
+        features = principal_features(truth)
+        run = SolverRun(model, "euler")
+        _, seen = _guarded(model, solver, run.start_noise(range(FIRST_SEEDS[0], FIRST_SEEDS[0] + 20)), None, None)
+        for other in ("none", "uni_pc", "dpmpp_2m", "euler"):
+            known = None if other == "none" else known_solver(other, solver.sigmas, model.noise)
+            latents, _ = _guarded(model, solver, run.start_noise(test_seeds(model)), known, seen.max(0).values)
+            errors = distances(latents, truth)
+            measures = (
+                float(errors.mean()),
+                float(errors.median()),
+                sliced_wasserstein(latents, truth),
+                frechet_distance(features(latents), features(truth)),
+            )
+            ratios = (f"{value / best[by]:.2f}" for value, by in zip(measures, MEASURES, strict=True))
+            rows.append((f"{name}, {steps} steps", other, *ratios))
+    return markdown(("network", "goes over to", *MEASURES.values()), rows)
+
+
+def _guarded(
+    model: TestModel, solver: LinearMultistep, noise: Tensor, other: LinearMultistep | None, largest: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """Latents, and the RMS (seeds, N) of the predictions; with the other's weights where these are beyond `largest`."""
+    x, seen, sizes = float(solver.sigmas[0]) * noise, list[Tensor](), list[Tensor]()
+    share = torch.zeros(len(noise)).double()
+    for i in range(solver.steps):
+        with torch.inference_mode():
+            seen.append(model.denoise(x, float(solver.sigmas[i])))
+        sizes.append(seen[-1].flatten(1).square().mean(1).sqrt())
+        rows = solver.weights[i].expand(len(noise), -1)
+        if other is not None and largest is not None and i:
+            share = torch.maximum(share, ((sizes[i] / largest[i] - 1) / SPAN).clamp(0, 1).double())
+            rows = torch.lerp(rows, other.weights[i].expand_as(rows), share[:, None])
+        ratio = float(solver.sigmas[i + 1] / solver.sigmas[i])
+        weighted = (rows[:, j].float().view(-1, 1, 1, 1) * each for j, each in enumerate(seen))
+        x = ratio * x + (1 - ratio) * sum(weighted)
+    return x, torch.stack(sizes, 1)
+
+
+QUESTIONS = {"trajectories": trajectories, "guard": guard}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("question", nargs="?", choices=list(QUESTIONS))
+    torch.set_num_threads(1)
+    asked = parser.parse_args().question
+    for name, answer in QUESTIONS.items():
+        if asked in (None, name):
+            print(f"{name}:\n\n{answer()}\n", flush=True)
+
+
+if __name__ == "__main__":
+    main()
