@@ -413,7 +413,8 @@ class Search:
         if base is None:
             return np.zeros(len(lambdas))
         off = self._coordinates(lambdas) - self._coordinates(base.lambdas[None])
-        return RIDGE * self._fitted_noise**2 * np.square(off).sum(1) / max(lambdas.shape[1] - 1, 1)
+        squares = np.square(off).sum(1) / max(lambdas.shape[1] - 1, 1)
+        return np.asarray(RIDGE * self._fitted_noise**2 * squares)
 
     @property
     def _base(self) -> Trial | None:
