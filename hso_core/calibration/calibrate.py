@@ -11,7 +11,8 @@ from torch import Tensor
 from ..schedule.noise_schedule import NoiseSchedule
 from ..schedule.sigmas import SigmasError, check_sigmas
 from .generators import FORETOLD, Forecasts, foretold_errors, suggest
-from .outcome import EARLIER, SHOWN, Outcome, row_of, shown_names
+from .larger import larger_pictures
+from .outcome import EARLIER, SHOWN, Outcome, mean_of, row_of, shown_names
 from .profile import Profile
 from .reference import Reference, reference_sigmas, reference_steps
 from .reference_runs import ReferenceRuns
@@ -23,11 +24,16 @@ from .statistics import paired_ratio
 BUDGETS = {"quick": 300, "normal": 2000, "thorough": 10000}
 SEARCH_SEED = 66
 HOPELESS = 2.0  # times the median foretold error of the candidates
-SURE = 4  # suggestions that are looked at before the candidates
-LOOK_SHARE, SEARCH_SHARE = 0.35, 0.8  # of the budget that may be spent when the looks, then the search, are done
-SEED_SHARE, MOST_SEEDS = 0.25, 40  # of the budget, for the reference on the first seeds; and how many these are at most
+LOOK_SHARE, SEARCH_SHARE = 0.4, 0.8  # of the budget that may be spent when the looks, then the search, are done
+JUDGED, MOST_JUDGED = (
+    75,
+    0.3,
+)  # evaluations that are left for the judgement at least, and that share of the budget at most
+SEED_SHARE, MOST_SEEDS = 0.28, 40  # of the budget, for the reference on the first seeds; and how many these are at most
+LEAST_SEEDS = 5  # that even a small budget is planned for, where SEED_SHARE pays for them
 FINALISTS = (8, 4, 3)  # schedules that are compared on ever more seeds
 OWN_FINALISTS = 3  # of them, at most so many that were at hand
+CAUTION = 1.0  # deviations of what the seeds say, by which a schedule has to be better than the best at hand
 SAME_START = 1e-4  # relative: nearer first sigmas are one
 
 
@@ -45,13 +51,14 @@ class Plan:
     def of(cls, budget: int, steps: int, family: str) -> Plan:
         """More seeds where the budget pays for many runs."""
         fine = reference_steps(steps, family)
-        seeds = min(round(0.08 * (budget / steps) ** 0.85), int(SEED_SHARE * budget / fine), MOST_SEEDS)
+        wanted = max(round(0.08 * (budget / steps) ** 0.85), LEAST_SEEDS)
+        seeds = min(wanted, int(SEED_SHARE * budget / fine), MOST_SEEDS)
         return cls(fine, max(seeds, 1))
 
     @property
     def look(self) -> int:
         """Seeds of the first look at a schedule."""
-        return (self.seeds + 2) // 3
+        return max((self.seeds + 2) // 4, 1)
 
 
 @dataclass(frozen=True)
@@ -130,15 +137,17 @@ def calibrate(
     own = [search.add(name, sigmas) for name, sigmas in _worth_a_run(usable, profile, noise).items()]
     first = [search.add(name, sigmas) for name, sigmas in found_before.items()]  # one of `own`, where that was best
     suggested = [search.add(name, sigmas) for name, sigmas in suggest(profile, noise, steps).items()]
+    most = LOOK_SHARE * budget
     try:
-        for trial in [*first, *own[:1], *suggested[:SURE], *own[1:], *suggested[SURE:]]:
-            if told("trying the schedules at hand")() or bench.spent > LOOK_SHARE * budget:
-                break
-            bench.measure(trial, range(plan.look))
+        at_first = [*first, *own[:1]]
+        _look(
+            search, at_first, own, suggested, plan, lambda: told("trying the schedules at hand")() or bench.spent > most
+        )
         if search.measured:
             search.settle_seeds()
+            bench.larger = larger_pictures(watch.watched(reference_run), reference, profile, noise, bench)
             if steps > 1 or search.start_is_free:
-                search.explore((1 - SEARCH_SHARE) * budget, told("search"))
+                search.explore(_judgement(budget), told("search"))
             _measure_finalists(search, own, plan, bench, told("comparing the best"))
     except BudgetSpent:
         pass
@@ -151,6 +160,34 @@ def calibrate(
             "steps, a higher precision, or a lower cfg"
         )
     return _verdict(search, own, bench, reference)
+
+
+def _judgement(budget: int) -> float:
+    """Evaluations that the search leaves for the comparison of the best on seeds that it has not seen."""
+    return max((1 - SEARCH_SHARE) * budget, min(JUDGED, MOST_JUDGED * budget))
+
+
+def _look(
+    search: Search,
+    first: list[Trial],
+    own: list[Trial],
+    suggested: list[Trial],
+    plan: Plan,
+    stop: Callable[[], bool],
+) -> None:
+    """Measure the first ones, then suggestions and candidates in turn, those first that are foretold to be good.
+
+    Suggestions that are nearly the same as what has been measured are left out.
+    """
+    waiting = first
+    while waiting and not stop():
+        search.bench.measure(waiting[0], range(plan.look))
+        waiting = [trial for trial in first if not trial.distances]
+        if not waiting:
+            fresh = [t for t in suggested if not t.distances and not search.is_near(t, search.measured)]
+            groups = [search.promising_first(group) for group in (fresh, [t for t in own if not t.distances])]
+            turn = len(search.measured) % 2
+            waiting = groups[1 - turn] or groups[turn]
 
 
 class Watch:
@@ -254,9 +291,10 @@ def _finalists(search: Search, own: list[Trial], places: int, count: int) -> lis
 
 
 def _verdict(search: Search, own: list[Trial], bench: Bench, reference: Reference) -> Calibration:
-    """The best of the trials that were run on the most seeds, unless the best candidate turns out to be as good.
+    """The best of the trials that were run on the most seeds, unless the best candidate may well be as good.
 
-    It is as good, too, if by both of the means that the report names the other measured no better.
+    It is as good where the other's loss is lower by less than the seeds can tell, or if by both of the means that the
+    report names the other measured no better.
     """
     ranked = [trial for trial in search.measured if trial.is_sound]
     most = max(len(trial.distances) for trial in ranked)
@@ -266,24 +304,28 @@ def _verdict(search: Search, own: list[Trial], bench: Bench, reference: Referenc
     comparison = paired_ratio(winner.distances, rival.distances)
     # Where the user ended it early, the rival may have run on fewer seeds, which may be easier or harder ones.
     shared = min(len(winner.distances), len(rival.distances))
-    no_better = min(comparison.of_means, comparison.geometric) >= 1
-    if no_better or search.loss(winner, shared) >= search.loss(rival, shared):
-        winner, comparison = rival, paired_ratio(rival.distances, rival.distances)
-    alike = [trial for trial in ranked if len(trial.distances) == len(winner.distances)]
-    rows = sorted(alike, key=lambda trial: (trial is not winner, search.loss(trial)))[:SHOWN]
+    weighed = bench.larger is not None and shared == len(winner.distances)
+    gain = mean_of(winner, bench.chance) / mean_of(rival, bench.chance) if weighed else comparison.of_means
+    no_better = min(gain, comparison.geometric) >= 1
+    promised = search.loss(rival, shared) - search.loss(winner, shared)
+    if no_better or promised <= CAUTION * comparison.doubt:
+        winner, gain, comparison = rival, 1.0, paired_ratio(rival.distances, rival.distances)
+    low, high = comparison.interval
+    beside = [trial for trial in ranked if len(trial.distances) == len(winner.distances)]
+    rows = sorted(beside, key=lambda trial: (trial is not winner, search.loss(trial)))[:SHOWN]
     names = shown_names(rows, own)
     return Calibration(
         sigmas=winner.sigmas.clone(),
         name=winner.name,
         shown_as=names[0],
         best_candidate=rival.name,
-        gain=comparison.of_means,
+        gain=gain,
         typical_gain=comparison.geometric,
-        interval=comparison.interval,
+        interval=(low * gain / comparison.of_means, high * gain / comparison.of_means),
         seeds=comparison.seeds,
         evaluations=bench.spent,
         remembered=reference.remembered,
-        rows=tuple(row_of(trial, name) for trial, name in zip(rows, names, strict=True)),
+        rows=tuple(row_of(trial, name, bench.chance) for trial, name in zip(rows, names, strict=True)),
         references=reference.runs(),
     )
 

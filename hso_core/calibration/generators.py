@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from torch import Tensor
 from ..schedule.noise_schedule import NoiseSchedule
 from .profile import Profile
 from .signed_defect import FittedDefect, SignedDefect
+from .usual import usual_lambdas
 
 Array = NDArray[np.float64]
 
@@ -42,8 +43,13 @@ def suggest(profile: Profile, noise: NoiseSchedule, steps: int) -> dict[str, Ten
     scale = profile.data_scale
     schedules = {"density of turning": turning_schedule(profile, noise, steps)}
     for solver in FORETOLD:
-        foretell = SignedDefect(profile, noise, solver)
-        schedules[f"signed defects of {solver}"] = signed_defect_schedule(foretell, profile, noise, steps)
+        foretold = signed_defect_schedule(SignedDefect(profile, noise, solver), profile, noise, steps)
+        inner = usual_lambdas(profile, noise, steps, solver)
+        halfway = (noise.lambda_of_sigma(foretold[1:-1]).numpy() + inner) / 2
+        first = [_lambda_first(noise)]
+        schedules[f"signed defects of {solver}"] = foretold
+        schedules[f"usual steps of {solver}"] = _schedule(noise, np.concatenate([first, inner]))
+        schedules[f"halfway to the usual steps of {solver}"] = _schedule(noise, np.concatenate([first, halfway]))
     for name, (rho, power, end) in COMPACT.items():
         schedules[name] = compact_schedule(noise, steps, rho, power, end * scale)
     return _falling(schedules)
@@ -99,20 +105,29 @@ def signed_defect_schedule(foretell: SignedDefect, profile: Profile, noise: Nois
 class Forecasts:
     """What `SignedDefect` foretells of schedules, in several `ways`; `likely`: by which the risk is foretold."""
 
-    def __init__(self, ways: Sequence[SignedDefect], likely: SignedDefect, decided: float) -> None:
+    def __init__(
+        self,
+        ways: Sequence[SignedDefect],
+        likely: SignedDefect,
+        decided: float,
+        by_solver: Mapping[str, SignedDefect] | None = None,
+    ) -> None:
         self._all, self._likely, self._decided = ways, likely, decided
+        self._by_solver = by_solver or {}
 
     @classmethod
     def of_solvers(cls, profile: Profile, noise: NoiseSchedule) -> Forecasts:
         """For each solver and gain; which solver hardly matters for the risk."""
         ways = [SignedDefect(profile, noise, solver, gain) for solver in FORETOLD for gain in GAINS]
-        return cls(ways, SignedDefect(profile, noise, "dpmpp_2m"), _level(noise, DECIDED * profile.data_scale))
+        by_solver = dict(zip(FORETOLD, ways[GAINS.index(1.0) :: len(GAINS)], strict=True))
+        decided = level(noise, DECIDED * profile.data_scale)
+        return cls(ways, by_solver["dpmpp_2m"], decided, by_solver)
 
     @classmethod
     def of_fits(cls, profile: Profile, noise: NoiseSchedule) -> Forecasts:
         """For a solver that is fitted to each schedule, of each gain and strength of the ridge."""
         ways = [FittedDefect(profile, noise, ANCHOR, *way) for way in itertools.product(FIT_GAINS, FIT_STRENGTHS)]
-        return cls(ways, ways[LIKELY_FIT], _level(noise, DECIDED * profile.data_scale))
+        return cls(ways, ways[LIKELY_FIT], level(noise, DECIDED * profile.data_scale))
 
     def __len__(self) -> int:
         return len(self._all)
@@ -124,6 +139,14 @@ class Forecasts:
     def midway(self, sigmas: Array) -> Array:
         """RMS (P,) of D's error where schedules (P, N) come to what the picture shows."""
         return self._likely.midway(sigmas.T, self._decided)
+
+    def likely(self, sigmas: Array, solver: str) -> Array:
+        """The errors of schedules (P, N) with one of FORETOLD, as weights (P, M + 1)."""
+        return self._by_solver[solver].weights(sigmas.T)
+
+    def errors(self, sigmas: Array, solver: str) -> Array:
+        """The size (P,) of these."""
+        return self._by_solver[solver](sigmas.T)
 
 
 def foretold_errors(schedules: Sequence[Tensor], ways: Sequence[SignedDefect]) -> Array:
@@ -160,7 +183,7 @@ def _lambda_last(noise: NoiseSchedule) -> float:
     return float(noise.lambda_of_sigma(torch.tensor(noise.sigma_min, dtype=torch.float64, device="cpu")))
 
 
-def _level(noise: NoiseSchedule, ratio: float) -> float:
+def level(noise: NoiseSchedule, ratio: float) -> float:
     """The sigma where sigma / alpha is `ratio`."""
     return ratio / (1 + ratio) if noise.family == "flow" else ratio
 

@@ -138,14 +138,21 @@ def shown_names(rows: Sequence[Trial], own: Sequence[Trial]) -> list[str]:
     return names
 
 
-def row_of(trial: Trial, shown_as: str) -> Row:
-    distances = np.array(list(trial.distances.values()))
+def mean_of(trial: Trial, chance: float = 0.0) -> float:
+    """Of its distances; with the larger pictures that it was run on, in their share."""
+    mean = float(trial.first().mean())
+    return (1 - chance) * mean + chance * trial.met if trial.met else mean
+
+
+def row_of(trial: Trial, shown_as: str, chance: float = 0.0) -> Row:
+    """chance: of larger pictures, see `mean_of`."""
+    distances = trial.first()
     return Row(
         trial.name,
         shown_as,
-        float(distances.mean()),
+        mean_of(trial, chance),
         float(np.median(distances)),
-        float(distances.max()),
+        max(float(distances.max()), trial.met),
         len(distances),
         trial.sigmas.clone(),
     )

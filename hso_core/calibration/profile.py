@@ -13,6 +13,7 @@ from torch import Tensor
 
 MOST_VALUES = 1 << 12  # of one latent that are looked at; a random choice of them keeps the inner products
 CHOICE_SEED = 2511_11688
+LEAST_SCALE = 1e-6  # of the data, for a model whose pictures are all one constant
 
 
 @dataclass(frozen=True)
@@ -22,11 +23,14 @@ class Profile:
     sigmas      (M,) the noise levels, falling
     gram        (M + 1, M + 1) float64: means over seeds and values of D_i * D_j; last, the final latent
     data_scale  standard deviation of the final latents
+    typical_scale
+                the same of one, from the brightness of all: the geometric mean, which rare ones hardly move
     """
 
     sigmas: Tensor
     gram: Tensor
     data_scale: float
+    typical_scale: float
 
     def turning(self) -> Tensor:
         """RMS of D_(i+1) - D_i, (M - 1,): how far the prediction turns from each noise level to the next."""
@@ -40,7 +44,9 @@ class Profile:
         """trajectories: (seeds, M + 1, values) the predictions, and last the final latents."""
         points = trajectories.double()
         gram = torch.einsum("sid,sjd->ij", points, points) / (points.shape[0] * points.shape[2])
-        return cls(sigmas, gram, data_scale)
+        final = points[:, -1]
+        sizes = (final - final.mean()).square().mean(1).sqrt().clamp_min(LEAST_SCALE)
+        return cls(sigmas, gram, data_scale, float(sizes.log().mean().exp()))
 
 
 class ProfileRecorder:

@@ -10,14 +10,13 @@ from torch import Tensor
 from ..schedule.noise_schedule import NoiseSchedule
 from .fit_solver import Array, ClosedLoopFit
 from .generators import FLOW_START, compact_schedule
-from .profile import Profile, ProfileRecorder
+from .profile import LEAST_SCALE, Profile, ProfileRecorder
 from .reference_runs import ReferenceRun, ReferenceRuns
 from .run import BudgetSpent, SamplerRun
 from .trajectory import Trajectory
 
 FLOW_END = 0.02  # sigma / alpha of its last step, about that of Stable Diffusion's tables
 RHO = 7.0
-LEAST_SCALE = 1e-6  # of the data, for a model whose pictures are all one constant
 PIECE = 8  # seeds of one call: what a cancelled search loses at most
 
 
@@ -70,7 +69,8 @@ class Reference:
     They are counted as if they were, so that nothing that is decided by the count depends on them; and they are exactly
     what would come out anew, but for what rounding makes of other batches.
 
-    sigmas: (R + 1,) the schedule of the runs. evaluations: all that are counted; remembered: those of them not made.
+    sigmas: (R + 1,) the schedule of the runs. first_seed: that of place 0. evaluations: all that are counted;
+    remembered: those of them not made.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class Reference:
         self.sigmas = sigmas
         self.evaluations = self.remembered = 0
         self._run = run
-        self._first_seed = first_seed
+        self.first_seed = first_seed
         self._recorder = ProfileRecorder()
         self._levels = remembered.levels if remembered else None
         self._made = dict(remembered.by_place) if remembered else {}  # also what nobody has asked for yet
@@ -113,7 +113,7 @@ class Reference:
         self._asked.update((place, self._made[place]) for place in missing)
 
     def _make(self, places: Sequence[int], limit: int | None) -> None:
-        seeds = [self._first_seed + place for place in places]
+        seeds = [self.first_seed + place for place in places]
         try:
             result = self._run(self.sigmas, seeds, limit=limit, observe=self._recorder)
         except BudgetSpent as error:
@@ -144,6 +144,10 @@ class Reference:
         """(n, values) what is kept of latents (n, ...)."""
         return self._recorder.choose(latents)
 
+    def pictures(self, places: Sequence[int]) -> Tensor:
+        """(n, values) what the recorder keeps of the converged latents of these places."""
+        return self.choose(self.converged(places))
+
     def trajectories(self) -> Tensor:
         """(seeds, M + 1, values) the predictions on the way and the final latents, in the order of asking."""
         if self._trajectories is None or len(self._trajectories) < len(self._asked):
@@ -151,6 +155,15 @@ class Reference:
             last = self.choose(self.converged(list(self._asked)))
             self._trajectories = torch.cat([predictions, last[None]]).transpose(0, 1)
         return self._trajectories
+
+    def sizes(self, places: Sequence[int]) -> list[float]:
+        """RMS of each of the converged latents of these places about the mean of all its values."""
+        return [max(float((one - one.mean()).square().mean().sqrt()), LEAST_SCALE) for one in self.converged(places)]
+
+    def trajectories_of(self, places: Sequence[int]) -> Tensor:
+        """(n, M + 1, values) those of these places."""
+        asked = list(self._asked)
+        return self.trajectories()[[asked.index(place) for place in places]]
 
     def fit(self, sigmas: Tensor, anchor: Array, places: Sequence[int], folds: int) -> ClosedLoopFit:
         """What fits a solver on `sigmas` to the trajectories of these places, see ClosedLoopFit."""

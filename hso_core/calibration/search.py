@@ -14,8 +14,9 @@ from torch import Tensor
 
 from ..schedule.noise_schedule import NoiseSchedule
 from ..solvers import LinearMultistep
-from .generators import END, FLOW_START, POWER, RHO, Forecasts, compact_lambdas
-from .loss import BOUNDS, Loss
+from .generators import END, FLOW_START, FORETOLD, POWER, RHO, Forecasts, compact_lambdas
+from .larger import LargerPictures
+from .loss import BOUNDS, Loss, SetLoss, systematic_square
 from .reference import Reference
 from .run import BudgetSpent, SamplerResult, SamplerRun
 from .surrogate import Kernel, Surrogate
@@ -33,11 +34,15 @@ BOLDER = (1.0, 0.3, 0.1, 0.03, 0.0)  # for fitted solvers, of whose errors the f
 LEAST_HOPE = 0.01  # improvement of the loss for which a proposal is run
 REFIT = 1.2  # the kernel is chosen anew when there are so many times the measurements
 PRECISION = 0.1  # of a measurement, in the logarithm, at which more seeds are not worth their price to begin with
-LEAST_KNOWN = 5  # trials that the surrogate starts with, at least
+LEAST_KNOWN = 4  # trials that the surrogate starts with, at least
 MOST_AGAIN = 8  # trials that are run again on more seeds
 MOST_SEEDS = 96
 FURTHEST = 3.0  # that a picture can be from another, in standard deviations of the data
 NEAR = 0.2  # in mean steps, at every sigma
+TELLING = 8  # trials, the first, that tell which solver's errors are foretold
+RIDGE = 12.0  # times the square of the noise: what a schedule a mean step off has to gain on one seed, in the loss
+UNKNOWN_NOISE = 0.4  # between seeds, in the logarithm of a distance, before two of them have been compared
+SEARCHED = "searched"
 
 
 @dataclass(eq=False)
@@ -45,7 +50,8 @@ class Trial:
     """A schedule with the distances to the converged latents that were measured for it.
 
     sigmas (N + 1,) float32; lambdas (N,) of those above 0; risk: see loss.py; by place in the sequence of seeds:
-    distances (RMSE), and errors (values,), some of the components of what the distance is the size of.
+    distances (RMSE), errors (values,), some of the components of what the distance is the size of, and means over them
+    of the error times the converged picture and of the error.
     solver: what it was or is to be run with, where that is not always the same; is_fit: whether that is fitted to the
     seeds at hand (see solver_bench.py).
     """
@@ -56,8 +62,19 @@ class Trial:
     risk: float
     distances: dict[int, float] = field(default_factory=dict)
     errors: dict[int, Tensor] = field(default_factory=dict)
+    products: dict[int, tuple[float, float]] = field(default_factory=dict)
+    shifts: dict[int, float] = field(default_factory=dict)  # see `shift`, by how many
+    met: float = 0.0  # RMS of the errors on larger pictures that have been met; 0 before it is run on them
+    met_errors: list[Tensor] = field(default_factory=list)
     solver: LinearMultistep | None = None
     is_fit: bool = False
+
+    def shift(self, seeds: int) -> float:
+        """The mean square of the mean error of the first so many seeds."""
+        if seeds not in self.shifts:
+            errors = torch.stack([self.errors[place] for place in range(seeds)]).double()
+            self.shifts[seeds] = float(errors.mean(0).square().mean())
+        return self.shifts[seeds]
 
     @property
     def is_sound(self) -> bool:
@@ -81,9 +98,10 @@ class Bench:
 
     def __init__(self, sample: Sample, reference: Reference, budget: int) -> None:
         self._sample, self._reference = sample, reference
-        self._budget = budget
+        self.budget = budget
         self._spent = 0
         self.cost: float | None = None  # evaluations a seed takes
+        self.larger: LargerPictures | None = None  # every schedule is run on them, too, once they have been met
 
     @classmethod
     def of_run(cls, run: SamplerRun, reference: Reference, first_seed: int, budget: int) -> Bench:
@@ -98,26 +116,41 @@ class Bench:
     def spent(self) -> int:
         return self._spent + self._reference.evaluations
 
+    def spend(self, evaluations: int) -> None:
+        """Count evaluations made elsewhere."""
+        self._spent += evaluations
+
     @property
     def left(self) -> int:
-        return self._budget - self.spent
+        return self.budget - self.spent
 
     def price(self, trials: Sequence[Trial], places: Sequence[int], new: int = 0) -> float:
         """Evaluations that it takes to measure these trials and so many new ones there; 0 before the first run."""
         missing = sum(place not in trial.distances for trial in trials for place in places) + new * len(places)
-        return missing * (self.cost or 0) + self._reference.price(places)
+        unmet = (sum(not trial.met for trial in trials) + new) * len(self.larger.places) if self.larger else 0
+        return (missing + unmet) * (self.cost or 0) + self._reference.price(places)
+
+    @property
+    def chance(self) -> float:
+        """Of a larger picture, as far as such have been met."""
+        return self.larger.chance if self.larger else 0.0
 
     def measure(self, trial: Trial, places: Sequence[int]) -> None:
         """Run the trial on the seeds of those places that it has not been run on. Raises BudgetSpent."""
+        if self.larger and not trial.met:
+            self._meet(trial, self.larger)
         missing = [place for place in places if place not in trial.distances]
         if not missing:
             return
         self._reference.extend(missing, self.left)
-        if self.cost is not None and self.cost * len(missing) > self.left:
+        self._keep(trial, missing, self._sampled(trial, missing))
+
+    def _sampled(self, trial: Trial, places: Sequence[int]) -> SamplerResult:
+        if self.cost is not None and self.cost * len(places) > self.left:
             raise BudgetSpent
-        result = self._counted(self._sample, trial, missing)
-        self.cost = result.evaluations / len(missing)
-        self._keep(trial, missing, result)
+        result = self._counted(self._sample, trial, places)
+        self.cost = result.evaluations / len(places)
+        return result
 
     def _counted(self, run: Callable[..., SamplerResult], *arguments: Any) -> SamplerResult:
         """What the run gives, its evaluations counted and within the limit of what is left."""
@@ -131,11 +164,27 @@ class Bench:
 
     def _keep(self, trial: Trial, places: Sequence[int], result: SamplerResult) -> None:
         trial.distances.update(zip(places, self._reference.distances(result.latents, places).tolist(), strict=True))
-        trial.errors.update(zip(places, self._reference.errors(result.latents, places), strict=True))
+        errors = self._reference.errors(result.latents, places)
+        trial.errors.update(zip(places, errors, strict=True))
+        products = (errors * self._reference.pictures(places)).double().mean(1).tolist()
+        means = errors.double().mean(1).tolist()
+        trial.products.update(zip(places, zip(products, means, strict=True), strict=True))
+
+    def _meet(self, trial: Trial, larger: LargerPictures) -> None:
+        latents = self._sampled(trial, [larger.first + place for place in larger.places]).latents
+        squares = larger.ends.distances(latents, larger.places).square().clamp(1e-18, 1e18)
+        trial.met = float(squares.mean().sqrt())
+        trial.met_errors = list(larger.ends.errors(latents, larger.places))
 
     def trajectories(self) -> Tensor:
         """See `Reference.trajectories`."""
         return self._reference.trajectories()
+
+    def brightness(self, seeds: int) -> tuple[float, Array]:
+        """The mean of the first so many converged pictures; and the mean squares (seeds,) of each about it."""
+        pictures = self._reference.pictures(range(seeds)).double()
+        mean = pictures.mean()
+        return float(mean), (pictures - mean).square().mean(1).numpy()
 
 
 class Search:
@@ -143,7 +192,7 @@ class Search:
 
     seeds: on how many, the first of the sequence, schedules are compared at present; fewer or more as the search finds.
     start_is_free: whether schedules may start below sigma_max. again: how many are run again on more seeds.
-    fits: whether a solver is fitted to each.
+    fits: whether a solver is fitted to each; then single pictures alone make up the loss.
     """
 
     def __init__(
@@ -160,15 +209,23 @@ class Search:
         fits: bool = False,
     ) -> None:
         self.trials: list[Trial] = []
-        self._bench, self._noise, self._forecasts = bench, noise, forecasts
+        self.bench, self._noise, self._forecasts = bench, noise, forecasts
         self.seeds = self._step = seeds
         self.start_is_free = start_is_free
         self._scale, self._again, self._fits = data_scale, again, fits
         self._rng = np.random.default_rng(seed)
         self._kernel: Kernel | None = None
-        self._known_loss = 0, Loss()
+        self._known_loss = 0, SetLoss(Loss()), ""
+        self._met_products: list[Array] = []  # for each larger picture, the products of what the surrogate is made of
+        self._bright: dict[int, tuple[float, Array]] = {}
+        self._fitted_noise = UNKNOWN_NOISE
+        self._known_base: tuple[int, Trial | None] = -1, None
         self._fitted = 0  # measurements that the kernel was chosen for
         self._products: tuple[list[Trial], Array] = [], np.zeros(0)
+        self._set_products = (
+            np.zeros((0, 0)),
+            np.zeros((0, 0)),
+        )  # of the mean over seeds; (seeds, m + n) with the picture
 
     def add(self, name: str, sigmas: Tensor) -> Trial:
         """A further trial (or the one there is of the same schedule), not yet measured."""
@@ -187,13 +244,23 @@ class Search:
 
     def settle_seeds(self) -> None:
         """Go on with fewer seeds where they tell the same: so many as bring the noise to PRECISION."""
-        most = max(len(trial.distances) for trial in self.measured)
-        known = [list(trial.distances.values()) for trial in self.measured if len(trial.distances) == most]
-        logs = np.log(np.array(known).clip(*BOUNDS))
-        if min(logs.shape) > 1:
-            rest = logs - logs.mean(0) - logs.mean(1, keepdims=True) + logs.mean()
-            noise = float(np.sqrt(np.square(rest).sum() / ((logs.shape[0] - 1) * (logs.shape[1] - 1))))
+        noise = self._noise_of_seeds()
+        if noise is not None:
             self.seeds = min(max(int(np.ceil((noise / PRECISION) ** 2)), 1), self.seeds)
+
+    def _noise_of_seeds(self) -> float | None:
+        """Deviation, from seed to seed, of what a schedule's distance is over another's, in the logarithm.
+
+        Of the trials measured on the most seeds; None where there are not two of both.
+        """
+        sound = [trial for trial in self.measured if trial.is_sound]
+        most = max((len(trial.distances) for trial in sound), default=0)
+        known = [list(trial.distances.values()) for trial in sound if len(trial.distances) == most]
+        logs = np.log(np.array(known).clip(*BOUNDS))
+        if logs.ndim < 2 or min(logs.shape) < 2:
+            return None
+        rest = logs - logs.mean(0) - logs.mean(1, keepdims=True) + logs.mean()
+        return float(np.sqrt(np.square(rest).sum() / ((logs.shape[0] - 1) * (logs.shape[1] - 1))))
 
     def explore(self, reserve: float, stop: Callable[[], bool]) -> None:
         """Measure what promises most, each on the same seeds, while more than `reserve` evaluations are left.
@@ -206,18 +273,18 @@ class Search:
 
         def affordable(trials: Sequence[Trial], new: int) -> bool:
             kept = reserve * min(self.seeds / self._step, 1.0)
-            return not stop() and self._bench.left - kept >= self._bench.price(trials, range(self.seeds), new)
+            return not stop() and self.bench.left - kept >= self.bench.price(trials, range(self.seeds), new)
 
         while affordable(again, new=1):
             for trial in again:
-                self._bench.measure(trial, range(self.seeds))
+                self.bench.measure(trial, range(self.seeds))
                 if stop():
                     return
             self._kernel = None
             while affordable([], new=1) and (promising := self._most_promising()):
                 if len(promising.distances) >= self.seeds:
                     break  # it costs nothing to go on for ever
-                self._bench.measure(promising, range(self.seeds))
+                self.bench.measure(promising, range(self.seeds))
             again = self.ranked(self.seeds)[: self._again]
             before, self.seeds = self.seeds, min(2 * self.seeds, self.seeds + self._step, MOST_SEEDS)
             if self.seeds <= before or not affordable(again, new=2):
@@ -231,6 +298,14 @@ class Search:
         rest.sort(key=lambda trial: (-len(trial.distances), self.loss(trial)))
         return sorted(full, key=lambda trial: self.loss(trial, seeds)) + rest
 
+    def promising_first(self, trials: Sequence[Trial]) -> list[Trial]:
+        """These trials, not yet measured, by what is foretold of them with the solver that fits what has been."""
+        if not trials:
+            return []
+        levels = self._levels(np.array([trial.lambdas for trial in trials]))
+        foretold = self._forecasts.errors(levels, self.solver)
+        return [trials[int(i)] for i in foretold.argsort(kind="stable")]
+
     def is_near(self, trial: Trial, others: Sequence[Trial]) -> bool:
         """Whether one of the others is nearly the same schedule."""
         own = self._coordinates(trial.lambdas[None])
@@ -238,8 +313,27 @@ class Search:
         return any(each.max(initial=0.0) < NEAR for each in apart)  # one step from a fixed start has no coordinates
 
     def loss(self, trial: Trial, seeds: int | None = None) -> float:
-        """See loss.py; on the first so many seeds, on all that the trial was run on if None."""
-        return float(self._loss(trial.first(seeds), trial.risk))
+        """See loss.py; on the first so many seeds, on all that the trial was run on if None.
+
+        A schedule that was searched has to be better by the more, the further it is from the others and the fewer the
+        seeds are.
+        """
+        distances = trial.first(seeds)
+        if self._fits:
+            return float(self._loss.mean(distances, trial.risk))
+        count = len(distances)
+        systematic = 0.0
+        if len(trial.errors) >= count and np.isfinite(distances).all():
+            brightness, energies = self._brightness(count)
+            along = np.array([trial.products[place] for place in range(count)]) @ np.array([1.0, -brightness])
+            systematic = float(systematic_square(trial.shift(count), np.square(distances), along, energies))
+        bent = float(self._penalty(trial.lambdas[None])[0]) / count if trial.name == SEARCHED else 0.0
+        return float(self._loss(distances, trial.risk, systematic, self._met(trial))) + bent
+
+    @property
+    def solver(self) -> str:
+        """The one of FORETOLD whose foretold errors are the nearest to those measured."""
+        return self._fitted_loss[2]
 
     @property
     def measured(self) -> list[Trial]:
@@ -266,19 +360,72 @@ class Search:
                 proposals = np.concatenate([proposals[best], bent])
                 hopes = np.concatenate([hopes[best], losses.min() - self._foreseen(surrogate, bent, doubt)])
             if hopes.max() >= LEAST_HOPE:
-                return self.add("searched", self._sigmas(proposals[int(hopes.argmax())]))
+                return self.add(SEARCHED, self._sigmas(proposals[int(hopes.argmax())]))
         return None
 
     @property
-    def _loss(self) -> Loss:
-        """Fitted to all that has been measured."""
+    def _loss(self) -> SetLoss:
+        return self._fitted_loss[1]
+
+    @property
+    def _fitted_loss(self) -> tuple[int, SetLoss, str]:
+        """Fitted to all that has been measured; how much that is comes first, and the likely solver last."""
         count = sum(len(trial.distances) for trial in self.trials)
         if count != self._known_loss[0]:
             known = self.measured
             distances, risks = [trial.first() for trial in known], [trial.risk for trial in known]
-            fitted = Loss.fitted(distances, risks, FURTHEST * self._scale)
-            self._known_loss = count, fitted
-        return self._known_loss[1]
+            mean = Loss.fitted(distances, risks, FURTHEST * self._scale)
+            if self._fits:
+                self._known_loss = count, SetLoss(mean), ""
+                return self._known_loss
+            solver = self._likely_solver(known)
+            noise = self._noise_of_seeds()
+            self._fitted_noise = UNKNOWN_NOISE if noise is None else noise
+            self._known_loss = count, SetLoss(mean, self.bench.chance), solver
+        return self._known_loss
+
+    def _likely_solver(self, known: Sequence[Trial]) -> str:
+        path = self.bench.trajectories().double()
+        misfits = dict.fromkeys(FORETOLD, 0.0)
+        for trial in [trial for trial in known if trial.is_sound and trial.errors][:TELLING]:
+            places = sorted(trial.errors)
+            errors = torch.stack([trial.errors[place] for place in places]).double()
+            levels = self._levels(trial.lambdas[None])
+            for solver in FORETOLD:
+                weights = torch.from_numpy(self._forecasts.likely(levels, solver)[0])
+                foretold = torch.einsum("m,smv->sv", weights, path[places])
+                rest = (errors - foretold).square().mean() / errors.square().mean().clamp_min(1e-18)
+                misfits[solver] += float(rest.clamp_min(1e-18).log())
+        return min(misfits, key=lambda solver: misfits[solver])
+
+    def _met(self, trial: Trial) -> float:
+        """RMS of its errors on larger pictures; the worst there is, where it was not run on them."""
+        return trial.met or max(other.met for other in self.trials)
+
+    def _brightness(self, seeds: int) -> tuple[float, Array]:
+        if seeds not in self._bright:
+            self._bright[seeds] = self.bench.brightness(seeds)
+        return self._bright[seeds]
+
+    def _penalty(self, lambdas: Array) -> Array:
+        """(p,) of schedules (p, N), for one seed: how far each is from the best of those that were not searched."""
+        base = self._base
+        if base is None:
+            return np.zeros(len(lambdas))
+        off = self._coordinates(lambdas) - self._coordinates(base.lambdas[None])
+        squares = np.square(off).sum(1) / max(lambdas.shape[1] - 1, 1)
+        return np.asarray(RIDGE * self._fitted_noise**2 * squares)
+
+    @property
+    def _base(self) -> Trial | None:
+        """The best of the trials that were not searched."""
+        count = self._fitted_loss[0]
+        if self._known_base[0] != count:
+            given = [trial for trial in self.measured if trial.name != SEARCHED]
+            most = min(max((len(trial.distances) for trial in given), default=0), self.seeds)
+            full = [trial for trial in given if len(trial.distances) >= most]
+            self._known_base = count, min(full, key=lambda trial: self.loss(trial, most), default=None)
+        return self._known_base[1]
 
     def _risk(self, lambdas: Array) -> Array:
         """(p,) of schedules (p, N)."""
@@ -288,14 +435,26 @@ class Search:
     def _compared(self) -> list[Trial]:
         """The trials that were measured on all seeds of the search, and gave no NaN there."""
         full = (trial for trial in self.trials if len(trial.distances) >= self.seeds)
-        return [trial for trial in full if all(bool(trial.errors[p].isfinite().all()) for p in range(self.seeds))]
+        sound = [trial for trial in full if all(bool(trial.errors[p].isfinite().all()) for p in range(self.seeds))]
+        return [trial for trial in sound if all(bool(errors.isfinite().all()) for errors in trial.met_errors)]
 
     def _foreseen(self, surrogate: Surrogate, lambdas: Array, doubt: float) -> Array:
         """The loss (p,) of schedules (p, N), if such a share of what is not known of their errors adds to them."""
-        forecast = self._forecasts(self._levels(lambdas), surrogate.kernel.foretold or 0)
-        squares, variance = surrogate.predict(self._coordinates(lambdas), forecast)
+        levels = self._levels(lambdas)
+        vectors, variance = surrogate.weights(
+            self._coordinates(lambdas), self._forecasts(levels, surrogate.kernel.foretold or 0)
+        )
+        squares = surrogate.squares(vectors)
         sizes = np.sqrt(squares + doubt * variance[:, None] * surrogate.energy)
-        return self._loss(sizes, self._risk(lambdas))
+        if self._fits:
+            return np.asarray(self._loss.mean(sizes, self._risk(lambdas)))
+        mean_gram, along = self._set_products
+        shift = ((vectors @ mean_gram) * vectors).sum(1).clip(0)
+        systematic = systematic_square(shift, squares, vectors @ along.T, self._brightness(self.seeds)[1])
+        apart = [((vectors @ gram) * vectors).sum(1) for gram in self._met_products]
+        met = np.sqrt(np.mean(apart, axis=0).clip(0)) if apart else np.zeros(len(vectors))
+        bent = self._penalty(lambdas) / self.seeds
+        return self._loss(sizes, self._risk(lambdas), systematic, met) + bent
 
     def _surrogate(self, known: list[Trial]) -> Surrogate:
         lambdas = np.array([trial.lambdas for trial in known])
@@ -310,13 +469,23 @@ class Search:
         """(seeds, m + n, m + n) products of the reference's m vectors and the n trials' errors, means over values."""
         old, products = self._products
         start = len(old) if old == known[: len(old)] and len(products) == self.seeds else -1
-        rows = []
-        for place, path in zip(range(self.seeds), self._bench.trajectories(), strict=False):
+        rows, along, total = [], [], torch.zeros((), dtype=torch.float64, device="cpu")
+        brightness, _ = self._brightness(self.seeds)
+        for place, path in zip(range(self.seeds), self.bench.trajectories(), strict=False):
             vectors = torch.cat([path, torch.stack([trial.errors[place] for trial in known])]).double()
             done = len(path) + start if start >= 0 else 0
             fresh = (vectors[done:] @ vectors.T / vectors.shape[1]).numpy()
             upper = np.concatenate([products[place], fresh[:, :done].T], axis=1) if done else fresh[:0]
             rows.append(np.concatenate([upper, fresh]))
+            along.append((vectors @ (path[-1].double() - brightness) / vectors.shape[1]).numpy())
+            total = total + vectors
+        mean = total / self.seeds
+        self._set_products = (mean @ mean.T / mean.shape[1]).numpy(), np.array(along)
+        self._met_products = []
+        if self.bench.larger and all(trial.met for trial in known):
+            for i, path in enumerate(self.bench.larger.ends.trajectories_of(self.bench.larger.places)):
+                vectors = torch.cat([path, torch.stack([trial.met_errors[i] for trial in known])]).double()
+                self._met_products.append((vectors @ vectors.T / vectors.shape[1]).numpy())
         self._products = list(known), np.array(rows)
         return self._products[1]
 

@@ -12,6 +12,7 @@ from scipy.stats import t as student
 Array = NDArray[np.float64]
 
 CONFIDENCE = 0.9
+UNKNOWN = 0.4  # deviation of one seed's logarithm, where there is only one
 
 
 @dataclass(frozen=True)
@@ -19,12 +20,14 @@ class PairedRatio:
     """One schedule's distances over another's, over the same seeds.
 
     of_means, interval: of the arithmetic means, and where it lies for all seeds; geometric: of the geometric means,
-    which a few seeds that end in another picture do not rule; seeds: how many.
+    which a few seeds that end in another picture do not rule; doubt: the deviation of the logarithm of the latter, were
+    other seeds drawn; seeds: how many.
     """
 
     of_means: float
     interval: tuple[float, float]
     geometric: float
+    doubt: float
     seeds: int
 
 
@@ -46,4 +49,6 @@ def paired_ratio(distances: Mapping[int, float], others: Mapping[int, float]) ->
         deviations = (own - of_means * other) / other.mean()
         width = float(student.ppf((1 + CONFIDENCE) / 2, len(shared) - 1) * deviations.std(ddof=1) / len(shared) ** 0.5)
     interval = max(of_means - width, 0.0), of_means + width
-    return PairedRatio(of_means, interval, float(np.exp(np.log(own / other).mean())), len(shared))
+    logs = np.log(own / other)
+    doubt = float(logs.std(ddof=1)) if len(shared) > 1 else UNKNOWN
+    return PairedRatio(of_means, interval, float(np.exp(logs.mean())), doubt / len(shared) ** 0.5, len(shared))

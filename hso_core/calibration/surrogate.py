@@ -100,15 +100,22 @@ class Surrogate:
 
         forecast: (p, m), of the kernel's choice.
         """
+        vectors, variance = self.weights(points, forecast)
+        return self.squares(vectors), variance
+
+    def weights(self, points: Array, forecast: Array) -> tuple[Array, Array]:
+        """The predicted error as weights (p, m + n) of the m vectors and the n errors; and g's variance (p,)."""
         x = points - self._centre
         across = self.kernel.between(x, self._points)
         weights = cho_solve((self._root, True), across.T).T
         explained = solve_triangular(self._root, across.T, lower=True)
         variance = self.kernel.variance(x) - (explained**2).sum(0)
         foretold = forecast - weights @ self._foretold if self.kernel.foretold is not None else np.zeros_like(forecast)
-        vectors = np.concatenate([foretold, weights], axis=1)
-        squares = np.stack([((vectors @ gram) * vectors).sum(1) for gram in self._gram], axis=1)
-        return squares.clip(0), variance.clip(0)
+        return np.concatenate([foretold, weights], axis=1), variance.clip(0)
+
+    def squares(self, vectors: Array) -> Array:
+        """(p, S) of errors given as weights (p, m + n)."""
+        return np.stack([((vectors @ gram) * vectors).sum(1) for gram in self._gram], axis=1).clip(0)
 
     @property
     def _foretold(self) -> Array:

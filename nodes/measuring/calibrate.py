@@ -44,7 +44,7 @@ from .search import (
 )
 
 NAME = "Calibrate Sigmas (HSO)"
-ALGORITHM = 2  # a new number forgets what older versions found
+ALGORITHM = 3  # a new number forgets what older versions found
 SHOWN_BESIDE = 4
 
 

@@ -18,7 +18,8 @@ from hso_core.calibration.generators import (
     suggest,
     turning_schedule,
 )
-from hso_core.calibration.loss import TRUSTED_SEEDS, Loss
+from hso_core.calibration.larger import SCREENED, larger_pictures
+from hso_core.calibration.loss import CONTRAST, SHIFT, TRUSTED_SEEDS, Loss, SetLoss, systematic_square
 from hso_core.calibration.profile import MOST_VALUES, ProfileRecorder
 from hso_core.calibration.reference import FLOW_END, Reference, reference_sigmas
 from hso_core.calibration.run import BudgetSpent, SamplerResult
@@ -26,6 +27,7 @@ from hso_core.calibration.search import Bench, Search
 from hso_core.calibration.signed_defect import LEAST_MIDWAY, SignedDefect
 from hso_core.calibration.statistics import paired_ratio
 from hso_core.calibration.surrogate import Kernel, Surrogate
+from hso_core.calibration.usual import anchor
 from hso_core.schedule.sigmas import check_sigmas
 
 SD15 = named_schedule("sd15")
@@ -374,6 +376,72 @@ def test_what_measured_worse_is_not_chosen_for_its_lower_risk(factor, name):
     assert found.name == name and found.gain == pytest.approx(min(factor, 1)) and found.rows[0].name == name
 
 
+# -- larger pictures ---------------------------------------------------------------------------------------------------
+
+
+class FewLarge(GaussianRun):
+    """Some starts end in pictures four times as large, which shows at every noise level."""
+
+    large = (60, 71)
+
+    def __call__(self, sigmas, seeds, *, limit=None, observe=None):
+        result = super().__call__(sigmas, seeds, limit=limit, observe=observe)
+        factors = torch.tensor([4.0 if seed in self.large else 1.0 for seed in seeds])
+        return SamplerResult(result.latents * factors[:, None], result.evaluations)
+
+
+@pytest.mark.parametrize("noise, flow", [(SD15, False), (FLOW, True)], ids=["vp", "flow"])
+def test_larger_pictures_are_found_among_many_starts(noise, flow):
+    run = FewLarge(torch.full((64,), 0.6), "dpmpp_2m", flow)
+    made = Reference(run, reference_sigmas(noise, 12), 40)
+    made.extend(range(6))
+    bench = Bench.of_run(run, made, 40, 2000)
+
+    met = larger_pictures(run, made, made.profile(), noise, bench)
+
+    assert met is not None and {met.ends.first_seed + place for place in met.places} == set(FewLarge.large)
+    assert met.chance == pytest.approx(2 / SCREENED)
+    assert bench.spent == run.evaluations
+    bench.larger = met
+    search = Search(bench, noise, 6, 1.0, Forecasts.of_solvers(made.profile(), noise), 0, start_is_free=not flow)
+    trial = search.add("a", compact_schedule(noise, 4, 7.0, 1.0, 0.1))
+    assert bench.price([trial], range(6)) == 0  # before the first run nobody knows
+    bench.measure(trial, range(6))
+    assert trial.met > 2 * trial.first().mean() and bench.spent == run.evaluations
+
+
+def test_no_larger_pictures_are_found_where_all_are_alike_nor_looked_for_with_a_small_budget():
+    run = GaussianRun(torch.full((64,), 0.6), "dpmpp_2m")
+    made = Reference(run, reference_sigmas(SD15, 12))
+    made.extend(range(6))
+    before = run.evaluations
+
+    assert larger_pictures(run, made, made.profile(), SD15, Bench.of_run(run, made, 0, 300)) is None
+    assert run.evaluations == before
+    assert larger_pictures(run, made, made.profile(), SD15, Bench.of_run(run, made, 0, 2000)) is None
+    assert run.evaluations > before
+
+
+# -- the schedules that are usually good -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("noise, flow", [(SD15, False), (FLOW, True)], ids=["vp", "flow"])
+@pytest.mark.parametrize("steps", [2, 3, 4, 6, 10, 20])
+@pytest.mark.parametrize("solver", FORETOLD)
+def test_the_usual_steps_are_a_schedule(noise, flow, steps, solver):
+    schedules = suggest(reference(torch.logspace(-1, 0.5, 48), noise, 20, 4, flow=flow).profile(), noise, steps)
+
+    assert len(check_sigmas(schedules[f"usual steps of {solver}"].float())) == steps + 1
+
+
+def test_pictures_twice_as_large_move_the_usual_steps_by_as_much():
+    profiles = [reference(scale * torch.logspace(-1, 0, 48), steps=60, seeds=8).profile() for scale in (1.0, 2.0)]
+
+    anchors = [anchor(profile, SD15) for profile in profiles]
+
+    assert anchors[0] - anchors[1] == pytest.approx(np.log(2), abs=0.15)
+
+
 # -- the statistics ----------------------------------------------------------------------------------------------------
 
 
@@ -384,7 +452,7 @@ def test_paired_ratio_of_known_errors():
     ratio = paired_ratio({**halved, 99: 7.0}, others)
 
     assert ratio.of_means == ratio.geometric == pytest.approx(0.5)
-    assert ratio.interval == pytest.approx((0.5, 0.5)) and ratio.seeds == 40
+    assert ratio.interval == pytest.approx((0.5, 0.5)) and ratio.seeds == 40 and ratio.doubt == pytest.approx(0)
     with pytest.raises(ValueError, match="common seed"):
         paired_ratio({1: 1.0}, {2: 1.0})
 
@@ -468,3 +536,48 @@ def test_exact_and_broken_latents_have_a_finite_loss(broken):
     fitted = Loss.fitted([distances, np.full(3, 0.1)], [0.1, 0.2], furthest=2.0)
 
     assert np.isfinite(fitted(distances, 0.1)) and fitted.slope < 20
+
+
+# -- the loss of a set -------------------------------------------------------------------------------------------------
+
+
+def test_a_shift_and_a_change_of_contrast_are_told_from_errors_that_differ():
+    rng = np.random.default_rng(0)
+    pictures, own = rng.normal(size=(40, 500)), 0.1 * rng.normal(size=(40, 500))
+    energies = np.square(pictures).mean(1)
+
+    def measured(errors):
+        along = (errors * pictures).mean(1)
+        return float(systematic_square(np.square(errors.mean(0)).mean(), np.square(errors).mean(1), along, energies))
+
+    pattern = 0.1 * rng.normal(size=500)
+    assert measured(own) < 0.02 * np.square(own).mean()
+    assert measured(own + pattern) == pytest.approx(SHIFT * np.square(pattern).mean(), rel=0.1)
+    assert measured(own - 0.1 * pictures) == pytest.approx(CONTRAST * 0.01, rel=0.1)
+
+
+def test_of_schedules_alike_one_by_one_that_of_the_nearer_set_and_the_better_larger_pictures_wins():
+    distances, loss = np.full(12, 0.1), SetLoss(Loss(), chance=0.02)
+
+    def of(systematic, met):
+        return float(loss(distances, 0.0, systematic, met))
+
+    assert of(0.0, 0.1) < of(0.005, 0.1) and of(0.0, 0.1) < of(0.0, 1.0)
+
+
+def test_where_the_seeds_cannot_tell_the_best_at_hand_stays():
+    rng = np.random.default_rng(0)
+    made = reference(torch.ones(4), steps=12, seeds=2)
+    bench = Bench.of_run(GaussianRun(torch.ones(4)), made, 0, 10_000)
+
+    def winner(spread):
+        search = Search(bench, SD15, 2, 1.0, Forecasts.of_solvers(made.profile(), SD15), 0, start_is_free=True)
+        hso, other = (search.add(n, compact_schedule(SD15, 4, rho, 1.0, 0.1)) for n, rho in (("hso", 7.0), ("b", 3.0)))
+        logs = rng.normal(size=6)
+        logs = 0.1 + spread * (logs - logs.mean()) / logs.std(ddof=1)
+        other.distances = dict(enumerate(np.full(6, 0.1)))
+        hso.distances = dict(enumerate(0.1 * np.exp(logs)))
+        hso.risk = other.risk = 0.0
+        return verdict(search, [hso], bench, made).name
+
+    assert winner(0.01) == "b" and winner(1.0) == "hso"

@@ -1,0 +1,257 @@
+"""How safe single calibrations are: many of them, each judged on seeds that it has not seen.
+
+    .venv/bin/python -m benchmarks.studies.safety [--budget quick] [--models MODEL ...] [--solvers SOLVER ...]
+                                                  [--steps N ...] [--seeds COUNT] [--in-sample]
+    .venv/bin/python -m benchmarks.studies.safety --fit
+
+Each calibration is compared with the host's scheduler that turns out to be the best on the test seeds: by mean RMSE,
+and by the sliced Wasserstein distance of the set of pictures. It counts as surely worse where the lower end of the
+paired 95 % bootstrap interval of its ratio is above 1.03. The schedules that are usually good are fitted without the
+network that is judged, unless --in-sample is given; --fit prints their coefficients as hso_core/calibration/usual.py
+holds them.
+
+What was found and measured before is remembered in .host/benchmark/safety, for one source of the calibration.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from unittest import mock
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from hso_core.calibration import BUDGETS, calibrate, usual
+from hso_core.calibration.reference import Reference, reference_sigmas, reference_steps
+
+from ..measures.cells import test_seeds
+from ..measures.distances import ratio_interval
+from ..models import downloads
+from ..models.catalogue import TestModel, load_model
+from ..models.reference import converged, distances
+from ..models.solvers import SOLVERS, SolverRun
+from ..report.figures import WORST_ALLOWED
+from ..report.page import markdown
+from ..rivals.calibrated import FIRST_SEEDS, REFERENCE_SOLVER, _version
+from ..rivals.oracle import oracle_sigmas
+from ..rivals.schedules import built_in_rivals, model_free_rivals
+
+Array = NDArray[np.float64]
+
+FAMILIES = {
+    "hsc32": "hsc32",
+    "ztf32": "ztf32",
+    "LogNet32": "LogNet32",
+    "flow-unet": "flow-unet",
+    "flow-unet-guided": "flow-unet",
+}
+"""The networks that the usual schedules are fitted to, and what is left out together with each: the same weights."""
+FITTED_STEPS = (4, 5, 6, 8, 10)
+FIT_SEEDS = range(70_000, 70_004)
+STEPS = (4, 6)
+FIRST_LOOK, BEHIND = 32, 1.4  # test seeds that all built-ins are run on; times the least beyond which one is left out
+LINES, DRAWS = 64, 300  # of the distance of sets, and of its bootstrap
+FOLDER = downloads.FOLDER / "safety"
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A schedule on the test seeds: errors (seeds,) RMSE, and its pictures on LINES random lines (seeds, LINES)."""
+
+    errors: Array
+    lines: Array
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One calibration over the best built-in: ratios by mean and median RMSE and by the sets; whether surely worse."""
+
+    model: str
+    mean: float
+    median: float
+    sets: float
+    mean_worse: bool
+    sets_worse: bool
+    kept: bool
+
+
+class Judge:
+    """One model with one solver."""
+
+    def __init__(self, model: TestModel, solver: str) -> None:
+        self.model, self.solver = model, solver
+        self._run, self._seeds = SolverRun(model, solver), test_seeds(model)
+        self._converged = converged(model, self._seeds)
+        generator = torch.Generator().manual_seed(0)
+        count = self._converged[0].numel()
+        lines = torch.randn(count, LINES, generator=generator, dtype=torch.float64)
+        self._lines = lines / lines.norm(dim=0)
+        self._true = self._on_lines(self._converged)
+
+    def judge(self, sigmas: Tensor, kept: bool) -> Judged:
+        built_in = self._built_in(len(sigmas) - 1)
+        by_mean = min(built_in, key=lambda one: float(one.errors.mean()))
+        by_sets = min(built_in, key=lambda one: self._set_distance(one.lines))
+        own = self.measure(sigmas)
+        low, _ = ratio_interval(torch.from_numpy(own.errors), torch.from_numpy(by_mean.errors))
+        return Judged(
+            self.model.name,
+            float(own.errors.mean() / by_mean.errors.mean()),
+            float(np.median(own.errors) / min(np.median(one.errors) for one in built_in)),
+            self._set_distance(own.lines) / self._set_distance(by_sets.lines),
+            low > WORST_ALLOWED,
+            self._surely_worse_set(own.lines, by_sets.lines),
+            kept,
+        )
+
+    @functools.cache  # noqa: B019 - a judge lives as long as the study
+    def _built_in(self, steps: int) -> list[Measured]:
+        """The host's schedulers without those that a part of the seeds shows to be far behind by either measure."""
+        rivals = [sigmas for _, sigmas in built_in_rivals(self.model, self.solver, steps)]
+        first = [self.measure(sigmas, FIRST_LOOK) for sigmas in rivals]
+        means = [float(one.errors.mean()) for one in first]
+        sets = [self._set_distance(one.lines) for one in first]
+        near = [mean < BEHIND * min(means) or far < BEHIND * min(sets) for mean, far in zip(means, sets, strict=True)]
+        return [self.measure(sigmas) for sigmas, one in zip(rivals, near, strict=True) if one]
+
+    def measure(self, sigmas: Tensor, most: int | None = None) -> Measured:
+        """On the first so many of the test seeds; on all if None."""
+        seeds = self._seeds[:most]
+        what = (self.model.name, self.model.content, self.solver, seeds, [f"{s:.4g}" for s in sigmas.tolist()])
+        file = FOLDER / f"{self.model.name}-{hashlib.sha256(repr(what).encode()).hexdigest()[:20]}.npz"
+        if not file.is_file():
+            latents = self._run(sigmas, seeds).latents
+            file.parent.mkdir(parents=True, exist_ok=True)
+            errors = distances(latents, self._converged[:most]).numpy()
+            part = file.with_suffix(f".{os.getpid()}.npz")
+            np.savez(part, errors=errors, lines=self._on_lines(latents).astype(np.float32))
+            part.replace(file)
+        with np.load(file) as stored:
+            return Measured(stored["errors"], stored["lines"].astype(np.float64))
+
+    def _on_lines(self, latents: Tensor) -> Array:
+        return np.asarray((latents.flatten(1).double() @ self._lines).numpy())
+
+    def _set_distance(self, lines: Array) -> float:
+        true = self._true[: len(lines)]
+        return float(np.sqrt(np.square(np.sort(lines, 0) - np.sort(true, 0)).mean()))
+
+    def _surely_worse_set(self, lines: Array, others: Array) -> bool:
+        """Whether the 95 % bootstrap interval of the ratio of the sets' distances lies above WORST_ALLOWED."""
+        rng = np.random.default_rng(0)
+        ratios = []
+        for _ in range(DRAWS):
+            drawn = rng.integers(len(lines), size=len(lines))
+            true = np.sort(self._true[drawn], 0)
+            own, other = (np.square(np.sort(one[drawn], 0) - true).mean() for one in (lines, others))
+            ratios.append(np.sqrt(own / other))
+        return bool(np.quantile(ratios, 0.025) > WORST_ALLOWED)
+
+
+# -- the calibrations --------------------------------------------------------------------------------------------------
+
+
+def calibrations(
+    model: TestModel, solver: str, steps: int, budget: str, count: int, coefficients: dict[str, usual.Coefficients]
+) -> Iterator[tuple[Tensor, bool]]:
+    """Schedules (steps + 1,) of calibrations that differ in their seeds only; whether each is one of those at hand."""
+    candidates = dict(model_free_rivals(model, solver, steps))
+    fitted = hashlib.sha256(repr(coefficients).encode()).hexdigest()[:8]
+    for seed in FIRST_SEEDS[:count]:
+        name = f"{model.name}-{solver}-{steps}-{budget}-{seed}-{_version()}-{fitted}-{model.content}"
+        file = FOLDER / f"{name}.json"
+        if not file.is_file():
+            run, reference_run = SolverRun(model, solver), SolverRun(model, REFERENCE_SOLVER)
+            with mock.patch.object(usual, "COEFFICIENTS", coefficients):
+                found = calibrate(run, reference_run, candidates, steps, model.noise, BUDGETS[budget], first_seed=seed)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(json.dumps([found.sigmas.tolist(), found.name in candidates]), "utf-8")
+        sigmas, kept = json.loads(file.read_text("utf-8"))
+        yield torch.tensor(sigmas), kept
+
+
+# -- the schedules that are usually good -------------------------------------------------------------------------------
+
+
+@functools.cache
+def fitted_without(model: str | None) -> dict[str, usual.Coefficients]:
+    """usual.COEFFICIENTS, fitted without the weights of `model`, each network's weights counting once."""
+    own = FAMILIES.get(model or "")
+    names = [name for name, family in FAMILIES.items() if family != own]
+    return {solver: _fitted(solver, names) for solver in SOLVERS}
+
+
+def _fitted(solver: str, names: Sequence[str]) -> usual.Coefficients:
+    left, right = [], []
+    for name in names:
+        shared = sum(FAMILIES[other] == FAMILIES[name] for other in names)
+        for steps in FITTED_STEPS:
+            sigmas = oracle_sigmas(name, solver, steps)
+            assert sigmas is not None
+            weight = 1 / np.sqrt(shared * (steps - 1))
+            lam = load_model(name).noise.lambda_of_sigma(sigmas[1:-1].double()).numpy()
+            left.append(weight * usual.terms(steps))
+            right.append(weight * (lam - _anchor(name)))
+    found = np.linalg.lstsq(np.concatenate(left), np.concatenate(right), rcond=None)[0]
+    return tuple((round(float(a), 3), round(float(b), 3)) for a, b in found.reshape(-1, 2))
+
+
+@functools.cache
+def _anchor(name: str) -> float:
+    model = load_model(name)
+    sigmas = reference_sigmas(model.noise, reference_steps(6, model.noise.family))
+    reference = Reference(SolverRun(model, REFERENCE_SOLVER), sigmas, FIT_SEEDS.start)
+    reference.extend(range(len(FIT_SEEDS)))
+    return usual.anchor(reference.profile(), model.noise)
+
+
+# -- the tables --------------------------------------------------------------------------------------------------------
+
+
+def table(judged: Sequence[Judged], names: Sequence[str]) -> str:
+    rows = []
+    for name in (*names, *(["all"] if len(names) > 1 else [])):
+        part = [one for one in judged if name in (one.model, "all")]
+        means = [np.exp(np.log([getattr(one, by) for one in part]).mean()) for by in ("mean", "median", "sets")]
+        counts = [sum(getattr(one, by) for one in part) for by in ("mean_worse", "sets_worse", "kept")]
+        rows.append((name, str(len(part)), *(f"{value:.3f}" for value in means), *map(str, counts)))
+    head = ("model", "calibrations", "mean RMSE", "median", "swd", "surely worse by mean", "by swd", "kept one at hand")
+    return markdown(head, rows)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--budget", choices=list(BUDGETS), default="quick")
+    parser.add_argument("--models", nargs="+", default=list(FAMILIES))
+    parser.add_argument("--solvers", nargs="+", choices=SOLVERS, default=list(SOLVERS))
+    parser.add_argument("--steps", nargs="+", type=int, default=list(STEPS))
+    parser.add_argument("--seeds", type=int, default=4, help="calibrations of each cell, of other seeds each")
+    parser.add_argument("--in-sample", action="store_true", help="the usual schedules as they are")
+    parser.add_argument("--fit", action="store_true", help="only fit the usual schedules")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    if options.fit:
+        for solver, rows in fitted_without(None).items():
+            print(f'    "{solver}": {rows},')
+        return
+    judged = []
+    for name in options.models:
+        for solver in options.solvers:
+            judge = Judge(load_model(name), solver)
+            fitted = usual.COEFFICIENTS if options.in_sample else fitted_without(name)
+            for steps in options.steps:
+                found = calibrations(judge.model, solver, steps, options.budget, options.seeds, fitted)
+                judged += [judge.judge(sigmas, kept) for sigmas, kept in found]
+    print(table(judged, options.models))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,61 @@
+"""The schedule that is usually good: where the best steps of other networks lie, moved to where this one needs them.
+
+The best schedules of networks that have little else in common lie alike in lambda, once each is moved by two things
+that a few reference runs tell: how large the pictures are, and where the prediction has nearly ceased to turn. So
+before anything is measured their mean is the best guess, and often better than what a dozen runs find.
+
+The coefficients are fitted to the searched schedules of five small networks by benchmarks/studies/safety.py, which also
+judges each network by a fit to the others (docs/calibration.md, "Schedules that are usually good").
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ..schedule.noise_schedule import NoiseSchedule
+from .profile import Profile
+
+Array = NDArray[np.float64]
+Coefficients = tuple[tuple[float, float], ...]
+
+SETTLED = 0.75  # share of the turning that is over where the prediction is said to have settled
+SETTLED_WEIGHT = 0.6  # of that place, and the rest of the pictures' size, in where the schedule lies
+DEGREE = 3
+COEFFICIENTS: dict[str, Coefficients] = {
+    "euler": ((-3.667, -0.158), (7.183, 2.828), (-7.284, -8.543), (5.909, 7.018)),
+    "dpmpp_2m": ((-3.475, -1.33), (4.823, 8.718), (-0.893, -15.739), (2.5, 8.183)),
+    "uni_pc": ((-3.844, -0.816), (8.495, 4.125), (-5.901, -3.277), (3.042, 1.421)),
+}
+"""By solver, those of u^j (rows, j = 0 to DEGREE) times 1 and ln(N / 6) (columns); u = i / N of the i-th step."""
+
+
+def terms(steps: int) -> Array:
+    """(N - 1, 2 (DEGREE + 1)): what COEFFICIENTS, row by row, are multiplied with for the levels after the first."""
+    u = np.arange(1, steps)[:, None] / steps
+    powers = u ** np.arange(DEGREE + 1)
+    return np.asarray((powers[:, :, None] * np.array([1.0, np.log(steps / 6)])).reshape(steps - 1, -1))
+
+
+def anchor(profile: Profile, noise: NoiseSchedule) -> float:
+    """The lambda that schedules are told from: between that of the pictures' size and that where D has settled."""
+    lam = noise.lambda_of_sigma(profile.sigmas.double()).numpy()
+    first = 1 if not np.isfinite(lam[0]) else 0  # a flow model starts at -inf
+    mass = np.sqrt(profile.turning().numpy()[first:] * np.diff(lam[first:]))
+    gone = np.concatenate([[0.0], mass.cumsum()])
+    size = -float(np.log(profile.typical_scale))
+    settled = float(np.interp(SETTLED * gone[-1], gone, lam[first:])) if gone[-1] > 0 else size
+    return SETTLED_WEIGHT * settled + (1 - SETTLED_WEIGHT) * size
+
+
+def usual_lambdas(profile: Profile, noise: NoiseSchedule, steps: int, solver: str) -> Array:
+    """(N - 1,): those after the start; where they would leave the model's range, drawn together evenly to fit in."""
+    ends = torch.tensor([noise.sigma_max, noise.sigma_min], dtype=torch.float64, device="cpu")
+    lowest, highest = noise.lambda_of_sigma(ends).tolist()
+    inner = anchor(profile, noise) + terms(steps) @ np.ravel(COEFFICIENTS[solver])
+    last = min(float(inner[-1]), highest)
+    first = max(float(inner[0]), lowest + (last - lowest) / steps) if np.isfinite(lowest) else float(inner[0])
+    if steps < 3 or (first == inner[0] and last == inner[-1]):
+        return np.asarray(inner.clip(first, last))
+    return np.asarray(first + (inner - inner[0]) * (last - first) / (inner[-1] - inner[0]))
