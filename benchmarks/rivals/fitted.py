@@ -46,7 +46,7 @@ def fitted_sampler(model: TestModel, steps: int, budget: str, first_seed: int) -
 def pairs_at_hand(model: TestModel, steps: int) -> dict[str, tuple[str, Tensor]]:
     """Every solver with all that the pack knows without evaluating the model."""
     return {
-        f"{solver}, {name}": (solver, sigmas)
+        f"{solver} {name}": (solver, sigmas)
         for solver in SOLVERS
         for name, sigmas in model_free_rivals(model, solver, steps)
     }

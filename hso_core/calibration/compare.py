@@ -71,6 +71,7 @@ def compare(
     seeds: Sequence[int],
     noise: NoiseSchedule,
     *,
+    runs: Mapping[str, SamplerRun] | None = None,
     start: float | None = None,
     reference_steps: int = REFERENCE_STEPS,
     kept: int | None = None,
@@ -82,6 +83,7 @@ def compare(
     not to make one, it starts where the first of them does.
 
     noise: the model's noise schedule. start: the sigma at which the reference starts instead.
+    runs: what samples in place of `run`, by the names of schedules.
     kept: of how many seeds the result holds the latents; all if None.
     on_progress: called with (sampled steps, all steps), each seed's counted.
 
@@ -111,7 +113,7 @@ def compare(
     rows = []
     for name, sigmas in schedules.items():
         begun = time.perf_counter()
-        result = sample(run, sigmas)
+        result = sample((runs or {}).get(name, run), sigmas)
         seconds = time.perf_counter() - begun
         latents = result.latents[:kept].clone()  # not a view, which would hold all of them
         far = distances(result.latents, converged)

@@ -117,9 +117,12 @@ class CalibrateSampler(io.ComfyNode):
 
 
 def pairs_at_hand(model: Any, steps: int, denoise: float = 1.0) -> dict[str, tuple[str, Tensor]]:
-    """By "sampler, schedule": the samplers of COMPARED with every schedule that the user could select for `model`."""
+    """The samplers of COMPARED with every schedule that the user could select for `model`.
+
+    By "sampler schedule", as Compare Schedulers (HSO) takes them.
+    """
     return {
-        f"{name}, {schedule}": (name, sigmas)
+        f"{name} {schedule}": (name, sigmas)
         for name in COMPARED
         for schedule, sigmas in selectable_schedules(model, steps, host.sampler(name), denoise).items()
     }

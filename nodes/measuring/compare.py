@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
-import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,38 +12,34 @@ from comfy_api.v0_0_2 import io
 from PIL import Image
 from torch import Tensor
 
-from ...hso_core.calibration.compare import REFERENCE_STEPS, ComparedSchedule, Comparison, compare
-from ...hso_core.schedule.baselines import TABLES
-from ...hso_core.schedule.sigmas import SigmasError, check_sigmas
+from ...hso_core.calibration.compare import REFERENCE_STEPS, Comparison, compare
 from .. import host
 from ..pictures.comparison import Bar, draw_bars, draw_grid
 from ..pictures.drawing import THEMES
 from ..pictures.latents import pictures
 from ..pictures.plot_data import plot_ui
 from ..pictures.plot_node import Schedules
-from ..sampling.notes import name_of
 from .inputs import (
     check_guider,
     denoise_widget,
     distilled_warning,
-    ksampler_form,
     limits,
     open_run,
     picture_start,
     sampling_sockets,
     sampling_widgets,
     seed_widget,
-    selectable_schedules,
     widget_numbers,
 )
-from .run import SamplingRun, cancelled_as_comfyui_does
-from .sampler_traits import check_sampler, reference_for
+from .run import cancelled_as_comfyui_does
+from .sampler_traits import reference_for
+from .selection import ALL, Selection
 
 logger = logging.getLogger(__name__)
 
 NAME = "Compare Schedulers (HSO)"
-SOCKETS = tuple(f"schedule_{k}" for k in range(1, 5))
-ALL = "all"
+PAIRS = tuple((f"schedule_{k}", f"sampler_{k}") for k in range(1, 5))
+SOCKETS = tuple(socket for pair in PAIRS for socket in pair)
 MOST_COLUMNS, MOST_ROWS, MOST_CURVES = 6, 24, 8
 
 
@@ -68,7 +62,8 @@ class CompareSchedules(io.ComfyNode):
                     default="hso, karras, exponential, simple, beta",
                     tooltip="Names, separated by commas: hso, simple, sgm_uniform, karras, exponential, ddim_uniform, "
                     "beta, normal, linear_quadratic, kl_optimal, those that other packs add, and those of Preset "
-                    f"Sigmas (HSO). {ALL}: every one that fits the model. May be empty if schedules are connected.",
+                    f"Sigmas (HSO). {ALL}: every one that fits the model. With another sampler: dpmpp_2m karras. May "
+                    "be empty if schedules are connected.",
                 ),
                 io.Int.Input(
                     "pictures",
@@ -82,16 +77,28 @@ class CompareSchedules(io.ComfyNode):
                 io.Vae.Input("vae", optional=True, tooltip="Decodes the pictures. Without it they are rough previews."),
                 *(
                     io.Sigmas.Input(name, optional=True, tooltip=f"Schedule {k} to compare, of any number of steps.")
-                    for k, name in enumerate(SOCKETS, start=1)
+                    for k, (name, _) in enumerate(PAIRS, start=1)
                 ),
                 Schedules.Input("more", optional=True, tooltip="Any number of schedules, from 'more' of Plot Sigmas."),
                 denoise_widget(),
+                *(
+                    io.Sampler.Input(
+                        name,
+                        optional=True,
+                        tooltip=f"A sampler for schedule {k} in place of sampler_name. A fitted sampler needs no "
+                        f"schedule {k}: it brings its own.",
+                    )
+                    for k, (_, name) in enumerate(PAIRS, start=1)
+                ),
             ],
             outputs=[
                 io.String.Output(display_name="table", tooltip="The distances in Markdown, best first."),
                 io.Image.Output("ranking", display_name="ranking", tooltip="The distances as bars, best first."),
                 io.Image.Output("grid", display_name="pictures", tooltip="The pictures of the first seeds in a grid."),
                 io.Sigmas.Output(display_name="best", tooltip="The schedule with the least mean distance."),
+                io.Sampler.Output(
+                    "best_sampler", display_name="best sampler", tooltip="The sampler that goes with it."
+                ),
             ],
         )
 
@@ -115,28 +122,38 @@ class CompareSchedules(io.ComfyNode):
             host.check_choice("theme", theme, THEMES)
             given = widget_numbers(steps=steps, pictures=pictures, seed=seed, denoise=denoise)
             steps, pictures, seed, denoise = given
-            connected = {socket: sockets.pop(socket) for socket in SOCKETS if sockets.get(socket) is not None}
-            run = open_run(latent_image, cfg, sampler_name, **{k: v for k, v in sockets.items() if k not in SOCKETS})
+            connected = {socket: sockets.pop(socket, None) for socket in SOCKETS}
+            connected = {socket: value for socket, value in connected.items() if value is not None}
+            run = open_run(latent_image, cfg, sampler_name, **sockets)
             model = run.guider.model_patcher
             check_guider(run.guider, steps, REFERENCE_STEPS)
             start = picture_start(model, denoise, latent_image)
-            schedules, left_out = _selected(schedulers, selectable_schedules(model, steps, run.sampler, denoise))
-            for socket, sigmas in connected.items():
-                _add(schedules, cls._short_name(socket) or socket, sigmas, model)
+            chosen = Selection(run)
+            chosen.add_named(schedulers, steps, denoise)
+            for pair in PAIRS:
+                given = [socket for socket in pair if socket in connected]
+                if given:
+                    name = next(filter(None, map(cls._short_name, reversed(given))), given[0])
+                    chosen.add_connected(name, *map(connected.get, pair))
             for name, sigmas in more or ():
-                _add(schedules, name, sigmas, model)
-            if not schedules:
+                chosen.add_connected(name, sigmas)
+            for odd in chosen.warnings:
+                logger.warning("%s: %s", NAME, odd)
+            left_out = chosen.left_out
+            if not chosen.schedules:
                 unfit = f"{', '.join(left_out)}: {_makes_none(steps)}; name others" if left_out else "name schedulers"
                 raise ValueError(f"there is nothing to compare; {unfit}, or connect schedules")
-            found = _compare(run, schedules, start, [seed + k for k in range(pictures)])
+            found = _compare(chosen, start, [seed + k for k in range(pictures)])
         ranked, remarks = found.rows, [*([_unfit(left_out, steps)] if left_out else []), *found.remarks]
-        grid, failure = _grid(ranked, found, run, vae, theme)
+        schedules, best = chosen.schedules, ranked[0].name
+        grid, failure = _grid(found, chosen, vae, theme)
         remarks += [failure] if failure else []
         return io.NodeOutput(
-            _table(ranked, found, run, remarks),
-            _as_image(_ranking(ranked, found, run, theme)),
+            _table(found, chosen, remarks),
+            _as_image(_ranking(found, chosen, theme)),
             _as_image(grid),
-            host.sigmas_output(schedules[ranked[0].name]),
+            host.sigmas_output(schedules[best]),
+            chosen.sampler_of(best),
             ui=plot_ui(
                 [(row.name, schedules[row.name]) for row in ranked[:MOST_CURVES]],
                 noise=host.readable_noise_schedule(model),
@@ -151,19 +168,6 @@ class CompareSchedules(io.ComfyNode):
         return host.short_name(hidden.prompt, hidden.unique_id, socket) if hidden else ""
 
 
-def _selected(names: str, selectable: dict[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
-    """The schedules that the text names, and those of the names that make no schedule here."""
-    wanted = [name.strip() for name in re.split(r"[,;\n]", names) if name.strip()]
-    if ALL in wanted:
-        return dict(selectable), []
-    left_out = [name for name in wanted if name not in selectable]
-    known = {*host.scheduler_names(), *(ksampler_form(name) for name in host.scheduler_names()), *TABLES}
-    for name in left_out:
-        if name not in known:
-            raise ValueError(f"schedulers: there is no {name[:60]!r}; choose from {', '.join(selectable)}, or {ALL}")
-    return {name: selectable[name] for name in wanted if name in selectable}, left_out
-
-
 def _unfit(names: Sequence[str], steps: int) -> str:
     return f"Left out: {', '.join(names)} ({_makes_none(steps)})."
 
@@ -172,70 +176,56 @@ def _makes_none(steps: int) -> str:
     return f"no schedule of {steps} steps for this model and sampler"
 
 
-def _add(schedules: dict[str, Tensor], name: str, sigmas: Tensor, model: Any) -> None:
-    """Add a connected schedule under `name`, or a numbered one if that is taken."""
-    try:
-        values = check_sigmas(sigmas.detach().cpu().float().clone())
-        odd = host.check_schedule(values, model, changes_picture=True)  # it is there to be compared with others
-    except SigmasError as error:
-        raise ValueError(f"{name}: {error}") from error
-    if odd:
-        logger.warning("%s: %s: %s", NAME, name, odd)
-    numbered = (name if k == 1 else f"{name} ({k})" for k in itertools.count(1))
-    schedules[next(free for free in numbered if free not in schedules)] = values
-
-
-def _compare(run: SamplingRun, schedules: dict[str, Tensor], start: float | None, seeds: Sequence[int]) -> Comparison:
-    check_sampler(run)
-    noise = host.noise_schedule(run.guider.model_patcher)
+def _compare(chosen: Selection, start: float | None, seeds: Sequence[int]) -> Comparison:
+    chosen.check()
+    run = chosen.run
     return compare(
         run,
         reference_for(run),
-        schedules,
+        chosen.schedules,
         seeds,
-        noise,
+        host.noise_schedule(run.guider.model_patcher),
+        runs=chosen.runs,
         start=start,
         kept=MOST_COLUMNS,
         on_progress=host.progress_bar(),
     )
 
 
-def _table(ranked: Sequence[ComparedSchedule], found: Comparison, run: SamplingRun, remarks: Sequence[str]) -> str:
-    warning = distilled_warning(run.guider.model_patcher)
+def _table(found: Comparison, chosen: Selection, remarks: Sequence[str]) -> str:
+    warning = distilled_warning(chosen.run.guider.model_patcher)
     lines = [f"**{warning}**", ""] if warning else []
     lines += ["| schedule | mean | median | worst | seconds | evaluations |", "|---" * 6 + "|"]
     lines += [
         f"| {row.name.replace('|', '/')} | {row.mean:.4f} | {row.median:.4f} | {row.worst:.4f} | {row.seconds:.3g} "
         f"| {row.evaluations:g} |"
-        for row in ranked
+        for row in found.rows
     ]
-    said = [_note(found, run), "Seconds and evaluations are for one picture.", *remarks]
+    said = [_note(found, chosen), "Seconds and evaluations are for one picture.", *remarks]
     return "\n".join([*lines, "", " ".join(said)])
 
 
-def _note(found: Comparison, run: SamplingRun) -> str:
+def _note(found: Comparison, chosen: Selection) -> str:
     return (
-        f"RMSE of the latents to the converged picture ({found.reference_steps} steps), {name_of(run.sampler)}, "
+        f"RMSE of the latents to the converged picture ({found.reference_steps} steps), {chosen.usual_sampler}, "
         f"{len(found.seeds)} {'seed' if len(found.seeds) == 1 else 'seeds'}; smaller is better."
-        f"{run.note}"
+        f"{chosen.run.note}"
     )
 
 
-def _ranking(ranked: Sequence[ComparedSchedule], found: Comparison, run: SamplingRun, theme: str) -> Image.Image:
-    bars = [Bar(row.name, row.mean, row.median, row.worst) for row in ranked]
-    return draw_bars(bars, title="Distance to the converged picture", note=_note(found, run), theme=theme)
+def _ranking(found: Comparison, chosen: Selection, theme: str) -> Image.Image:
+    bars = [Bar(row.name, row.mean, row.median, row.worst) for row in found.rows]
+    return draw_bars(bars, title="Distance to the converged picture", note=_note(found, chosen), theme=theme)
 
 
-def _grid(
-    ranked: Sequence[ComparedSchedule], found: Comparison, run: SamplingRun, vae: Any, theme: str
-) -> tuple[Image.Image, str]:
+def _grid(found: Comparison, chosen: Selection, vae: Any, theme: str) -> tuple[Image.Image, str]:
     """The pictures of the first seeds: the converged ones, then a row for each of the best schedules.
 
     And a sentence if the VAE fails, which is no reason to lose what was measured: previews take their place.
     """
-    columns = min(len(found.seeds), MOST_COLUMNS)
+    run, columns = chosen.run, min(len(found.seeds), MOST_COLUMNS)
     shown = [("converged", f"{found.reference_steps} steps", run.picture_of(found.reference))]
-    shown += [(row.name, f"RMSE {row.mean:.4f}", run.picture_of(row.latents)) for row in ranked[:MOST_ROWS]]
+    shown += [(row.name, f"RMSE {row.mean:.4f}", run.picture_of(row.latents)) for row in found.rows[:MOST_ROWS]]
     model, failure = run.guider.model_patcher, ""
     try:
         rows = [(name, line, pictures(model, latents, vae)) for name, line, latents in shown]
@@ -248,7 +238,7 @@ def _grid(
         logger.warning("%s: %s", NAME, failure)
         rows = [(name, line, pictures(model, latents)) for name, line, latents in shown]
     seeds = "the same seed" if columns == 1 else f"the same {columns} seeds"
-    return draw_grid(rows, title=f"{name_of(run.sampler)}, {seeds} with each schedule", theme=theme), failure
+    return draw_grid(rows, title=f"{chosen.usual_sampler}, {seeds} with each schedule", theme=theme), failure
 
 
 def _as_image(picture: Image.Image) -> Tensor:

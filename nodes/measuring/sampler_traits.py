@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from ...hso_core.calibration.reference import reference_sigmas
 from .. import host
+from ..sampling.fitted_sampler import solver_of
 from ..sampling.notes import OWN_STEPS, name_of
 from .run import SamplingRun
 
@@ -79,6 +81,11 @@ def check_sampler(run: SamplingRun) -> int:
     What ComfyUI's own samplers do is known. One with options is tried out in three short runs; and one that is not
     ComfyUI's in two more, of twice and four times as many steps, each of which must change the picture less.
     """
+    if solver_of(run.sampler):
+        raise SamplerError(
+            "a fitted sampler belongs to its own schedule and has no other to be measured with; to compare it with "
+            "others, connect it to sampler_1 of Compare Schedulers (HSO)"
+        )
     name, options = name_of(run.sampler), getattr(run.sampler, "extra_options", None)
     own = host.is_own_sampler(run.sampler)
     if name in OWN_STEPS:
@@ -95,12 +102,17 @@ def check_sampler(run: SamplingRun) -> int:
 
 def reference_for(run: SamplingRun) -> SamplingRun:
     """The run that gives the converged picture with fewest steps: of REFERENCE where the limit is the same."""
-    if not host.is_own_sampler(run.sampler) or name_of(run.sampler) not in CONVERGE_TO_THE_FLOW:
+    if not shares_its_limit(run.sampler):
         return run
     reference = host.sampler(REFERENCE)
     if run.mask is not None:
         reference.inpaint_options = getattr(run.sampler, "inpaint_options", {})  # ddim's noise there
     return run.with_sampler(reference)
+
+
+def shares_its_limit(sampler: Any) -> bool:
+    """Whether a SAMPLER comes to the same picture, with ever more steps, as all others of which this is true."""
+    return solver_of(sampler) is not None or (host.is_own_sampler(sampler) and name_of(sampler) in CONVERGE_TO_THE_FLOW)
 
 
 class _Trial:

@@ -17,7 +17,7 @@ from comfy_server import PATIENCE
 
 
 def test_the_forms_are_measured_with_several_calibrations_each() -> None:
-    [found] = open_questions.forms("mixture", (4,), calibrations=2)
+    [found] = open_questions.forms("mixture", (5,), calibrations=2)
 
     assert [len(errors) for errors in (*found.fitted, found.crossed)] == [2, 2, 2]
     assert len({*found.fitted[0], *found.fitted[1]}) == 4  # other seeds, other schedules

@@ -1,4 +1,4 @@
-"""The line with the time that is left, on the nodes that take minutes."""
+"""The lines on the nodes that take minutes: with the time that is left, and of what a cancelled search has kept."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def nodes_of(workflow: dict[str, Any], comfy: ComfyPage) -> list[dict[str, Any]]
 def wait_for_line(comfy: ComfyPage, pattern: str) -> str:
     """What the line on the page says as soon as it matches."""
     seen = comfy.part("hso-progress").locator("[aria-hidden]")
-    seen.filter(has_text=re.compile(pattern)).wait_for(timeout=30_000)
+    seen.filter(has_text=re.compile(pattern)).wait_for()
     return seen.inner_text()
 
 
@@ -144,6 +144,43 @@ def test_it_goes_when_the_run_is_cancelled(comfy: ComfyPage) -> None:
     assert comfy.of_node(CALIBRATE, "[...node.size]") == pytest.approx(size, abs=0.1)
     assert comfy.of_node(CALIBRATE, "node.widgets.filter(widget => widget.name === 'hso_progress').length") == 0
     assert saved(comfy) == before
+
+
+def test_a_cancelled_search_says_what_it_has_kept_until_the_next_run(comfy: ComfyPage) -> None:
+    open_node(comfy, CALIBRATE, budget="thorough", remembered="reuse")
+    prompt_id = comfy.start()
+    wait_for_line(comfy, r"[1-9]\d* of 10000")
+    cancel(comfy, prompt_id)
+    line = comfy.part("hso-cancelled")
+    expect(line).to_have_text(re.compile(r"Cancelled at \d+ of 10000 evaluations\. "))
+    kept = line.inner_text()
+    plot, panel = line.bounding_box(), comfy.page.locator(".hso-root:visible").last.bounding_box()
+    assert panel["y"] < plot["y"] and plot["y"] + plot["height"] <= panel["y"] + panel["height"] + 1
+    comfy.of_node(CALIBRATE, "node.widgets.find(widget => widget.name === 'budget').value = 'quick'")
+    comfy.run()
+    expect(line).to_have_count(0)
+    assert any(kept.endswith(end) for end in ("is shorter.", "nothing is kept.", "gives it at once."))
+
+
+@pytest.mark.parametrize(
+    ("kept", "says"),
+    [
+        ("schedule", "The best so far is kept: with reuse, Run gives it at once."),
+        ("earlier", "The earlier result is kept: with reuse, Run gives it at once."),
+        ("references", "The finished runs with many steps are kept, so the next search is shorter."),
+        ("nothing", "Nothing was finished yet, so nothing is kept."),
+    ],
+)
+def test_each_thing_that_may_be_kept_is_said(comfy: ComfyPage, kept: str, says: str) -> None:
+    open_node(comfy, CALIBRATE, budget="quick")
+    detail = {"evaluations": 15, "budget": 300, "kept": kept, "prompt_id": "told"}
+    detail["node"] = str(comfy.of_node(CALIBRATE, "node.id"))
+    send = "([kind, detail]) => app.api.dispatchEvent(new CustomEvent(kind, { detail }))"
+    comfy.evaluate(send, ["hso_cancelled", detail])
+    line = comfy.part("hso-cancelled")
+    expect(line).to_have_text(re.compile("^Cancelled at 15 of 300 evaluations. .*" + re.escape(says)))
+    comfy.evaluate(send, ["execution_start", {"prompt_id": "another"}])
+    expect(line).to_have_count(0)
 
 
 def test_a_comparison_shows_its_share(comfy: ComfyPage) -> None:

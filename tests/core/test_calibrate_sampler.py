@@ -25,7 +25,7 @@ def pairs(noise, steps):
         "karras": compact_schedule(noise, steps, 7.0, 1.0, noise.sigma_min).float(),
     }
     solvers = ("dpmpp_2m", "uni_pc", "euler")
-    return {f"{solver}, {name}": (solver, sigmas) for solver in solvers for name, sigmas in schedules.items()}
+    return {f"{solver} {name}": (solver, sigmas) for solver in solvers for name, sigmas in schedules.items()}
 
 
 def calibrated(noise, steps, budget, run=None, reference=None, **options):

@@ -45,8 +45,8 @@ def execute(node_classes, model):
 
 @pytest.fixture
 def compare(execute):
-    """The same; its outputs."""
-    return lambda **values: execute(**values).args
+    """The same; its outputs but for the last, the sampler."""
+    return lambda **values: execute(**values).args[:4]
 
 
 def rows_of(table: str) -> dict[str, list[float]]:
@@ -271,9 +271,56 @@ def test_a_schedule_from_above_the_model_is_compared_and_announced_but_not_for_a
         compare(schedule_1=high, model=flow)
 
 
+def test_a_name_may_have_another_sampler_in_front(execute):
+    """It is what the node gives with that sampler alone; and the best one comes out with its sampler."""
+    both = execute(schedulers="karras, uni_pc karras, dpm_2 karras (KSampler), euler exponential", sampler_name="euler")
+    rows = rows_of(both.args[0])
+    for sampler, scheduler in (("euler", "karras"), ("uni_pc", "karras"), ("dpm_2", "karras (KSampler)")):
+        alone = rows_of(execute(schedulers=scheduler, sampler_name=sampler).args[0])[scheduler]
+        assert rows[scheduler if sampler == "euler" else f"{sampler} {scheduler}"][:3] == alone[:3]
+    assert rows["dpm_2 karras (KSampler)"][4] > rows["karras"][4] == 5
+    best, sampler = both.args[3:]
+    module = importlib.import_module("comfy.samplers")
+    expected = module.sampler_object(next(iter(rows)).split()[0]).sampler_function.__name__
+    assert sampler.sampler_function.__name__ == expected and len(best) > 2
+    assert "euler where no other sampler is named" in both.args[0]
+
+
+def test_all_may_have_a_sampler_in_front_too(compare):
+    rows = rows_of(compare(schedulers="all, uni_pc all", pictures=1, steps=3)[0])
+    assert {"karras", "uni_pc karras", "hso", "uni_pc hso", "simple", "uni_pc simple"} < set(rows)
+
+
+def test_a_fitted_sampler_is_compared_with_its_own_schedule(pack, execute, model):
+    """The weights of a sampler of ComfyUI, as one that was fitted, are as far from the converged picture as itself."""
+    fitted = importlib.import_module(f"{pack.__name__}.nodes.sampling.fitted_sampler")
+    solvers = importlib.import_module(f"{pack.__name__}.hso_core.solvers")
+    known = importlib.import_module(f"{pack.__name__}.hso_core.solvers.known_solvers")
+    host = importlib.import_module(f"{pack.__name__}.nodes.host")
+    sigmas = comfy.samplers.calculate_sigmas(model.get_model_object("model_sampling"), "exponential", 5)
+    solver = known.known_solver("dpmpp_2m", sigmas, host.noise_schedule(model))
+    assert isinstance(solver, solvers.LinearMultistep)
+    sampler = fitted.as_sampler(solver)
+    output = execute(sampler_1=sampler, schedulers="simple, euler simple, dpmpp_2m exponential")
+    rows = rows_of(output.args[0])
+    assert list(rows)[:2] in (["dpmpp_2m exponential", "sampler_1"], ["sampler_1", "dpmpp_2m exponential"])
+    assert rows["sampler_1"][:3] == pytest.approx(rows["dpmpp_2m exponential"][:3], abs=2e-4)
+    assert rows["sampler_1"][4] == 5
+    both = execute(sampler_2=sampler, schedule_2=sigmas[1:], sampler_3=sampler, schedule_3=sigmas, schedulers="")
+    assert set(rows_of(both.args[0])) == {"schedule_2", "schedule_3"} and both.args[4] is not None
+    with pytest.raises(ValueError, match="^Compare Schedulers .HSO.: schedule_1: "):
+        execute(sampler_1=sampler, schedule_1=torch.tensor([9.0, 3.0, 0.0]))
+    with pytest.raises(ValueError, match="a fitted sampler belongs to its own schedule .* connect it to sampler_1"):
+        execute(sampler=sampler)
+
+
 @pytest.mark.parametrize(
     ("values", "message"),
     [
+        ({"schedulers": "euler_ancestral karras"}, "the sampler euler_ancestral adds random noise"),
+        ({"schedulers": "euler kerras"}, "schedulers: there is no 'kerras'; choose from simple, "),
+        ({"schedulers": "euler"}, "schedulers: there is no 'euler'; choose from simple, .*: dpmpp_2m karras"),
+        ({"sampler_1": comfy.samplers.sampler_object("euler")}, "sampler_1: only a fitted sampler brings its schedule"),
         ({"schedulers": "karras, kerras"}, "schedulers: there is no 'kerras'; choose from simple, "),
         ({"schedulers": " "}, "there is nothing to compare; name schedulers, or connect schedules"),
         ({"schedule_1": torch.tensor([3.0, 4.0, 0.0])}, "schedule_1: value 2 .4. is not below value 1"),

@@ -133,16 +133,23 @@ function placeOf({ graph, id }, name) {
 }
 
 /**
- * Nodes 2.0 of 1.32 overlooks widgets that come and go once a value of the node has been changed. It looks at a node
- * anew when the node is added.
+ * Nodes 2.0 of 1.32 overlooks widgets that come and go once a value of the node has been changed.
  * @param {ComfyNode} node
  * @param {() => boolean} isRight what the page shows
  */
 function lookAgain(node, isRight) {
   afterLayout(() => {
-    const isShown = window.LiteGraph.vueNodesMode && document.querySelector(`[data-node-id="${node.id}"]`);
-    if (isShown && node.graph && !node.collapsed && !isRight()) node.graph.onNodeAdded?.(node);
+    if (!isRight()) lookAtNode(node);
   });
+}
+
+/**
+ * Let the page see what has changed of a node's widgets: Nodes 2.0 of 1.32 looks at a node anew when the node is added.
+ * @param {ComfyNode} node
+ */
+export function lookAtNode(node) {
+  const isShown = window.LiteGraph.vueNodesMode && document.querySelector(`[data-node-id="${node.id}"]`);
+  if (isShown && node.graph && !node.collapsed) node.graph.onNodeAdded?.(node);
 }
 
 /** @param {() => void} then */

@@ -87,6 +87,14 @@ export const ENGLISH = {
   minutes: "{count} min",
   hours: "{count} h",
 
+  // The line on a node whose search was cancelled.
+  cancelledAt: "Cancelled at {progress}.",
+  keptBest: "The best so far is kept: with reuse, Run gives it at once.",
+  keptEarlier: "The earlier result is kept: with reuse, Run gives it at once.",
+  keptReferences:
+    "No schedule was measured yet. The finished runs with many steps are kept, so the next search is shorter.",
+  keptNothing: "Nothing was finished yet, so nothing is kept.",
+
   // Names that nodes give to what they send: of a curve, and of a fact below the picture.
   name_result: "result",
   name_before: "before",
