@@ -59,10 +59,11 @@ def test_it_shows_what_the_edit_looks_at(comfy: ComfyPage, edit: str) -> None:
     open_edit(comfy, "flip" if edit != "flip" else "pin")
     comfy.of_node(EDIT, CHOOSE, edit)
     assert shown(comfy) == LOOKED_AT[edit]
-    workflow = comfy.workflow()
-    comfy.open_workflow(workflow)
+    before, size = comfy.inputs(EDIT), comfy.of_node(EDIT, "[...node.size]")
+    comfy.open_workflow(comfy.workflow())
     assert shown(comfy) == LOOKED_AT[edit]
-    assert comfy.workflow()["nodes"] == workflow["nodes"]
+    assert comfy.inputs(EDIT) == before
+    assert comfy.renderer == "nodes2" or comfy.of_node(EDIT, "[...node.size]") == pytest.approx(size, abs=1)
 
 
 def test_what_is_hidden_keeps_its_value_and_the_picture_its_height(comfy: ComfyPage) -> None:
