@@ -254,21 +254,21 @@ def own_sampler() -> Nodes:
     return text_to_image(
         "## A sampler for your own model\n\n1. Choose a checkpoint, write a typical prompt of yours, and press **Run**."
         "\n2. *Calibrate Sampler (HSO)* fits a sampler and its schedule to this model, guidance and size: *quick* "
-        "takes as long as 15 pictures of 20 steps, *normal* as 100. Later runs get it at once.\n3. **keep in the "
-        "workflow** on *Fitted Sampler (HSO)* writes it down there; then *Calibrate Sampler* can go, and the workflow "
-        "gives the same picture everywhere.",
+        "takes as long as 15 pictures of 20 steps, *normal* as 100. Later runs get it at once.\n3. To share the "
+        "workflow put *Fitted Sampler (HSO)* behind it, run once, and press **keep in the workflow** there.",
         SD15,
         5,
         schedule=node(
-            "HSOCalibrateSampler", (400, 570), (380, 560), model=("loader", 0), **prompts, steps=5, cfg=7.0,
+            "HSOCalibrateSampler", (860, 640), (380, 560), model=("loader", 0), **prompts, steps=5, cfg=7.0,
             budget="quick",
         ),
-        keep=node("HSOFittedSampler", (840, 60), (300, 330), sampler=("schedule", 0)),
         sample=node(
-            "HSOKSampler", (840, 460), (300, 284), model=("loader", 0), **prompts, sampler=("keep", 0),
-            sigmas=("keep", 1), seed=42, cfg=7.0,
+            "HSOKSampler", (1300, 470), (300, 284), model=("loader", 0), **prompts, sampler=("schedule", 0),
+            sigmas=("schedule", 1), seed=42, cfg=7.0,
         ),
-        report=node("PreviewAny", (840, 800), (380, 350), "What was found", source=("schedule", 2)),
+        report=node("PreviewAny", (1300, 810), (380, 340), "What was found", source=("schedule", 2)),
+        decode=node("VAEDecode", (1660, 300), (180, 46), samples=("sample", 0), vae=("loader", 2)),
+        save=node("SaveImage", (1900, 300), (380, 430), images=("decode", 0), filename_prefix="hso"),
     )  # fmt: skip
 
 

@@ -5,7 +5,7 @@
 Each workflow is opened in the real page, and photographed where its schedule is made. The plots are those of its own
 schedule nodes, which run on the noise schedule of the workflow's model; no checkpoint is needed for that. Some
 workflows show what they make instead: what the demonstration networks draw, the plot of schedules, the pictures of a
-comparison, and what a calibration gains.
+comparison, and what calibrations gain.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from __future__ import annotations
 import io
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ sys.path.insert(0, str(REPOSITORY / "tests" / "support"))
 import workbench  # noqa: E402
 from comfy_page import ComfyPage, browser  # noqa: E402
 from comfy_server import ComfyServer  # noqa: E402
-from demo_prompts import node, on_demo_network  # noqa: E402
+from demo_prompts import Prompt, node, on_demo_network  # noqa: E402
 from saved_workflows import to_prompt  # noqa: E402
 
 EXAMPLES = REPOSITORY / "example_workflows"
@@ -41,10 +42,12 @@ ONLY_CANVAS = """
 TITLE = 50  # of a node, above its position, with the name of its pack
 STEPS = 5
 SAMPLERS = ("HSOKSampler", "SamplerCustom", "SamplerCustomAdvanced")
-PLOT, COMPARE, CALIBRATE = (
-    "HSO 06 Plot schedules side by side", "HSO 07 Compare schedulers on your model", "HSO 08 Calibrate to your model"
+PLOT, COMPARE, CALIBRATE, FIT = (
+    "HSO 06 Plot schedules side by side", "HSO 07 Compare schedulers on your model", "HSO 08 Calibrate to your model",
+    "HSO 12 A sampler for your own model",
 )  # fmt: skip
 FOCUS = {
+    "HSO 01 First picture in 5 steps": ("CheckpointLoaderSimple", "CLIPTextEncode", "HSOOptimizeSchedule", "SaveImage"),
     "HSO 04 Image to image": ("LoadImage", "VAEEncode", "HSOOptimizeSchedule"),
     "HSO 05 Draw your own sigmas": ("HSOCustomSigmas",),
     "HSO 09 Two models in a row (Wan)": ("HSOOptimizeSchedule", "HSOSplitSchedule"),
@@ -144,25 +147,28 @@ def comparison(server: ComfyServer) -> Image.Image:
     return Image.open(io.BytesIO(server.fetch(file)))
 
 
-def measured(server: ComfyServer) -> tuple[Image.Image, Image.Image]:
-    """On the demonstration network: what Compare Schedulers shows of pictures side by side, and its ranking with a
-    calibrated schedule."""
-    workflows = [json.loads((EXAMPLES / f"{name}.json").read_text("utf-8")) for name in (COMPARE, CALIBRATE)]
-    compare, calibrate = (on_demo_network(to_prompt(saved, server.object_info())) for saved in workflows)
+def measured(server: ComfyServer) -> Iterator[Image.Image]:
+    """On the demonstration network: what Compare Schedulers shows of pictures side by side, its ranking with a
+    calibrated schedule, and that with a fitted sampler beside other samplers."""
+    workflows = [json.loads((EXAMPLES / f"{name}.json").read_text("utf-8")) for name in (COMPARE, CALIBRATE, FIT)]
+    compare, calibrate, fit = (on_demo_network(to_prompt(saved, server.object_info())) for saved in workflows)
     (number,) = (number for number, entry in compare.items() if entry["class_type"] == "HSOCompareSchedules")
-    (made,) = (entry for entry in calibrate.values() if entry["class_type"] == "HSOCalibrateSchedule")
     same = {name: compare[number]["inputs"][name] for name in ("model", "positive", "negative", "latent_image")}
     kept = {k: entry for k, entry in compare.items() if entry["class_type"] not in OUTPUTS}
-    kept["calibrated"] = node("HSOCalibrateSchedule", **{**made["inputs"], **same})
-    with_it = {**compare[number]["inputs"], "schedule_1": ["calibrated", 0], "steps": made["inputs"]["steps"]}
-    kept["gain"] = node("HSOCompareSchedules", **{**with_it, "pictures": 16, "seed": 1000})
-    pictures = []
-    for source, output in ((number, 2), ("gain", 1)):
+
+    def ranking(made: Prompt, kind: str, socket: str, **changes: Any) -> None:
+        (entry,) = (entry for entry in made.values() if entry["class_type"] == kind)
+        kept[kind] = node(kind, **{**entry["inputs"], **same})
+        with_it = {**compare[number]["inputs"], socket: [kind, 0], "steps": entry["inputs"]["steps"], **changes}
+        kept[f"with {kind}"] = node("HSOCompareSchedules", **{**with_it, "pictures": 16, "seed": 1000})
+
+    ranking(calibrate, "HSOCalibrateSchedule", "schedule_1")
+    ranking(fit, "HSOCalibrateSampler", "sampler_1", schedulers="hso, exponential, uni_pc exponential, euler hso")
+    for source, output in ((number, 2), ("with HSOCalibrateSchedule", 1), ("with HSOCalibrateSampler", 1)):
         prompt = {**kept, "save": node("SaveImage", images=[source, output], filename_prefix="measured")}
         (file,) = server.files(server.run(prompt))
         picture = Image.open(io.BytesIO(server.fetch(file))).convert("RGB")
-        pictures.append(ImageOps.pad(picture, SIZE, Image.Resampling.LANCZOS, picture.getpixel((0, 0))))
-    return pictures[0], pictures[1]
+        yield ImageOps.pad(picture, SIZE, Image.Resampling.LANCZOS, picture.getpixel((0, 0)))
 
 
 def write(picture: Image.Image, file: Path) -> None:
@@ -178,14 +184,14 @@ def main() -> None:
         plot = comparison(server)
         plot.resize((768, 480), Image.Resampling.LANCZOS).save(HELP_PICTURE, optimize=True)
         write(plot, EXAMPLES / f"{PLOT}.jpg")
-        for name, picture in zip((COMPARE, CALIBRATE), measured(server), strict=True):
+        for name, picture in zip((COMPARE, CALIBRATE, FIT), measured(server), strict=True):
             write(picture, EXAMPLES / f"{name}.jpg")
         for name, workflow in DRAWN.items():
             write(drawn(server, DEMO / workflow), DEMO / "example_workflows" / f"{name}.jpg")
         with browser() as chromium:
             page = ComfyPage(chromium, server, "classic", size=PAGE, settings={"Comfy.Graph.CanvasInfo": False})
             for workflow in sorted(EXAMPLES.glob("*.json")):
-                if workflow.stem not in (PLOT, COMPARE, CALIBRATE):
+                if workflow.stem not in (PLOT, COMPARE, CALIBRATE, FIT):
                     write(photograph(page, workflow), workflow.with_suffix(".jpg"))
             page.close()
 

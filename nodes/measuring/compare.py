@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
@@ -38,8 +39,7 @@ from .selection import ALL, Selection
 logger = logging.getLogger(__name__)
 
 NAME = "Compare Schedulers (HSO)"
-PAIRS = tuple((f"schedule_{k}", f"sampler_{k}") for k in range(1, 5))
-SOCKETS = tuple(socket for pair in PAIRS for socket in pair)
+SCHEDULES, SAMPLERS = tuple(f"schedule_{k}" for k in range(1, 5)), ("sampler_1", "sampler_2")
 MOST_COLUMNS, MOST_ROWS, MOST_CURVES = 6, 24, 8
 
 
@@ -77,7 +77,7 @@ class CompareSchedules(io.ComfyNode):
                 io.Vae.Input("vae", optional=True, tooltip="Decodes the pictures. Without it they are rough previews."),
                 *(
                     io.Sigmas.Input(name, optional=True, tooltip=f"Schedule {k} to compare, of any number of steps.")
-                    for k, (name, _) in enumerate(PAIRS, start=1)
+                    for k, name in enumerate(SCHEDULES, start=1)
                 ),
                 Schedules.Input("more", optional=True, tooltip="Any number of schedules, from 'more' of Plot Sigmas."),
                 denoise_widget(),
@@ -88,7 +88,7 @@ class CompareSchedules(io.ComfyNode):
                         tooltip=f"A sampler for schedule {k} in place of sampler_name. A fitted sampler needs no "
                         f"schedule {k}: it brings its own.",
                     )
-                    for k, (_, name) in enumerate(PAIRS, start=1)
+                    for k, name in enumerate(SAMPLERS, start=1)
                 ),
             ],
             outputs=[
@@ -122,16 +122,15 @@ class CompareSchedules(io.ComfyNode):
             host.check_choice("theme", theme, THEMES)
             given = widget_numbers(steps=steps, pictures=pictures, seed=seed, denoise=denoise)
             steps, pictures, seed, denoise = given
-            connected = {socket: sockets.pop(socket, None) for socket in SOCKETS}
-            connected = {socket: value for socket, value in connected.items() if value is not None}
+            connected = {socket: sockets.pop(socket, None) for socket in (*SCHEDULES, *SAMPLERS)}
             run = open_run(latent_image, cfg, sampler_name, **sockets)
             model = run.guider.model_patcher
             check_guider(run.guider, steps, REFERENCE_STEPS)
             start = picture_start(model, denoise, latent_image)
             chosen = Selection(run)
             chosen.add_named(schedulers, steps, denoise)
-            for pair in PAIRS:
-                given = [socket for socket in pair if socket in connected]
+            for pair in zip_longest(SCHEDULES, SAMPLERS):
+                given = [socket for socket in pair if connected.get(socket) is not None]
                 if given:
                     name = next(filter(None, map(cls._short_name, reversed(given))), given[0])
                     chosen.add_connected(name, *map(connected.get, pair))

@@ -20,6 +20,10 @@ LOOKED_AT = {
     "join": [],
     "flip": [],
 }
+GAPS = """(() => {
+    const drawn = node.widgets.filter(widget => !widget.hidden && widget.last_y !== undefined);
+    return drawn.slice(1).map((widget, i) => widget.last_y - drawn[i].last_y);
+})()"""
 DRAWN = "node.widgets.filter(widget => widget.last_y !== undefined && !widget.hidden).map(widget => widget.name)"
 CHOOSE = """(() => {
     const widget = node.widgets.find(widget => widget.name === 'edit');
@@ -59,6 +63,8 @@ def test_it_shows_what_the_edit_looks_at(comfy: ComfyPage, edit: str) -> None:
     open_edit(comfy, "flip" if edit != "flip" else "pin")
     comfy.of_node(EDIT, CHOOSE, edit)
     assert shown(comfy) == LOOKED_AT[edit]
+    if comfy.renderer == "classic":
+        assert max(comfy.of_node(EDIT, GAPS), default=0) < 40, "what is hidden takes no room"
     before, size = comfy.inputs(EDIT), comfy.of_node(EDIT, "[...node.size]")
     comfy.open_workflow(comfy.workflow())
     assert shown(comfy) == LOOKED_AT[edit]

@@ -306,8 +306,8 @@ def test_a_fitted_sampler_is_compared_with_its_own_schedule(pack, execute, model
     assert list(rows)[:2] in (["dpmpp_2m exponential", "sampler_1"], ["sampler_1", "dpmpp_2m exponential"])
     assert rows["sampler_1"][:3] == pytest.approx(rows["dpmpp_2m exponential"][:3], abs=2e-4)
     assert rows["sampler_1"][4] == 5
-    both = execute(sampler_2=sampler, schedule_2=sigmas[1:], sampler_3=sampler, schedule_3=sigmas, schedulers="")
-    assert set(rows_of(both.args[0])) == {"schedule_2", "schedule_3"} and both.args[4] is not None
+    both = execute(sampler_1=sampler, schedule_1=sigmas[1:], sampler_2=sampler, schedule_2=sigmas, schedulers="")
+    assert set(rows_of(both.args[0])) == {"schedule_1", "schedule_2"} and both.args[4] is not None
     with pytest.raises(ValueError, match="^Compare Schedulers .HSO.: schedule_1: "):
         execute(sampler_1=sampler, schedule_1=torch.tensor([9.0, 3.0, 0.0]))
     with pytest.raises(ValueError, match="a fitted sampler belongs to its own schedule .* connect it to sampler_1"):

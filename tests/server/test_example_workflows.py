@@ -100,7 +100,7 @@ def test_there_is_a_workflow_for_each_way_to_use_the_pack() -> None:
     used = {node["type"] for file in FILES for node in load(file)["nodes"]}
     ways = {"HSOOptimizeSchedule", "HSOCustomSigmas", "HSOKSampler", "SamplerCustom", "SamplerCustomAdvanced"}
     ways |= {"HSOPresetSchedule", "HSOSplitSchedule", "HSOSaveSchedule", "HSOPlotSchedules"}
-    ways |= {"HSOCalibrateSchedule", "HSOCompareSchedules", "HSOCalibrateSampler", "HSOFittedSampler"}
+    ways |= {"HSOCalibrateSchedule", "HSOCompareSchedules", "HSOCalibrateSampler"}
     assert ways <= used
     assert {GALAXIES, EMOJI} <= set(FILES)
 

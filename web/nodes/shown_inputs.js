@@ -3,6 +3,7 @@
 
 import { app } from "../../../scripts/app.js";
 import { after, lookAtNode } from "../common/dom_widget.js";
+import { takeRoomOnlyIf } from "../common/fold.js";
 
 /** @typedef {import("../common/graph.js").ComfyNode} ComfyNode */
 /** @typedef {Record<string, unknown[]>} Choices of other inputs, by their names */
@@ -27,7 +28,7 @@ function hideWhatIsNotLookedAt(node, inputs) {
       const widget = widgetOf(name);
       const isFor = Object.entries(choices).every(([other, values]) => values.includes(widgetOf(other)?.value));
       const hidden = !isFor && !isLinked(name);
-      if (!widget || widget.hidden === hidden) continue;
+      if (widget.hidden === hidden) continue;
       widget.hidden = hidden; // for the canvas
       widget.options.hidden = hidden; // for Nodes 2.0 of 1.32
       changed = true;
@@ -43,6 +44,7 @@ function hideWhatIsNotLookedAt(node, inputs) {
     node.setDirtyCanvas(true, true);
   }
 
+  for (const name of inputs.keys()) takeRoomOnlyIf(widgetOf(name), () => !widgetOf(name).hidden);
   for (const other of new Set([...inputs.values()].flatMap(Object.keys))) after(widgetOf(other), "callback", change);
   after(node, "onConfigure", apply); // its size is the one that was saved
   after(node, "onConnectionsChange", change);
