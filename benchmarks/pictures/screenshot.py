@@ -25,6 +25,7 @@ WORKFLOW = REPOSITORY / "demo" / "example_workflows" / "galaxies.json"
 DOCS = REPOSITORY / "docs"
 LEFT, TOP = 90, 210  # of the canvas between the page's menus
 HIDDEN = {
+    "Comfy.Workflow.ShowMissingModelsWarning": False,
     "Comfy.Minimap.Visible": False,
     "Comfy.Graph.CanvasInfo": False,
     "Comfy.Graph.CanvasMenu": False,
@@ -32,23 +33,21 @@ HIDDEN = {
 }
 
 # Of two examples: the nodes to build, and what is folded to its title below them.
-OPEN = {"CheckpointLoaderSimple": (0, 0), "HSOOptimizeSchedule": (340, 130), "VAEDecode": (1180, 0)}
+OPEN = {
+    "CheckpointLoaderSimple": (0, 0), "HSOOptimizeSchedule": (340, 130), "HSOKSampler": (800, 0), "VAEDecode": (1180, 0)
+}  # fmt: skip
 GRAPHS = {
     "ksampler": (
         "HSO 01 First picture in 5 steps",
-        OPEN | {"HSOKSampler": (800, 0)},
         {"Prompt": (340, 600), "Negative prompt": (480, 600), "Empty Latent Image": (680, 600)},
     ),
     "flow": (
         "HSO 03 Flux in 8 steps",
-        OPEN | {"SamplerCustomAdvanced": (800, 0)},
         {
             "Prompt": (340, 600),
             "FluxGuidance": (480, 600),
-            "BasicGuider": (660, 600),
-            "RandomNoise": (340, 650),
-            "KSamplerSelect": (510, 650),
-            "EmptySD3LatentImage": (700, 650),
+            "Negative prompt": (340, 650),
+            "EmptySD3LatentImage": (700, 600),
         },
     ),
 }
@@ -66,7 +65,7 @@ def galaxies(page: ComfyPage) -> None:
     page.open_workflow(json.loads(WORKFLOW.read_text("utf-8")))
     page.run()
     page.page.wait_for_function("() => app.graph.nodes.some(node => node.type === 'SaveImage' && node.imgs?.length)")
-    page.look_at("Note", 0.7, LEFT, TOP + 40)
+    page.look_at("MarkdownNote", 0.66, LEFT, TOP + 40)
     page.page.wait_for_timeout(1000)  # the pictures are decoded, the canvas is drawn
     page.picture(DOCS / "workflow.png", {"x": LEFT - 20, "y": TOP, "width": 1390, "height": 690})
 
@@ -96,11 +95,11 @@ def editor(page: ComfyPage) -> None:
 
 def graphs(page: ComfyPage) -> None:
     """What to build for Stable Diffusion and for a flow model."""
-    for name, (example, open_nodes, folded) in GRAPHS.items():
+    for name, (example, folded) in GRAPHS.items():
         workflow = json.loads((EXAMPLES / f"{example}.json").read_text("utf-8"))
         page.open_workflow(workflow)
         show_plots(page, workflow)
-        page.page.evaluate(ARRANGE, [open_nodes, folded])
+        page.page.evaluate(ARRANGE, [OPEN, folded])
         page.look_at("CheckpointLoaderSimple", 0.92, LEFT, TOP + 60)
         page.page.evaluate("() => app.canvas.deselectAll()")
         page.page.wait_for_timeout(1000)  # the canvas is drawn

@@ -13,6 +13,6 @@ app.registerExtension({
       widget.advanced = true;
       takeRoomOnlyIf(widget, () => node.showAdvanced);
     }
-    node.setSize(node.computeSize()); // it was measured with all of them
+    node.setSize([node.size[0], node.computeSize()[1]]); // it was measured with all of them
   },
 });

@@ -49,7 +49,7 @@ function hideWhatIsNotLookedAt(node, inputs) {
   after(node, "onConfigure", apply); // its size is the one that was saved
   after(node, "onConnectionsChange", change);
   apply();
-  node.setSize(node.computeSize());
+  node.setSize([node.size[0], node.computeSize()[1]]);
 }
 
 app.registerExtension({
