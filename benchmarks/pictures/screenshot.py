@@ -25,7 +25,6 @@ WORKFLOW = REPOSITORY / "demo" / "example_workflows" / "galaxies.json"
 DOCS = REPOSITORY / "docs"
 LEFT, TOP = 90, 210  # of the canvas between the page's menus
 HIDDEN = {
-    "Comfy.Workflow.ShowMissingModelsWarning": False,
     "Comfy.Minimap.Visible": False,
     "Comfy.Graph.CanvasInfo": False,
     "Comfy.Graph.CanvasMenu": False,

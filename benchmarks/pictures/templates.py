@@ -213,7 +213,7 @@ def compare() -> Nodes:
         "avoid": node("CLIPTextEncode", (400, 230), (340, 100), AVOID, clip=("loader", 1), text=NEGATIVE),
         "latent": node("EmptyLatentImage", (400, 600), (340, 106), width=512, height=512, batch_size=1),
         "compare": node(
-            "HSOCompareSchedules", (800, 420), (420, 720), latent_image=("latent", 0), model=("loader", 0),
+            "HSOCompareSchedules", (800, 420), (420, 770), latent_image=("latent", 0), model=("loader", 0),
             positive=("show", 0), negative=("avoid", 0), vae=("loader", 2), steps=6, cfg=7.0, sampler_name="dpmpp_2m",
             schedulers="hso, karras, exponential, simple, beta", pictures=4,
         ),

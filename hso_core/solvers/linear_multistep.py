@@ -140,7 +140,7 @@ class Stepper:
         result: Tensor = ratio * x
         for j, kept in self._denoised.items():
             if row[j]:
-                result = result + ((1 - ratio) * row[j]) * kept
+                result.add_(kept, alpha=(1 - ratio) * row[j])  # in place: nothing else has it yet
         self._done += 1
         still = {j for later in self._weights[self._done :] for j in self._denoised if later[j]}
         self._denoised = {j: kept for j, kept in self._denoised.items() if j in still}

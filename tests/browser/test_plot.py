@@ -313,11 +313,28 @@ def test_it_is_alive_after_an_undo(comfy: ComfyPage) -> None:
     assert comfy.of_node(NODE, "node.properties.hso_axis") == "lambda"
 
 
-def test_undo_to_before_the_run_keeps_the_plot(comfy: ComfyPage) -> None:
+SLOW_ANSWERS = """slow => {
+    app.api.usualFetch ??= app.api.fetchApi;
+    app.api.fetchApi = async function (path, ...rest) {
+        const answer = await app.api.usualFetch.call(this, path, ...rest);
+        if (slow && path === "/prompt" && rest[0]?.method === "POST") await new Promise(then => setTimeout(then, 3000));
+        return answer;
+    };
+}"""
+
+
+@pytest.mark.parametrize("slow", [False, True], ids=["", "the run is over before the page knows its id"])
+def test_undo_to_before_the_run_keeps_the_plot(comfy: ComfyPage, slow: bool) -> None:
     seed = open_workflow(comfy)
     comfy.of_node(NODE, RENAME)
+    comfy.evaluate(SLOW_ANSWERS, slow)
     comfy.run()
+    if slow:
+        comfy.page.wait_for_timeout(3500)
+        comfy.evaluate(SLOW_ANSWERS, False)
     comfy.undo()
+    if comfy.of_node(NODE, "node.title") == "renamed":  # Nodes 2.0 of 1.32 had a change of size to undo
+        comfy.undo()
     look(comfy)
     assert comfy.of_node(NODE, "node.title") != "renamed"
     assert sigmas_in(labels(comfy)) == expected_labels(5, seed)

@@ -104,7 +104,7 @@ def test_ids_and_widgets_of_a_released_node_never_change(node_classes):
         "HSOCompareSchedules": [
             "steps", "cfg", "sampler_name", "schedulers", "pictures", "seed", "theme", "latent_image", "model",
             "positive", "negative", "guider", "sampler", "vae", *(f"schedule_{k}" for k in range(1, 5)), "more",
-            "denoise",
+            "denoise", "sampler_1", "sampler_2",
         ],
     }  # fmt: skip
 

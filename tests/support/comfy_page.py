@@ -43,6 +43,7 @@ SETTINGS = {
     "Comfy.TutorialCompleted": True,  # the tour would cover the page
     "Comfy.UseNewMenu": "Top",
     "Comfy.Workflow.Persist": False,
+    "Comfy.Workflow.ShowMissingModelsWarning": False,  # examples name checkpoints that are not there
     "Comfy.Workflow.WarnBlueprintOverwrite": False,
 }
 BUILD = """async prompt => {

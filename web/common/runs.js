@@ -13,6 +13,7 @@ const OURS = /^HSO/;
  * @property {string} workflow its id
  * @property {Record<string, { sent: string, shown: string | null }>} origins of our nodes, by their paths: of what the
  *   server was sent, and of what the page showed then
+ * @property {any} tracker ComfyUI's, of what can be undone in that workflow
  */
 
 /** @type {Map<string, Run>} by the id of the prompt */
@@ -38,6 +39,16 @@ export function runOf(prompt) {
 }
 
 /**
+ * ComfyUI notes a result, for the nodes that an undo makes anew, only if it has heard the run's id before. Note it for a
+ * run that is faster than that.
+ * @param {{ node: string, prompt_id: string, output: any }} result
+ */
+export function noteForUndo({ node, prompt_id, output }) {
+  if (!sending?.tracker || runs.has(prompt_id)) return;
+  sending.tracker.nodeOutputs = { ...sending.tracker.nodeOutputs, [node]: output };
+}
+
+/**
  * @param {any} sent what the page sends to the server
  * @returns {Run | undefined}
  */
@@ -50,7 +61,8 @@ function begin(sent) {
     path,
     { sent: originInPrompt(output, path, known), shown: originInWorkflow(workflow, path) },
   ]);
-  return { workflow: workflow.id, origins: Object.fromEntries(origins) };
+  const tracker = /** @type {any} */ (app).extensionManager?.workflow?.activeWorkflow?.changeTracker;
+  return { workflow: workflow.id, origins: Object.fromEntries(origins), tracker };
 }
 
 app.registerExtension({

@@ -5,7 +5,7 @@ import { app } from "../../../scripts/app.js";
 import { after } from "../common/dom_widget.js";
 import { allNodes, nodeOf, rootGraph } from "../common/graph.js";
 import { originInWorkflow } from "../common/origins.js";
-import { isOpen, runOf } from "../common/runs.js";
+import { isOpen, noteForUndo, runOf } from "../common/runs.js";
 import { endProgress } from "../nodes/progress_line.js";
 import { keepPlot, keptPlot } from "./kept_plot.js";
 import { isPlot } from "./plot_data.js";
@@ -91,6 +91,7 @@ function sign({ detail }) {
   const plot = detail?.output?.[OUTPUT]?.[0];
   const run = plot && runOf(detail.prompt_id);
   if (run) Object.assign(plot, { workflow: run.workflow, made: run.origins[detail.node]?.shown });
+  if (run) noteForUndo(detail);
 }
 
 const { api } = /** @type {any} */ (app);

@@ -1,0 +1,72 @@
+"""The paper's table in small: its schedules, its sets of pictures, and the page that is made of them."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from benchmarks.models.catalogue import load_model
+from benchmarks.studies import paper_table
+from benchmarks.studies.paper_table import CALIBRATED, FITTED, MEASURES, MODEL, SCHEDULES
+
+
+def test_with_ddpms_betas_it_is_the_schedule_that_the_paper_prints() -> None:
+    model = load_model(MODEL)
+    sigmas = SCHEDULES["HSO, DDPM's betas"](model, 4)
+    times = model.noise.t_of_lambda(model.noise.lambda_of_sigma(sigmas[:-1].double()))
+    assert (999 * times).tolist() == pytest.approx([959, 716, 370, 30], abs=1.5)
+
+
+@pytest.mark.parametrize("steps", [4, 5, 10])
+def test_every_schedule_has_so_many_steps_on_the_models_table_and_ends_at_zero(steps: int) -> None:
+    model = load_model(MODEL)
+    for name, make in SCHEDULES.items():
+        sigmas = make(model, steps)
+        assert len(sigmas) == steps + 1 and sigmas[-1] == 0 and (sigmas.diff() < 0).all(), name
+        assert sigmas[0] <= 1.001 * model.noise.sigma_max and sigmas[-2] >= 0.99 * model.noise.sigma_min, name
+
+
+def test_a_set_has_the_classes_of_the_real_pictures_and_the_first_seeds_are_like_all(monkeypatch) -> None:
+    share = [40, 60] + [0] * 14
+    monkeypatch.setattr(paper_table, "shares", lambda count: share)
+    asked: dict[int, list[int]] = {}
+
+    class Class:
+        shape = (1,)
+
+        def __init__(self, label: int) -> None:
+            self.label = label
+
+    monkeypatch.setattr(paper_table, "of_class", Class)
+
+    def sample(model: Class, seeds: list[int]) -> torch.Tensor:
+        asked[model.label] = list(seeds)
+        return torch.full((len(seeds), 1), float(model.label))
+
+    latents = paper_table.drawn(sample, 100, 7)
+    assert sorted(asked[0] + asked[1]) == list(range(7, 107)) and [len(asked[0]), len(asked[1])] == share[:2]
+    assert [float(latents[seed - 7]) for seed in asked[1]] == [1.0] * 60
+    assert 10 < int(latents[:30].sum()) < 26
+
+
+def row(solver: str, schedule: str, value: float) -> dict:
+    found = {"solver": solver, "steps": 4, "schedule": schedule, "samples": 9, "sigmas": [value, 0.0]}
+    return found | dict.fromkeys(MEASURES, value)
+
+
+def test_the_page_says_who_is_ahead_and_marks_the_least() -> None:
+    rows = [row("ddim", "HSO", 2.0), row("ddim", "DM-NonUniform", 3.0), row("ddim", "uniform in t", 1.0)]
+    rows += [row("uni_pc", "HSO", 2.0), row("uni_pc", "DM-NonUniform", 1.0), row("uni_pc", FITTED, 0.5)]
+    floors = {"halves": 1.0, "network": 2.0, "sets": 3.0}
+    page = paper_table.page({"rows": rows, "floors": floors, "date": "today", "machine": "none"})
+    assert "| HSO ahead of DM-NonUniform | 1 of 2 | 1 of 2 | 1 of 2 |" in page
+    assert "| HSO ahead of uniform in t | 0 of 1 | 0 of 1 | 0 of 1 |" in page
+    assert (
+        "| uniform in t | **1** |  |" in page
+        and "| fitted |  | **0** |" in page
+        and "| fitted |  | **0.500** |" in page
+    )
+    assert CALIBRATED not in page.split("## The tables")[1]
+
+
+def test_the_committed_page_is_that_of_the_committed_results() -> None:
+    assert paper_table.PAGE.read_text("utf-8") == paper_table.page(paper_table.read_results())
