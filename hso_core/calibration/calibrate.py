@@ -12,14 +12,13 @@ from ..schedule.noise_schedule import NoiseSchedule
 from ..schedule.sigmas import SigmasError, check_sigmas
 from .generators import FORETOLD, Forecasts, foretold_errors, suggest
 from .larger import larger_pictures
-from .outcome import EARLIER, SHOWN, Outcome, mean_of, row_of, shown_names
+from .outcome import EARLIER, SHOWN, Outcome, judged, row_of, shown_names
 from .profile import Profile
 from .reference import Reference, reference_sigmas, reference_steps
 from .reference_runs import ReferenceRuns
 from .run import BudgetSpent, Observer, SamplerResult, SamplerRun
 from .search import Bench, Search, Trial
 from .signed_defect import SignedDefect
-from .statistics import paired_ratio
 
 BUDGETS = {"quick": 300, "normal": 2000, "thorough": 10000}
 SEARCH_SEED = 66
@@ -33,7 +32,6 @@ SEED_SHARE, MOST_SEEDS = 0.28, 40  # of the budget, for the reference on the fir
 LEAST_SEEDS = 5  # that even a small budget is planned for, where SEED_SHARE pays for them
 FINALISTS = (8, 4, 3)  # schedules that are compared on ever more seeds
 OWN_FINALISTS = 3  # of them, at most so many that were at hand
-CAUTION = 1.0  # deviations of what the seeds say, by which a schedule has to be better than the best at hand
 SAME_START = 1e-4  # relative: nearer first sigmas are one
 
 
@@ -291,26 +289,14 @@ def _finalists(search: Search, own: list[Trial], places: int, count: int) -> lis
 
 
 def _verdict(search: Search, own: list[Trial], bench: Bench, reference: Reference) -> Calibration:
-    """The best of the trials that were run on the most seeds, unless the best candidate may well be as good.
-
-    It is as good where the other's loss is lower by less than the seeds can tell, or if by both of the means that the
-    report names the other measured no better.
-    """
+    """The best of the trials that were run on the most seeds, or the best candidate."""
     ranked = [trial for trial in search.measured if trial.is_sound]
     most = max(len(trial.distances) for trial in ranked)
-    winner = min((trial for trial in ranked if len(trial.distances) == most), key=search.loss)
+    best = min((trial for trial in ranked if len(trial.distances) == most), key=search.loss)
     rivals = [trial for trial in ranked if trial in own]
-    rival = max(rivals, key=lambda trial: (len(trial.distances), -search.loss(trial)), default=winner)
-    comparison = paired_ratio(winner.distances, rival.distances)
-    # Where the user ended it early, the rival may have run on fewer seeds, which may be easier or harder ones.
-    shared = min(len(winner.distances), len(rival.distances))
-    weighed = bench.larger is not None and shared == len(winner.distances)
-    gain = mean_of(winner, bench.chance) / mean_of(rival, bench.chance) if weighed else comparison.of_means
-    no_better = min(gain, comparison.geometric) >= 1
-    promised = search.loss(rival, shared) - search.loss(winner, shared)
-    if no_better or promised <= CAUTION * comparison.doubt:
-        winner, gain, comparison = rival, 1.0, paired_ratio(rival.distances, rival.distances)
-    low, high = comparison.interval
+    rival = max(rivals, key=lambda trial: (len(trial.distances), -search.loss(trial)), default=best)
+    judgement = judged(search, best, rival)
+    winner = judgement.winner
     beside = [trial for trial in ranked if len(trial.distances) == len(winner.distances)]
     rows = sorted(beside, key=lambda trial: (trial is not winner, search.loss(trial)))[:SHOWN]
     names = shown_names(rows, own)
@@ -319,10 +305,10 @@ def _verdict(search: Search, own: list[Trial], bench: Bench, reference: Referenc
         name=winner.name,
         shown_as=names[0],
         best_candidate=rival.name,
-        gain=gain,
-        typical_gain=comparison.geometric,
-        interval=(low * gain / comparison.of_means, high * gain / comparison.of_means),
-        seeds=comparison.seeds,
+        gain=judgement.gain,
+        typical_gain=judgement.typical_gain,
+        interval=judgement.interval,
+        seeds=judgement.seeds,
         evaluations=bench.spent,
         remembered=reference.remembered,
         rows=tuple(row_of(trial, name, bench.chance) for trial, name in zip(rows, names, strict=True)),

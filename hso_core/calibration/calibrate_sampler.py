@@ -16,7 +16,8 @@ from ..solvers import LinearMultistep, known_solver
 from ..solvers.known_solvers import SOLVERS
 from .calibrate import SEARCH_SEED, Watch, usable_schedules
 from .generators import ANCHOR, Forecasts, foretold_errors, suggest_for_fits
-from .outcome import EARLIER, SHOWN, Outcome, row_of, shown_names
+from .larger import larger_pictures
+from .outcome import EARLIER, SHOWN, Outcome, judged, row_of, shown_names
 from .profile import Profile
 from .reference import Reference, reference_sigmas, reference_steps
 from .reference_runs import ReferenceRuns
@@ -25,7 +26,6 @@ from .run import Advance, BudgetSpent, Observer, SamplerResult, SamplerRun, Step
 from .search import Search, Trial
 from .signed_defect import SignedDefect
 from .solver_bench import SolverBench
-from .statistics import paired_ratio
 
 SEEDS, SEEDS_POWER = 1.0, 0.34  # of the search: seeds = SEEDS (budget / steps) ^ SEEDS_POWER
 REFERENCE_SHARE = 0.4  # of the budget, at most, for the reference on the first seeds
@@ -143,6 +143,7 @@ def calibrate_sampler(
             if told("trying the earlier result")():
                 raise BudgetSpent
             bench.measure(trial, range(plan.seeds))
+        bench.larger = larger_pictures(watch.watched(reference_run), reference, profile, noise, bench)
         _look_at_pairs(own, bench, plan, budget, told("trying the pairs at hand"))
         if steps > 1:
             for name, schedule in _first_schedules(own, profile, noise, steps).items():
@@ -250,7 +251,10 @@ def _refine(search: Search, bench: SolverBench, scale: float, stop: Callable[[],
     found: list[Trial] = []
     best = next((trial for trial in search.ranked(search.seeds) if trial.is_sound), None)
     places = range(search.seeds)
-    price = (evaluations_of(best.solver.steps) + best.solver.steps) * search.seeds if best and best.solver else 0
+    price = 0.0
+    if best and best.solver:
+        steps = best.solver.steps
+        price = evaluations_of(steps) * search.seeds + bench.price([], places, new=1)
     while best and len(found) < REFINEMENTS and price <= bench.left and not stop():
         better = bench.refined(best, places, scale)
         if better is None or search.loss(better) >= search.loss(best, search.seeds) - LEAST_GAIN:
@@ -290,18 +294,15 @@ def _verdict(
     bench: SolverBench,
     reference: Reference,
 ) -> SamplerCalibration:
-    """The best of the fits that were judged on the most seeds, unless the best pair turns out to be as good there."""
+    """The best of the fits that were judged on the most seeds, or the best pair."""
     fitted = [trial for trial in [*search.measured, *refined] if trial.distances and trial.is_sound]
     pairs = [trial for trial in own if trial.distances and trial.is_sound]
     most = max((len(trial.distances) for trial in fitted), default=0)
     candidates = sorted((trial for trial in fitted if len(trial.distances) == most), key=search.loss)
     rivals = sorted(pairs, key=lambda trial: (-len(trial.distances), search.loss(trial)))
-    winner, rival = (candidates or rivals)[0], (rivals or candidates)[0]
-    comparison = paired_ratio(winner.distances, rival.distances)
-    shared = min(len(winner.distances), len(rival.distances))
-    no_better = min(comparison.of_means, comparison.geometric) >= 1
-    if no_better or search.loss(winner, shared) >= search.loss(rival, shared):
-        winner, comparison = rival, paired_ratio(rival.distances, rival.distances)
+    best, rival = (candidates or rivals)[0], (rivals or candidates)[0]
+    judgement = judged(search, best, rival)
+    winner = judgement.winner
     alike = [trial for trial in [*fitted, *pairs] if len(trial.distances) == len(winner.distances)]
     rows = sorted(alike, key=lambda trial: (trial is not winner, search.loss(trial)))[:SHOWN]
     names = shown_names(rows, own)
@@ -310,13 +311,13 @@ def _verdict(
         name=winner.name,
         shown_as=names[0],
         best_candidate=rival.name,
-        gain=comparison.of_means,
-        typical_gain=comparison.geometric,
-        interval=comparison.interval,
-        seeds=comparison.seeds,
+        gain=judgement.gain,
+        typical_gain=judgement.typical_gain,
+        interval=judgement.interval,
+        seeds=judgement.seeds,
         evaluations=bench.spent,
         remembered=reference.remembered,
-        rows=tuple(row_of(trial, name) for trial, name in zip(rows, names, strict=True)),
+        rows=tuple(row_of(trial, name, bench.chance) for trial, name in zip(rows, names, strict=True)),
         references=reference.runs(),
     )
 

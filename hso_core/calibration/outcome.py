@@ -10,10 +10,41 @@ import numpy as np
 from torch import Tensor
 
 from .reference_runs import ReferenceRuns
-from .search import Trial
+from .search import Search, Trial
+from .statistics import paired_ratio
 
 FITTED, EARLIER = "calibrated", "earlier result"  # what the report calls what the user could not select
 SHOWN = 12  # rows of the report
+CAUTION = 1.0  # deviations of what the seeds can tell, by which the loss of a winner has to be lower
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """Which of two trials it is to be, and how it compares with the second of them: see Outcome."""
+
+    winner: Trial
+    gain: float
+    typical_gain: float
+    interval: tuple[float, float]
+    seeds: int
+
+
+def judged(search: Search, winner: Trial, rival: Trial) -> Judgement:
+    """`winner`, unless the rival, the best that the user could select, may well be as good.
+
+    It is as good where the other's loss is lower by less than the seeds can tell, or if by both of the means that the
+    report names the other measured no better.
+    """
+    comparison, chance = paired_ratio(winner.distances, rival.distances), search.bench.chance
+    # Where the user ended it early, the rival may have run on fewer seeds, which may be easier or harder ones.
+    shared = min(len(winner.distances), len(rival.distances))
+    weighed = chance > 0 and shared == len(winner.distances)
+    gain = mean_of(winner, chance) / mean_of(rival, chance) if weighed else comparison.of_means
+    promised = search.loss(rival, shared) - search.loss(winner, shared)
+    if min(gain, comparison.geometric) >= 1 or promised <= CAUTION * comparison.doubt:
+        winner, gain, comparison = rival, 1.0, paired_ratio(rival.distances, rival.distances)
+    low, high = (end * gain / comparison.of_means for end in comparison.interval)
+    return Judgement(winner, gain, comparison.geometric, (low, high), comparison.seeds)
 
 
 @dataclass(frozen=True)

@@ -69,6 +69,16 @@ class Trial:
     solver: LinearMultistep | None = None
     is_fit: bool = False
 
+    def unmeasured(self, **changes: Any) -> Trial:
+        """A trial of the same schedule, not run yet."""
+        known = {"name": self.name, "solver": self.solver, "is_fit": self.is_fit}
+        return Trial(sigmas=self.sigmas, lambdas=self.lambdas, risk=self.risk, **{**known, **changes})
+
+    def take(self, other: Trial) -> None:
+        """What was measured of another one."""
+        for name in ("distances", "errors", "products", "shifts", "met", "met_errors", "solver"):
+            setattr(self, name, getattr(other, name))
+
     def shift(self, seeds: int) -> float:
         """The mean square of the mean error of the first so many seeds."""
         if seeds not in self.shifts:
@@ -137,8 +147,10 @@ class Bench:
 
     def measure(self, trial: Trial, places: Sequence[int]) -> None:
         """Run the trial on the seeds of those places that it has not been run on. Raises BudgetSpent."""
-        if self.larger and not trial.met:
-            self._meet(trial, self.larger)
+        self._meet(trial)
+        self._measure(trial, places)
+
+    def _measure(self, trial: Trial, places: Sequence[int]) -> None:
         missing = [place for place in places if place not in trial.distances]
         if not missing:
             return
@@ -170,7 +182,11 @@ class Bench:
         means = errors.double().mean(1).tolist()
         trial.products.update(zip(places, zip(products, means, strict=True), strict=True))
 
-    def _meet(self, trial: Trial, larger: LargerPictures) -> None:
+    def _meet(self, trial: Trial) -> None:
+        """Run the trial on the larger pictures, if there are any and it has not been."""
+        larger = self.larger
+        if larger is None or trial.met:
+            return
         latents = self._sampled(trial, [larger.first + place for place in larger.places]).latents
         squares = larger.ends.distances(latents, larger.places).square().clamp(1e-18, 1e18)
         trial.met = float(squares.mean().sqrt())
@@ -192,7 +208,7 @@ class Search:
 
     seeds: on how many, the first of the sequence, schedules are compared at present; fewer or more as the search finds.
     start_is_free: whether schedules may start below sigma_max. again: how many are run again on more seeds.
-    fits: whether a solver is fitted to each; then single pictures alone make up the loss.
+    fits: whether a solver is fitted to each.
     """
 
     def __init__(
@@ -319,8 +335,6 @@ class Search:
         seeds are.
         """
         distances = trial.first(seeds)
-        if self._fits:
-            return float(self._loss.mean(distances, trial.risk))
         count = len(distances)
         systematic = 0.0
         if len(trial.errors) >= count and np.isfinite(distances).all():
@@ -375,10 +389,7 @@ class Search:
             known = self.measured
             distances, risks = [trial.first() for trial in known], [trial.risk for trial in known]
             mean = Loss.fitted(distances, risks, FURTHEST * self._scale)
-            if self._fits:
-                self._known_loss = count, SetLoss(mean), ""
-                return self._known_loss
-            solver = self._likely_solver(known)
+            solver = "" if self._fits else self._likely_solver(known)
             noise = self._noise_of_seeds()
             self._fitted_noise = UNKNOWN_NOISE if noise is None else noise
             self._known_loss = count, SetLoss(mean, self.bench.chance), solver
@@ -400,7 +411,7 @@ class Search:
 
     def _met(self, trial: Trial) -> float:
         """RMS of its errors on larger pictures; the worst there is, where it was not run on them."""
-        return trial.met or max(other.met for other in self.trials)
+        return trial.met or max((other.met for other in self.trials), default=0.0)
 
     def _brightness(self, seeds: int) -> tuple[float, Array]:
         if seeds not in self._bright:
@@ -446,8 +457,6 @@ class Search:
         )
         squares = surrogate.squares(vectors)
         sizes = np.sqrt(squares + doubt * variance[:, None] * surrogate.energy)
-        if self._fits:
-            return np.asarray(self._loss.mean(sizes, self._risk(lambdas)))
         mean_gram, along = self._set_products
         shift = ((vectors @ mean_gram) * vectors).sum(1).clip(0)
         systematic = systematic_square(shift, squares, vectors @ along.T, self._brightness(self.seeds)[1])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 import torch
@@ -39,13 +38,14 @@ class SolverBench(Bench):
 
     def measure(self, trial: Trial, places: Sequence[int]) -> None:
         """Raises BudgetSpent, and leaves a fitted trial as it was then."""
-        if trial.solver is None or not trial.is_fit:
-            return super().measure(trial, places)
-        if any(place not in trial.distances for place in places):
-            again = replace(trial, distances={}, errors={}, solver=None)
-            super().measure(again, places)
-            trial.distances, trial.errors, trial.solver = again.distances, again.errors, again.solver
-        return None
+        if trial.is_fit and trial.solver and any(place not in trial.distances for place in places):
+            again = trial.unmeasured(solver=None)
+            self._measure(again, places)
+            self._meet(again)
+            trial.take(again)
+        else:
+            self._measure(trial, places)  # first: its solver may not be there before
+            self._meet(trial)
 
     def refined(self, trial: Trial, places: Sequence[int], scale: float) -> Trial | None:
         """The trial with weights that end nearer, measured as a fitted one is; None where there are none.
@@ -76,8 +76,9 @@ class SolverBench(Bench):
             return None
         own = (weights + parts)[fold]
         result = self._counted(self._run, trial.sigmas, seeds, lambda: PerSeed(trial.sigmas, own))
-        again = replace(trial, distances={}, errors={}, solver=better, is_fit=False, name=f"{trial.name}, refined")
+        again = trial.unmeasured(solver=better, is_fit=False, name=f"{trial.name}, refined")
         self._keep(again, places, result)
+        self._meet(again)
         return again
 
     def _sample_trial(self, trial: Trial, places: Sequence[int], *, limit: int) -> SamplerResult:
