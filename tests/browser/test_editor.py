@@ -910,6 +910,7 @@ def test_reset_and_undo_know_what_was_typed_as_a_whole(comfy: ComfyPage) -> None
     assert dragged != START
     comfy.part("hso-reset").click()
     assert text(comfy) == START
+    comfy.page.wait_for_timeout(500)  # what follows within 50 ms is one step with it to ComfyUI 1.58
     box.fill("9, 4, 2")
     box.press("End")
     box.press_sequentially(", 1, 0.5, 0")
