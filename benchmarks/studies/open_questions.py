@@ -352,6 +352,8 @@ def page(of_forms: Sequence[Forms], of_noise: Sequence[Stochastic], of_spacing: 
         forms_summary(of_forms),
         FORMS_FOUND,
         forms_table(of_forms),
+        "That is one setting of a solver. Its weights themselves, fitted together with the schedule, are another "
+        "matter: **yes**, see [fitted samplers](fitted_samplers.md).",
         "The other setting is eta, the share of noise that a stochastic sampler renews: see the next table.",
         "## And samplers that draw noise?",
         STOCHASTIC_TEXT,

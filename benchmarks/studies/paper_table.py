@@ -325,8 +325,6 @@ each as often as among the real pictures. {count} pictures a cell; `python -m be
 
 {findings}
 
-READING
-
 ## The tables
 
 {tables}
