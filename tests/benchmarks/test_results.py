@@ -12,7 +12,7 @@ from benchmarks.report.figures import BEST, BUDGETS, WORST_ALLOWED, Table, goals
 from benchmarks.report.page import EASY, MEASURES, NETWORKS, all_methods_table, convergence_text, page
 from benchmarks.rivals import oracle
 from benchmarks.rivals.schedules import is_built_in, is_schedule
-from benchmarks.studies import jumps
+from benchmarks.studies import fitted_samplers, jumps
 
 import workbench
 
@@ -221,3 +221,13 @@ def test_ratios_are_geometric_means_against_the_best_built_in() -> None:
     assert by_name["single calibrations above 1.03 beyond their own interval, budget normal"] == 3
     assert by_name["single calibrations above 1.03 beyond their own interval, budget quick"] == 5
     assert by_name["calibrated / oracle, euler, mean RMSE"] is None
+
+
+def test_the_page_on_fitted_samplers_has_the_tables_of_what_was_measured() -> None:
+    told = PAGE.with_name("fitted_samplers.md").read_text("utf-8")
+    rows = fitted_samplers.read_results()
+    assert fitted_samplers.page(rows) in told
+    singles = [row for row in rows if row["method"] == "fitted_quick"]
+    worse, all_of_them = (sum(row[key] for row in singles) for key in ("surely_worse", "calibrations"))
+    expected = PAGE.with_name("expectations.md").read_text("utf-8")
+    assert f"{worse} of {all_of_them}" in told and f"| {worse} of {all_of_them} |" in expected
