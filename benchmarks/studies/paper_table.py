@@ -107,6 +107,8 @@ SCHEDULES: dict[str, Callable[[TestModel, int], Tensor]] = {
     "HSO without the penalty": functools.partial(hso, gamma=0.0),
     "AYS": lambda _, steps: table_sigmas("AYS SD 1.5", steps)[0],
 }
+LEFT = "HSO, left at t_min"
+"""As the paper has it for UniPC: all steps above t_min, and none to 0."""
 CALIBRATED, FITTED = "calibrated", "fitted"
 
 
@@ -222,8 +224,10 @@ def samplers(solver: str, steps: int) -> Iterator[tuple[str, Tensor, Callable[[T
         yield name, sigmas, sampled(own, sigmas)
     sigmas = calibrated_schedule(model, own, steps, "normal", CALIBRATION_SEED)
     yield CALIBRATED, sigmas, sampled(own, sigmas)
-    if solver == "uni_pc":  # it belongs to none of them; once is enough
-        yield FITTED, *fitted(steps)
+    if solver == "uni_pc":
+        sigmas = hso(model, steps, mapping="unipc")
+        yield LEFT, sigmas, sampled(own, sigmas)
+        yield FITTED, *fitted(steps)  # it belongs to none of them; once is enough
 
 
 def read_results() -> dict[str, Any]:
@@ -260,7 +264,7 @@ def page(results: dict[str, Any]) -> str:
     rows = results["rows"]
     places = sorted({(row["solver"], row["steps"]) for row in rows})
     by = {(row["solver"], row["steps"], row["schedule"]): row for row in rows}
-    names = [*SCHEDULES, CALIBRATED, FITTED]
+    names = [*SCHEDULES, LEFT, CALIBRATED, FITTED]
     parts: list[str] = []
     for measure, said in MEASURES.items():
         table = [
@@ -282,7 +286,7 @@ def page(results: dict[str, Any]) -> str:
 
 def _missing(known: Iterable[tuple[str, int, str]]) -> str:
     wanted = [(solver, steps, name) for solver in SOLVERS for steps in STEPS for name in (*SCHEDULES, CALIBRATED)]
-    wanted += [("uni_pc", steps, FITTED) for steps in STEPS]
+    wanted += [("uni_pc", steps, name) for steps in STEPS for name in (LEFT, FITTED)]
     missing = len(set(wanted) - set(known))
     return f"Not measured yet: {missing} of {len(wanted)} cells, which the command adds. " if missing else ""
 
@@ -321,7 +325,8 @@ The paper reports Frechet distances of Stable Diffusion 2.1 at guidance 7.5. Her
 each as often as among the real pictures. {count} pictures a cell; `python -m benchmarks.studies.paper_table`, {date},
 {machine}. {missing}Smaller is better; the least of a column is bold.
 
-- *DDIM* is the host's euler, which is the same; every schedule ends with a step to 0, also for UniPC.
+- *DDIM* is the host's euler, which is the same. Every schedule ends with a step to 0, also for UniPC; *left at t_min*
+  is the paper's own way with UniPC, all steps above t_min and none to 0.
 - *uniform in t* is the default of both samplers with Stable Diffusion. *HSO* has the paper's bounds, on the network's
   own table; *DDPM's betas* the times that the paper's printed schedule has. *calibrated* and *fitted* were calibrated
   once, with the budget normal, on one class; *fitted* has a sampler of its own, and stands in the columns of uni_pc.
