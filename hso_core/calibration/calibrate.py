@@ -24,10 +24,7 @@ BUDGETS = {"quick": 300, "normal": 2000, "thorough": 10000}
 SEARCH_SEED = 66
 HOPELESS = 2.0  # times the median foretold error of the candidates
 LOOK_SHARE, SEARCH_SHARE = 0.4, 0.8  # of the budget that may be spent when the looks, then the search, are done
-JUDGED, MOST_JUDGED = (
-    75,
-    0.3,
-)  # evaluations that are left for the judgement at least, and that share of the budget at most
+JUDGED, MOST_JUDGED = 75, 0.3  # evaluations left for the judgement at least; and of the budget at most such a share
 SEED_SHARE, MOST_SEEDS = 0.28, 40  # of the budget, for the reference on the first seeds; and how many these are at most
 LEAST_SEEDS = 5  # that even a small budget is planned for, where SEED_SHARE pays for them
 FINALISTS = (8, 4, 3)  # schedules that are compared on ever more seeds

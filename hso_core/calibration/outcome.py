@@ -38,7 +38,7 @@ def judged(search: Search, winner: Trial, rival: Trial) -> Judgement:
     comparison, chance = paired_ratio(winner.distances, rival.distances), search.bench.chance
     # Where the user ended it early, the rival may have run on fewer seeds, which may be easier or harder ones.
     shared = min(len(winner.distances), len(rival.distances))
-    weighed = chance > 0 and shared == len(winner.distances)
+    weighed = min(winner.met, rival.met) > 0 and shared == len(winner.distances)
     gain = mean_of(winner, chance) / mean_of(rival, chance) if weighed else comparison.of_means
     promised = search.loss(rival, shared) - search.loss(winner, shared)
     if min(gain, comparison.geometric) >= 1 or promised <= CAUTION * comparison.doubt:

@@ -238,10 +238,8 @@ class Search:
         self._known_base: tuple[int, Trial | None] = -1, None
         self._fitted = 0  # measurements that the kernel was chosen for
         self._products: tuple[list[Trial], Array] = [], np.zeros(0)
-        self._set_products = (
-            np.zeros((0, 0)),
-            np.zeros((0, 0)),
-        )  # of the mean over seeds; (seeds, m + n) with the picture
+        # Of the mean over seeds; and (seeds, m + n) with the picture.
+        self._set_products = np.zeros((0, 0)), np.zeros((0, 0))
 
     def add(self, name: str, sigmas: Tensor) -> Trial:
         """A further trial (or the one there is of the same schedule), not yet measured."""

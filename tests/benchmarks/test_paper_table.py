@@ -70,3 +70,19 @@ def test_the_page_says_who_is_ahead_and_marks_the_least() -> None:
 
 def test_the_committed_page_is_that_of_the_committed_results() -> None:
     assert paper_table.PAGE.read_text("utf-8") == paper_table.page(paper_table.read_results())
+
+
+def test_what_the_page_says_of_four_steps_is_in_the_results() -> None:
+    by = {(row["solver"], row["schedule"]): row for row in paper_table.read_results()["rows"] if row["steps"] == 4}
+    for measure in MEASURES:
+        assert by["ddim", "HSO"][measure] < by["ddim", "DM-NonUniform"][measure]
+        assert by["uni_pc", "HSO"][measure] > by["uni_pc", "DM-NonUniform"][measure]
+    for solver in ("ddim", "uni_pc"):
+        assert by[solver, "HSO without the penalty"]["sigmas"] == by[solver, "HSO"]["sigmas"]
+        for name in ("HSO", "DM-NonUniform"):
+            assert by[solver, name]["converged"] > by[solver, "uniform in t"]["converged"]
+    nearest = {
+        solver: min((row["converged"], name) for (own, name), row in by.items() if own == solver)[1]
+        for solver in ("ddim", "uni_pc")
+    }
+    assert nearest == {"ddim": CALIBRATED, "uni_pc": FITTED}

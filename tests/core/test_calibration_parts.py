@@ -18,7 +18,7 @@ from hso_core.calibration.generators import (
     suggest,
     turning_schedule,
 )
-from hso_core.calibration.larger import SCREENED, larger_pictures
+from hso_core.calibration.larger import SCREENED, LargerPictures, larger_pictures
 from hso_core.calibration.loss import CONTRAST, SHIFT, TRUSTED_SEEDS, Loss, SetLoss, systematic_square
 from hso_core.calibration.profile import MOST_VALUES, ProfileRecorder
 from hso_core.calibration.reference import FLOW_END, Reference, reference_sigmas
@@ -581,3 +581,20 @@ def test_where_the_seeds_cannot_tell_the_best_at_hand_stays():
         return verdict(search, [hso], bench, made).name
 
     assert winner(0.01) == "b" and winner(1.0) == "hso"
+
+
+def test_larger_pictures_weigh_in_a_gain_only_where_both_were_run_on_them():
+    made = reference(torch.ones(4), steps=12, seeds=2)
+    bench = Bench.of_run(GaussianRun(torch.ones(4)), made, 0, 10_000)
+    bench.larger = LargerPictures(0.05, 2, made, (0,))
+    search = Search(bench, SD15, 2, 1.0, Forecasts.of_solvers(made.profile(), SD15), 0, start_is_free=True)
+    hso, other = (search.add(n, compact_schedule(SD15, 4, rho, 1.0, 0.1)) for n, rho in (("hso", 7.0), ("b", 3.0)))
+    for trial, size in ((hso, 0.2), (other, 0.1)):
+        trial.distances, trial.risk = dict(enumerate(np.full(6, size))), 0.0
+
+    def gain(of_hso, of_other):
+        hso.met, other.met = of_hso, of_other
+        return verdict(search, [hso], bench, made).gain
+
+    assert gain(4.0, 3.0) == pytest.approx((0.95 * 0.1 + 0.05 * 3.0) / (0.95 * 0.2 + 0.05 * 4.0))
+    assert gain(4.0, 0.0) == pytest.approx(0.5), "one was not run on them"
