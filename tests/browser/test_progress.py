@@ -20,15 +20,18 @@ TIME = r"about \d+ (?:s|min) left"  # a machine may be busy
 seeds = itertools.count(5000)  # so that no result comes from the server's cache
 
 
+def prompt_of(class_type: str, **values: Any) -> dict[str, Any]:
+    """A prompt with this node."""
+    return {
+        **demo_prompts.galaxy_nodes(1),
+        "slow": demo_prompts.node(class_type, **demo_prompts.MEASURED, steps=5, seed=next(seeds), **values),
+        "show": demo_prompts.show_text("slow", 1 if class_type == CALIBRATE else 0),
+    }
+
+
 def open_node(comfy: ComfyPage, class_type: str, **values: Any) -> dict[str, Any]:
     """A workflow with this node; as it is saved."""
-    comfy.build(
-        {
-            **demo_prompts.galaxy_nodes(1),
-            "slow": demo_prompts.node(class_type, **demo_prompts.MEASURED, steps=5, seed=next(seeds), **values),
-            "show": demo_prompts.show_text("slow", 1 if class_type == CALIBRATE else 0),
-        }
-    )
+    comfy.build(prompt_of(class_type, **values))
     comfy.look_at(class_type, scale=0.8, top=80)
     return saved(comfy)
 
@@ -83,10 +86,10 @@ def cancel(comfy: ComfyPage, prompt_id: str) -> None:
 
 
 def test_a_calibration_says_how_far_it_is(comfy: ComfyPage) -> None:
-    before = open_node(comfy, CALIBRATE, budget="normal", remembered="reuse")
+    before = open_node(comfy, CALIBRATE, budget="quick", remembered="reuse")
     prompt_id = comfy.start()
-    assert re.fullmatch(rf"\d+ of 2000 evaluations(, {TIME})?", wait_for_line(comfy, "evaluations"))
-    assert comfy.part("hso-progress").get_by_role("status").inner_text() == "0 of 2000 evaluations"
+    assert re.fullmatch(rf"\d+ of 300 evaluations(, {TIME})?", wait_for_line(comfy, "evaluations"))
+    assert comfy.part("hso-progress").get_by_role("status").inner_text() == "0 of 300 evaluations"
     comfy.wait(prompt_id)
     assert comfy.part("hso-progress").count() == 0
     expect(comfy.part("hso-plot")).to_have_count(1)
@@ -206,16 +209,22 @@ def test_a_run_shows_itself_in_its_own_workflow(comfy: ComfyPage) -> None:
     name = "() => app.extensionManager.workflow.activeWorkflow.filename"
     names = []
     for count in (5, 9):
-        open_node(comfy, CALIBRATE, budget="normal", remembered="reuse")
+        open_node(comfy, CALIBRATE, budget="quick", remembered="reuse")
         comfy.of_node(CALIBRATE, "node.widgets.find(widget => widget.name === 'steps').value = argument", count)
         names.append(comfy.page.evaluate(name))
     first, second = names
     open_tab(comfy, first)
     node = str(comfy.of_node(CALIBRATE, "node.id"))
+    before_it = comfy.server.queue(prompt_of(CALIBRATE, budget="thorough", remembered="reuse"))
+    comfy.server.wait_until_running()
     prompt_id = comfy.start()
-    wait_for_line(comfy, "evaluations")
+    tell(comfy, node, 6, prompt=prompt_id)
+    wait_for_line(comfy, "6 of 2000 evaluations")
     open_tab(comfy, second)
     assert str(comfy.of_node(CALIBRATE, "node.id")) == node
+    comfy.server.interrupt()
+    with pytest.raises(PromptInterrupted):
+        comfy.server.wait(before_it)
     tell(comfy, node, 7, prompt=prompt_id)
     tell(comfy, node, 8, prompt=prompt_id)
     comfy.settle()

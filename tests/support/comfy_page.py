@@ -187,7 +187,7 @@ class ComfyPage:
 
     def start(self) -> str:
         """Start the workflow as the Run button does; its id for wait()."""
-        before = set(self.server.get("/history"))
+        before = self._prompts()
         self.evaluate("() => app.queuePrompt(0)")
         return self._new_prompt(before)
 
@@ -204,13 +204,17 @@ class ComfyPage:
 
         def sent() -> bool:
             self.page.wait_for_timeout(50)  # Playwright hears of the page while it waits
-            queue = self.server.get("/queue")
-            queued = [item[1] for item in queue["queue_running"] + queue["queue_pending"]]
-            new.update((set(self.server.get("/history")) | set(queued)) - before)
+            new.update(self._prompts() - before)
             return bool(new)
 
         self.server.wait_until("the page sends a workflow", sent)
         return new.pop()
+
+    def _prompts(self) -> set[str]:
+        """The ids of all that the server has run, runs or will run."""
+        queue = self.server.get("/queue")  # first: what ends meanwhile is in the history
+        queued = [item[1] for item in queue["queue_running"] + queue["queue_pending"]]
+        return {*queued, *self.server.get("/history")}
 
     # -- our elements
 
