@@ -21,7 +21,7 @@ from .outcome import EARLIER, SHOWN, Outcome, judged, row_of, shown_names
 from .profile import Profile
 from .reference import Reference, reference_sigmas, reference_steps
 from .reference_runs import ReferenceRuns
-from .refine_solver import evaluations_of
+from .refine_solver import DIRECTIONS, evaluations_of
 from .run import Advance, BudgetSpent, Observer, SamplerResult, SamplerRun, SteppedRun
 from .search import Search, Trial
 from .signed_defect import SignedDefect
@@ -30,12 +30,13 @@ from .solver_bench import SolverBench
 SEEDS, SEEDS_POWER = 1.0, 0.34  # of the search: seeds = SEEDS (budget / steps) ^ SEEDS_POWER
 REFERENCE_SHARE = 0.4  # of the budget, at most, for the reference on the first seeds
 PAIR_SHARE = 0.12  # of the budget, for a look at the pairs at hand
-LOOK_SHARE, SEARCH_SHARE = 0.45, 0.75  # of the budget that may be spent when the looks, then the search, are done
+LOOK_SHARE, SEARCH_SHARE = 0.45, 0.6  # of the budget that may be spent when the looks, then the search, are done
 PAIRS_LOOKED_AT, PAIRS_MEASURED, BEST_PAIRS = 8, 2, 1
 LEAST_FITS = 4  # that are tried whatever they take
 AT_HAND = 3  # schedules of the best pairs that a fit is tried on, and as many suggested ones
 AGAIN = 3  # fits that are run again on more seeds
 REFINEMENTS, LEAST_GAIN = 3, 0.01  # of the loss
+REFINE_SHARE = 0.8  # of what is left of the budget, for each
 MORE_SEEDS = 1.25  # times those of the search, for which the best are run again
 MOST_SEEDS = 40
 
@@ -153,7 +154,7 @@ def calibrate_sampler(
                 bench.measure(search.add(name, schedule), range(plan.seeds))
             if search.measured:
                 search.explore((1 - SEARCH_SHARE) * budget, told("search"))
-                refined += _refine(search, bench, profile.data_scale, told("refining the weights"))
+                refined += _refine(search, own, bench, plan, profile.data_scale, told("refining the weights"))
                 _measure_finalists(search, refined, own, bench, told("comparing the best"))
     except BudgetSpent:
         pass
@@ -246,22 +247,39 @@ def _first_schedules(own: list[Trial], profile: Profile, noise: NoiseSchedule, s
     return mixed
 
 
-def _refine(search: Search, bench: SolverBench, scale: float, stop: Callable[[], bool]) -> list[Trial]:
-    """The best fit with weights that end nearer, and that again, as long as it gets nearer."""
+def _refine(
+    search: Search, own: list[Trial], bench: SolverBench, plan: SamplerPlan, scale: float, stop: Callable[[], bool]
+) -> list[Trial]:
+    """The best fit with a solver that ends nearer, and that again, as long as it gets nearer."""
     found: list[Trial] = []
     best = next((trial for trial in search.ranked(search.seeds) if trial.is_sound), None)
-    places = range(search.seeds)
-    price = 0.0
-    if best and best.solver:
-        steps = best.solver.steps
-        price = evaluations_of(steps) * search.seeds + bench.price([], places, new=1)
-    while best and len(found) < REFINEMENTS and price <= bench.left and not stop():
-        better = bench.refined(best, places, scale)
-        if better is None or search.loss(better) >= search.loss(best, search.seeds) - LEAST_GAIN:
+    while best and best.solver and len(found) < REFINEMENTS and not stop():
+        directions, seeds = _affordable([best, *_best_pairs(search, own)], bench, plan, best.solver.steps)
+        if not seeds:
+            break
+        bench.measure(best, range(seeds))
+        least = search.loss(best, seeds) - LEAST_GAIN
+        better = next((t for t in bench.refined(best, range(seeds), scale, directions) if search.loss(t) < least), None)
+        if better is None:
             break
         found.append(better)
         best = better
     return found
+
+
+def _affordable(trials: list[Trial], bench: SolverBench, plan: SamplerPlan, steps: int) -> tuple[int, int]:
+    """Directions and seeds of a refinement: as many directions as can be had with the seeds that the search began with.
+
+    trials: what is to be measured on all of these seeds, too. 0 seeds where the budget does not pay for any.
+    """
+    larger = len(bench.larger.places) if bench.larger else 0
+    for directions in range(DIRECTIONS, -1, -1):
+        for seeds in range(MOST_SEEDS, plan.seeds - 1, -1):
+            branched = (seeds + larger) * evaluations_of(steps, directions)
+            price = bench.price(trials, range(seeds), new=1) + branched
+            if price <= REFINE_SHARE * bench.left:
+                return directions, seeds
+    return 0, 0
 
 
 def _measure_finalists(

@@ -1,15 +1,15 @@
-"""A solver's weights moved towards the least error at the end, by one step of Gauss and Newton.
+"""A solver's coefficients moved towards the least error at the end, by one step of Gauss and Newton.
 
 The fit of fit_solver.py brings every step to the reference's trajectory, but what counts is where the last one ends,
-and errors of earlier steps may cancel. How the end moves with the weights is measured: of every row but the last the
-few directions in which the mean prediction changes most are tried, in one run, in which the seeds branch; the last
-row's are known without. The change of all weights is then one of least squares, with a ridge whose strength the seeds
-decide that are left out.
+and errors of earlier steps may cancel. How the end moves is measured: of every step but the last its strength is tried,
+and the few directions of its weights in which the mean prediction changes most, in one run, in which the seeds branch;
+what the last step does is known without. The change of all coefficients is then one of least squares, with a ridge
+whose strength the seeds decide that are left out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -18,38 +18,42 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..solvers import LinearMultistep
+
 Array = NDArray[np.float64]
 Places = NDArray[np.int64]
 
-DIRECTIONS = 3  # of a row that are tried
+DIRECTIONS = 3  # of a step's weights that are tried, at most
 LEAST_DIRECTION = 1e-6  # of the square of the row's first one
 TRIED = 0.5  # size of what is tried, in that of the error at the end
 MOST_TRIED = 1.0  # of the weights
+MOST_KEPT = 0.1  # of the part of x that a step leaves, by its strength
 STRENGTHS = np.array([1e-3, 1e-2, 1e-1, 0.3, 1.0, 3.0, 10.0])
-SURE = 1.0  # standard errors by which the seeds that are left out must get nearer
+LEAST_ERROR = 1e-6
 
 
-def evaluations_of(steps: int) -> int:
+def evaluations_of(steps: int, directions: int) -> int:
     """How many the run of `Branches` takes for each seed."""
-    return steps + sum(min(i, DIRECTIONS) * (steps - 1 - i) for i in range(1, steps - 1))
+    return steps + sum((1 + min(i, directions)) * (steps - 1 - i) for i in range(steps - 1))
 
 
 @dataclass(frozen=True)
 class Sensitivity:
-    """How the end moves with the weights.
+    """How the end moves with the coefficients (see LinearMultistep).
 
-    changes (n, N, N) of the weights, each with rows of the sum 0; moves (seeds, values, n) of the end with each of
-    them; errors (seeds, values) at the end without.
+    changes (n, N, N + 1) of them, each with rows of the sum 0; moves (seeds, values, n) of the end with each of them;
+    errors (seeds, values) at the end without.
     """
 
     changes: Array
     moves: Tensor
     errors: Tensor
 
-    def step(self, fold: Places) -> tuple[Array, Array] | None:
-        """What is to be added to the weights: (N, N), and (folds, N, N) without the seeds of each fold.
+    def step(self, fold: Places, shares: Array) -> tuple[Array, Array] | None:
+        """What is to be added: (N, N + 1), and (folds, N, N + 1) without the seeds of each fold.
 
-        None where the seeds that are left out do not surely get nearer.
+        shares: (seeds,) for how many each counts. It is the mean distance that is made small, so that in the squares a
+        seed counts the less the further it is off. None where the seeds that are left out do not get nearer.
         """
         values = self.errors.shape[1]
         squares = (self.moves.transpose(1, 2) @ self.moves / values).numpy()
@@ -57,20 +61,21 @@ class Sensitivity:
         before = self.errors.square().mean(1).numpy()
         if not (np.isfinite(squares).all() and np.isfinite(across).all() and len(before) > 1):
             return None
+        counts = shares / np.sqrt(before).clip(LEAST_ERROR)
 
         def solved(seeds: NDArray[np.bool_], strength: float) -> Array:
-            square = squares[seeds].sum(0)
-            ridge = strength * np.trace(square) / len(square) * np.eye(len(square))
-            return np.asarray(-np.linalg.solve(square + ridge + 1e-30 * np.eye(len(square)), across[seeds].sum(0)))
+            square = np.einsum("s,sjk->jk", counts[seeds], squares[seeds])
+            ridge = (strength * np.trace(square) / len(square) + 1e-30) * np.eye(len(square))
+            return np.asarray(-np.linalg.solve(square + ridge, counts[seeds] @ across[seeds]))
 
         apart = ~np.eye(len(before), dtype=np.bool_)
         gains = []
         for strength in STRENGTHS:
             by = np.stack([solved(others, strength) for others in apart])
             after = before + 2 * (by * across).sum(1) + np.einsum("sj,sjk,sk->s", by, squares, by)
-            gains.append(np.sqrt(before) - np.sqrt(after.clip(0)))
-        best = int(np.argmax([gain.sum() for gain in gains]))
-        if gains[best].mean() <= SURE * gains[best].std(ddof=1) / len(before) ** 0.5:
+            gains.append(float(shares @ (np.sqrt(before) - np.sqrt(after.clip(0)))))
+        best = int(np.argmax(gains))
+        if gains[best] <= 0:
             return None
         parts = [solved(fold != part, float(STRENGTHS[best])) for part in range(int(fold.max()) + 1)]
         whole = solved(np.ones(len(before), dtype=np.bool_), float(STRENGTHS[best]))
@@ -78,88 +83,95 @@ class Sensitivity:
 
 
 class Branches:
-    """Makes the steps of one run of all seeds with given weights, and of what becomes of them with others.
+    """Makes the steps of one run of all seeds with a given solver, and of what becomes of them with others.
 
-    The batch grows: its item k belongs to seed k modulo the number of seeds. sigmas: (N + 1,). weights: (N, N).
-    size: of the error at the end that is to be expected. scale: of the data.
+    The batch grows: its item k belongs to seed k modulo the number of seeds. size: of the error at the end that is to
+    be expected. scale: of the data. directions: of a step's weights that are tried, at most.
     """
 
     def __init__(
-        self, sigmas: Tensor, weights: Array, size: float, scale: float, choose: Callable[[Tensor], Tensor]
+        self,
+        solver: LinearMultistep,
+        size: float,
+        scale: float,
+        choose: Callable[[Tensor], Tensor],
+        directions: int = DIRECTIONS,
     ) -> None:
-        self._levels, self._weights = sigmas.double().tolist(), weights
-        self._size, self._scale, self._choose = size, scale, choose
+        self._coefficients, self._levels = solver.coefficients.numpy(), solver.sigmas.tolist()
+        self._size, self._scale, self._choose, self._most = size, scale, choose, directions
         self._seeds = 0
         self._seen: list[Tensor] = []
         self._changes: list[Array] = []
-        self._ends: list[Tensor] = []  # what the last row's changes move
+        self._ends: list[Tensor] = []  # what changes of the last step move
 
     def __call__(self, x: Tensor, denoised: Tensor) -> Tensor:
         i = len(self._seen)
         self._seeds = self._seeds or len(x)
         self._seen.append(denoised)
-        ratio = self._levels[i + 1] / self._levels[i]
-        weights = self._weights[i]
-        mean = sum(float(weights[j]) * seen for j, seen in enumerate(self._seen))
-        following = ratio * x + (1 - ratio) * mean
-        base = [seen[: self._seeds] for seen in self._seen]
-        last = i + 1 == len(self._weights)
+        following = _combined(self._coefficients[i], x, self._seen)
+        own = [x[: self._seeds], *(seen[: self._seeds] for seen in self._seen)]
+        last = i + 1 == len(self._coefficients)
         moves = []
-        for row in self._directions(base, ratio, self._levels[i + 1], last):
-            change = np.zeros_like(self._weights)
-            change[i, : i + 1] = row
+        for row in self._directions(own, self._levels[i + 1], last):
+            change = np.zeros_like(self._coefficients)
+            change[i, : i + 2] = row
             self._changes.append(change)
-            moves.append((1 - ratio) * sum(float(w) * seen for w, seen in zip(row, base, strict=True)))
+            moves.append(_combined(row, own[0], own[1:]))
         if last:
             self._ends = [self._choose(move) for move in moves]
-            return cast(Tensor, following)
-        if moves:
+        elif moves:
             self._seen = [torch.cat([seen, *[seen[: self._seeds]] * len(moves)]) for seen in self._seen]
             following = torch.cat([following, *(following[: self._seeds] + move for move in moves)])
-        return cast(Tensor, following)
+        return following
 
-    def sensitivity(self, ends: Tensor, converged: Tensor) -> Sensitivity | None:
-        """After the run: from where all branches end (branches * seeds, ...) and are to end (seeds, ...).
-
-        None where no weight matters, since the predictions never turn.
-        """
-        if not self._changes:
-            return None
+    def sensitivity(self, ends: Tensor, converged: Tensor) -> Sensitivity:
+        """After the run: from where all branches end (branches * seeds, ...) and are to end (seeds, ...)."""
         first, *others = torch.split(ends, self._seeds)
         moves = [self._choose(other - first) for other in others] + self._ends
         errors = self._choose(first - converged).double()
         return Sensitivity(np.stack(self._changes), torch.stack(moves, dim=2).double(), errors)
 
-    def _directions(self, base: list[Tensor], ratio: float, level: float, last: bool) -> list[Array]:
-        """Changes (i + 1,) of the row, in which the mean prediction moves most, each as large as it is to be tried."""
-        order = len(base) - 1
+    def _directions(self, own: list[Tensor], level: float, last: bool) -> list[Array]:
+        """Changes (i + 2,) of the step's coefficients, each as large as it is to be tried.
+
+        own: x_i and D_0 ... D_i, of the seeds' own runs. The first change is of the strength, the others are those of
+        the weights in which the mean prediction moves most.
+        """
+        x, *kept = (self._choose(part).double() for part in own)
+        order = len(kept) - 1
+        row = self._coefficients[order, : order + 2]
+        share = 1 - row[0]  # of the mean prediction in what follows
+        wanted = TRIED * self._size * max(1.0, level / self._scale)
+        mean = sum(float(w) * seen for w, seen in zip(row[1:], kept, strict=True)) / share
+        apart = float((x - mean).square().mean().sqrt())
+        rows = [min(wanted / max(apart, 1e-30), MOST_KEPT) * np.append(1.0, -row[1:] / share)]
         if not order:
-            return []
-        kept = [self._choose(seen).double() for seen in base]
+            return rows
         differences = torch.stack([seen - kept[-1] for seen in kept[:-1]], dim=1)
         squares = (differences @ differences.transpose(1, 2)).mean(0) / differences.shape[2]
         sizes, axes = np.linalg.eigh(squares.numpy())
-        rows = []
-        for k in range(order)[::-1][: order if last else DIRECTIONS]:
+        for k in range(order)[::-1][: order if last else self._most]:
             if sizes[k] <= LEAST_DIRECTION * sizes[-1]:
                 break
-            wanted = TRIED * self._size * max(1.0, level / self._scale) / (1 - ratio) / sizes[k] ** 0.5
-            change = min(wanted, MOST_TRIED) * axes[:, k]
-            rows.append(np.append(change, -change.sum()))
+            change = min(wanted / sizes[k] ** 0.5, MOST_TRIED * share) * axes[:, k]
+            rows.append(np.concatenate([[0.0], change, [-change.sum()]]))
         return rows
 
 
 class PerSeed:
-    """Makes the steps of one run with weights (seeds, N, N) of each seed's own."""
+    """Makes the steps of one run with coefficients (seeds, N, N + 1) of each seed's own."""
 
-    def __init__(self, sigmas: Tensor, weights: Array) -> None:
-        self._levels, self._weights = sigmas.double().tolist(), torch.from_numpy(weights)
+    def __init__(self, coefficients: Array) -> None:
+        self._coefficients = torch.from_numpy(coefficients)
         self._seen: list[Tensor] = []
 
     def __call__(self, x: Tensor, denoised: Tensor) -> Tensor:
-        i = len(self._seen)
+        rows = self._coefficients[:, len(self._seen)].to(x)
         self._seen.append(denoised)
-        ratio = self._levels[i + 1] / self._levels[i]
-        rows = self._weights[:, i].to(x)
-        each = (rows[:, j].view(-1, *(1,) * (x.ndim - 1)) * seen for j, seen in enumerate(self._seen))
-        return cast(Tensor, ratio * x + (1 - ratio) * sum(each))
+        parts = (rows[:, j].view(-1, *(1,) * (x.ndim - 1)) * part for j, part in enumerate([x, *self._seen]))
+        return cast(Tensor, sum(parts))
+
+
+def _combined(row: Array, x: Tensor, seen: Sequence[Tensor]) -> Tensor:
+    """Of x and the predictions so far, as a row of coefficients says."""
+    return cast(Tensor, sum(float(w) * part for w, part in zip(row, [x, *seen], strict=False)))

@@ -155,7 +155,7 @@ class Bench:
         if not missing:
             return
         self._reference.extend(missing, self.left)
-        self._keep(trial, missing, self._sampled(trial, missing))
+        self._keep(trial, missing, self._sampled(trial, missing).latents)
 
     def _sampled(self, trial: Trial, places: Sequence[int]) -> SamplerResult:
         if self.cost is not None and self.cost * len(places) > self.left:
@@ -174,9 +174,9 @@ class Bench:
         self._spent += result.evaluations
         return result
 
-    def _keep(self, trial: Trial, places: Sequence[int], result: SamplerResult) -> None:
-        trial.distances.update(zip(places, self._reference.distances(result.latents, places).tolist(), strict=True))
-        errors = self._reference.errors(result.latents, places)
+    def _keep(self, trial: Trial, places: Sequence[int], latents: Tensor) -> None:
+        trial.distances.update(zip(places, self._reference.distances(latents, places).tolist(), strict=True))
+        errors = self._reference.errors(latents, places)
         trial.errors.update(zip(places, errors, strict=True))
         products = (errors * self._reference.pictures(places)).double().mean(1).tolist()
         means = errors.double().mean(1).tolist()
@@ -187,7 +187,13 @@ class Bench:
         larger = self.larger
         if larger is None or trial.met:
             return
-        latents = self._sampled(trial, [larger.first + place for place in larger.places]).latents
+        self._keep_met(trial, self._sampled(trial, [larger.first + place for place in larger.places]).latents)
+
+    def _keep_met(self, trial: Trial, latents: Tensor) -> None:
+        """latents: where the trial ends from the starts of the larger pictures."""
+        larger = self.larger
+        if larger is None:
+            return
         squares = larger.ends.distances(latents, larger.places).square().clamp(1e-18, 1e18)
         trial.met = float(squares.mean().sqrt())
         trial.met_errors = list(larger.ends.errors(latents, larger.places))

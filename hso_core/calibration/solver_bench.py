@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -16,6 +17,7 @@ from .refine_solver import Branches, PerSeed
 from .run import Advance, SamplerResult, SteppedRun
 from .search import Bench, Trial
 
+SHARES = (1.0, 0.3)  # of a change that are tried: it is right only as far as the end moves evenly
 FOLDS = 4  # parts of the seeds, each run with weights that are fitted to the others
 
 
@@ -47,39 +49,47 @@ class SolverBench(Bench):
             self._measure(trial, places)  # first: its solver may not be there before
             self._meet(trial)
 
-    def refined(self, trial: Trial, places: Sequence[int], scale: float) -> Trial | None:
-        """The trial with weights that end nearer, measured as a fitted one is; None where there are none.
+    def refined(self, trial: Trial, places: Sequence[int], scale: float, directions: int) -> Iterator[Trial]:
+        """The trial with a solver that should end nearer, measured as a fitted one is: the whole change, then less.
 
-        places: of seeds that the trial was run on. Raises BudgetSpent.
+        places: of seeds that the trial was run on. directions: see `Branches`. The larger pictures, if there are any,
+        have a part in it. Raises BudgetSpent.
         """
         solver = trial.solver
         size = float(np.mean([trial.distances[place] for place in places]))
         if solver is None or not np.isfinite(size):
-            return None
-        weights, seeds = solver.weights.numpy(), [self._first_seed + place for place in places]
+            return
+        larger = self.larger
+        met = [larger.first + place for place in larger.places] if larger else []
+        known, seeds = solver, [self._first_seed + place for place in (*places, *met)]
         made: list[Branches] = []
 
         def begin() -> Advance:
-            made.append(Branches(trial.sigmas, weights, size, scale, self._reference.choose))
+            made.append(Branches(known, size, scale, self._reference.choose, directions))
             return made[-1]
 
         ends = self._counted(self._run, trial.sigmas, seeds, begin)
-        sensitivity = made[-1].sensitivity(ends.latents, self._reference.converged(places))
-        fold = np.arange(len(places)) % min(FOLDS, len(places))
-        found = sensitivity.step(fold) if sensitivity else None
+        converged, shares = self._reference.converged(places), np.ones(len(seeds))
+        if larger:
+            converged = torch.cat([converged, larger.ends.converged(larger.places)])
+            shares[len(places) :] = larger.chance * len(places) / len(met)
+        fold = np.arange(len(seeds)) % min(FOLDS, len(seeds))
+        found = made[-1].sensitivity(ends.latents, converged).step(fold, shares)
         if found is None:
-            return None
-        whole, parts = found
-        try:
-            better = LinearMultistep(trial.sigmas, torch.from_numpy(weights + whole)).rounded()
-        except SolverError:  # weights beyond all measure
-            return None
-        own = (weights + parts)[fold]
-        result = self._counted(self._run, trial.sigmas, seeds, lambda: PerSeed(trial.sigmas, own))
-        again = trial.unmeasured(solver=better, is_fit=False, name=f"{trial.name}, refined")
-        self._keep(again, places, result)
-        self._meet(again)
-        return again
+            return
+        coefficients = solver.coefficients.numpy()
+        for share in SHARES:
+            whole, parts = (share * change for change in found)
+            try:
+                better = LinearMultistep.of_coefficients(trial.sigmas, torch.from_numpy(coefficients + whole)).rounded()
+            except SolverError:  # beyond all measure
+                continue
+            begin_own = functools.partial(PerSeed, (coefficients + parts)[fold])
+            result = self._counted(self._run, trial.sigmas, seeds, begin_own)
+            again = trial.unmeasured(solver=better, is_fit=False, name=f"{trial.name}, refined")
+            self._keep(again, places, result.latents[: len(places)])
+            self._keep_met(again, result.latents[len(places) :])
+            yield again
 
     def _sample_trial(self, trial: Trial, places: Sequence[int], *, limit: int) -> SamplerResult:
         seeds = [self._first_seed + place for place in places]

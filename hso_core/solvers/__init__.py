@@ -4,7 +4,7 @@ Imports only hso_core.files and hso_core.schedule."""
 
 from .known_solvers import SOLVERS, known_solver
 from .linear_multistep import LinearMultistep, SolverError, Stepper
-from .solver_file import read_solver, write_solver
+from .solver_file import read_solver, solver_of, tensors_of, write_solver
 from .solver_text import parse_solver, print_solver
 
 __all__ = [
@@ -16,5 +16,7 @@ __all__ = [
     "parse_solver",
     "print_solver",
     "read_solver",
+    "solver_of",
+    "tensors_of",
     "write_solver",
 ]

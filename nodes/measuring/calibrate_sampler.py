@@ -164,7 +164,7 @@ def _search(
         ),
         evaluations=evaluations,
         complete=not host.is_cancelled(),
-        weights=found.solver.weights,
+        fitted=found.solver,
     )
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ...hso_core import NoiseSchedule
 from ...hso_core.schedule.sigmas import check_range, check_sigmas
-from ...hso_core.solvers import LinearMultistep, SolverError
+from ...hso_core.solvers import LinearMultistep, SolverError, solver_of, tensors_of
 from .shelf import Shelf
 
 SHELF = Shelf("calibration", file_bytes=1 << 20, total_bytes=8 << 20)
@@ -22,8 +22,8 @@ class StoredCalibration:
     """What is kept of a calibration.
 
     sigmas (N + 1,) of the best schedule; winner: how it was found; report: Markdown; evaluations: how many it took,
-    remembered ones included; complete: whether the search came to its end. weights (N, N): of the sampler that was
-    fitted with the schedule, where one was.
+    remembered ones included; complete: whether the search came to its end. fitted: the sampler that was fitted with
+    the schedule, where one was.
     """
 
     sigmas: Tensor
@@ -31,14 +31,14 @@ class StoredCalibration:
     report: str
     evaluations: int
     complete: bool
-    weights: Tensor | None = None
+    fitted: LinearMultistep | None = None
 
     @property
     def solver(self) -> LinearMultistep:
-        """The fitted sampler. Raises SolverError where there is none that can be used."""
-        if self.weights is None:
+        """The fitted sampler. Raises SolverError where there is none."""
+        if self.fitted is None:
             raise SolverError("this calibration has no sampler")
-        return LinearMultistep(self.sigmas, self.weights)
+        return self.fitted
 
 
 def store(key: str, result: StoredCalibration) -> None:
@@ -49,8 +49,8 @@ def store(key: str, result: StoredCalibration) -> None:
         "evaluations": str(result.evaluations),
         "complete": json.dumps(result.complete),
     }
-    weights = {} if result.weights is None else {WEIGHTS: result.weights}
-    SHELF.store(key, {SIGMAS: result.sigmas, **weights}, metadata)
+    fitted = {} if result.fitted is None else tensors_of(result.fitted)
+    SHELF.store(key, {**fitted, SIGMAS: result.sigmas}, metadata)
 
 
 def recall(key: str, noise: NoiseSchedule) -> StoredCalibration | None:
@@ -63,7 +63,7 @@ def recall(key: str, noise: NoiseSchedule) -> StoredCalibration | None:
             report=metadata["report"],
             evaluations=int(metadata["evaluations"]),
             complete=json.loads(metadata["complete"]) is True,
-            weights=tensors.get(WEIGHTS),
+            fitted=solver_of(tensors) if WEIGHTS in tensors else None,
         )
 
     return SHELF.recall(key, read)

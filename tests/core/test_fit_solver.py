@@ -12,7 +12,7 @@ from hso_core import named_schedule
 from hso_core.calibration.fit_solver import fitted_rows
 from hso_core.calibration.generators import compact_schedule
 from hso_core.calibration.reference import Reference, reference_sigmas
-from hso_core.calibration.refine_solver import Branches, PerSeed, Sensitivity, evaluations_of
+from hso_core.calibration.refine_solver import DIRECTIONS, Branches, PerSeed, Sensitivity, evaluations_of
 from hso_core.calibration.signed_defect import FittedDefect, SignedDefect
 from hso_core.calibration.trajectory import Trajectory
 from hso_core.solvers import LinearMultistep, known_solver
@@ -157,11 +157,11 @@ def test_few_seeds_and_broken_ones_keep_to_the_anchor_or_come_out_sane(count):
 # -- the refinement ----------------------------------------------------------------------------------------------------
 
 
-def branched(solver, made, flow, places, size=0.1):
+def branched(solver, made, flow, places, directions=DIRECTIONS):
     branches = []
 
     def begin():
-        branches.append(Branches(solver.sigmas, solver.weights.numpy(), size, 1.0, made.choose))
+        branches.append(Branches(solver, 0.1, 1.0, made.choose, directions))
         return branches[-1]
 
     run = SteppedGaussianRun(SCALES, flow)
@@ -170,18 +170,20 @@ def branched(solver, made, flow, places, size=0.1):
 
 
 @NOISES
-def test_how_the_end_moves_is_measured_as_runs_with_other_weights_show_it(noise, flow):
+@pytest.mark.parametrize(("directions", "numbers"), [(DIRECTIONS, 10), (1, 9), (0, 7)])
+def test_how_the_end_moves_is_measured_as_runs_with_other_coefficients_show_it(noise, flow, directions, numbers):
     sigmas = compact_schedule(noise, 4, 7.0, 1.0, 0.3).float()
     solver, made = known_solver("dpmpp_2m", sigmas, noise), reference_of(noise, flow)
 
-    sensitivity, run = branched(solver, made, flow, range(6))
+    sensitivity, run = branched(solver, made, flow, range(6), directions)
 
-    assert run.evaluations == 6 * evaluations_of(4)
+    assert run.evaluations == 6 * evaluations_of(4, directions)
+    assert len(sensitivity.changes) == numbers
     base = SteppedGaussianRun(SCALES, flow)(sigmas, range(6), solver.stepper).latents
     assert torch.allclose(sensitivity.errors, made.errors(base, range(6)).double(), atol=1e-5)
     for change, move in zip(sensitivity.changes, sensitivity.moves.unbind(2), strict=True):
         assert np.abs(change.sum(1)).max() < 1e-9
-        other = LinearMultistep(sigmas, solver.weights + torch.from_numpy(change))
+        other = LinearMultistep.of_coefficients(sigmas, solver.coefficients + torch.from_numpy(change))
         moved = SteppedGaussianRun(SCALES, flow)(sigmas, range(6), other.stepper).latents
         assert torch.allclose((moved - base).double(), move, atol=1e-4)
 
@@ -191,23 +193,37 @@ def test_a_step_of_it_brings_the_end_nearer_on_seeds_that_it_has_not_seen(noise,
     sigmas = compact_schedule(noise, 4, 7.0, 1.0, 0.3).float()
     solver, made = known_solver("dpmpp_2m", sigmas, noise), reference_of(noise, flow)
 
-    whole, parts = branched(solver, made, flow, range(12))[0].step(np.arange(12) % 4)
+    whole, parts = branched(solver, made, flow, range(12))[0].step(np.arange(12) % 4, np.ones(12))
 
-    better = LinearMultistep(sigmas, solver.weights + torch.from_numpy(whole))
+    better = LinearMultistep.of_coefficients(sigmas, solver.coefficients + torch.from_numpy(whole))
     assert error(better, made, flow) < 0.7 * error(solver, made, flow)
-    own = (solver.weights.numpy() + parts)[np.arange(12) % 4]
-    ends = SteppedGaussianRun(SCALES, flow)(sigmas, range(12), lambda: PerSeed(sigmas, own)).latents
+    own = (solver.coefficients.numpy() + parts)[np.arange(12) % 4]
+    ends = SteppedGaussianRun(SCALES, flow)(sigmas, range(12), lambda: PerSeed(own)).latents
     honest = made.distances(ends, range(12)).mean()
     before = made.distances(SteppedGaussianRun(SCALES, flow)(sigmas, range(12), solver.stepper).latents, range(12))
     assert float(honest) < 0.8 * float(before.mean())
 
 
-def test_no_step_is_made_where_it_helps_only_the_seeds_that_it_is_fitted_to():
-    rng = torch.Generator().manual_seed(3)
-    moves, errors = (torch.randn(*shape, generator=rng).double() for shape in ((6, 40, 4), (6, 40)))
+def test_no_step_is_made_where_the_seeds_that_are_left_out_get_further_off():
+    one = torch.randn(40, 4, generator=torch.Generator().manual_seed(3)).double()
+    moves, sides = one.expand(6, -1, -1), torch.tensor([1, -1, 1, -1, 1, -1])
+    errors = sides[:, None] * (one @ torch.ones(4).double())  # each wants the opposite of what most others want
 
-    assert Sensitivity(np.zeros((4, 5, 5)), moves, errors).step(np.arange(6) % 3) is None
-    assert Sensitivity(np.zeros((4, 5, 5)), moves * torch.nan, errors).step(np.arange(6) % 3) is None
+    assert Sensitivity(np.zeros((4, 5, 6)), moves, errors).step(np.arange(6) % 3, np.ones(6)) is None
+    assert Sensitivity(np.zeros((4, 5, 6)), moves * torch.nan, errors).step(np.arange(6) % 3, np.ones(6)) is None
+    assert Sensitivity(np.zeros((4, 5, 6)), moves, errors[:1].expand(6, -1)).step(np.arange(6) % 3, np.ones(6))
+
+
+def test_seeds_count_by_their_shares_and_not_by_the_squares_of_their_errors():
+    changes = np.zeros((1, 4, 5))
+    changes[0, 1, :2] = 1, -1
+    errors, moves = torch.tensor([1.0] * 8 + [-3.0] * 2)[:, None].double(), torch.ones(10, 1, 1).double()
+    fold = np.zeros(10, dtype=np.int64)
+
+    whole, _ = Sensitivity(changes, moves, errors).step(fold, np.ones(10))
+    assert -1 <= whole[1, 0] < -0.5  # the mean distance is least at -1, the mean of the squares at -0.2
+    whole, _ = Sensitivity(changes, moves, errors).step(fold, np.array([1.0] * 8 + [100.0] * 2))
+    assert 2 < whole[1, 0] <= 3
 
 
 # -- what is foretold --------------------------------------------------------------------------------------------------

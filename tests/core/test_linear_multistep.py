@@ -32,10 +32,17 @@ SD15 = named_schedule("sd15")
 SIGMAS = torch.tensor([14.5, 6.0, 2.5, 1.0, 0.3, 0.0])
 
 
-def some_solver(sigmas=SIGMAS, seed=0) -> LinearMultistep:
+def some_solver(sigmas=SIGMAS, seed=0, strengths=()) -> LinearMultistep:
     steps = len(sigmas) - 1
     weights = torch.randn(steps, steps, generator=torch.Generator().manual_seed(seed)).double().tril(-1)
-    return LinearMultistep(sigmas, weights + torch.diag(1 - weights.sum(1)))
+    return LinearMultistep(sigmas, weights + torch.diag(1 - weights.sum(1)), torch.tensor(strengths))
+
+
+STRENGTHS = (1.04, 0.97, 1.01, 1.0, 0.98)
+
+
+def same(solver, other) -> bool:
+    return all(torch.equal(getattr(solver, name), getattr(other, name)) for name in ("sigmas", "weights", "strengths"))
 
 
 def turning(x, sigma):
@@ -47,8 +54,42 @@ def test_a_prediction_that_never_turns_is_followed_exactly():
     x = 14.5 * torch.randn(3, 6) + target
 
     found = some_solver().sample(lambda x, _: target.expand_as(x), x, callback=None)
-
     assert torch.allclose(found, target.expand(3, 6), atol=1e-5)
+
+    found = some_solver(strengths=STRENGTHS[:-1] + (1,)).sample(lambda x, _: target.expand_as(x), x)
+    assert torch.allclose(found, target.expand(3, 6), atol=1e-5)
+
+
+def test_the_steps_are_those_of_the_formula():
+    solver, x = some_solver(strengths=STRENGTHS), 14.5 * torch.randn(3, 6, generator=torch.Generator().manual_seed(1))
+    expected, seen = x.double(), []
+    for i, (sigma, following) in enumerate(zip(SIGMAS[:-1].double(), SIGMAS[1:].double(), strict=True)):
+        seen.append(turning(expected, sigma.expand(3)))
+        whole = following / sigma * expected + (1 - following / sigma) * sum(
+            weight * denoised for weight, denoised in zip(solver.weights[i], seen, strict=False)
+        )
+        expected = expected + STRENGTHS[i] * (whole - expected)
+
+    assert torch.allclose(solver.sample(turning, x).double(), expected, atol=1e-5)
+    assert torch.allclose(solver.coefficients.sum(1), torch.ones(5).double())
+    again = LinearMultistep.of_coefficients(SIGMAS, solver.coefficients)
+    assert torch.allclose(again.strengths, solver.strengths) and torch.allclose(again.weights, solver.weights)
+
+
+@pytest.mark.parametrize("start", [SIGMAS[2], torch.tensor(2.0), torch.tensor(1.001)], ids=str)
+def test_a_part_starts_and_ends_with_the_noise_that_its_sigmas_say(start):
+    """Of a prediction that never turns all that is left is noise."""
+    solver, noise = some_solver(strengths=STRENGTHS[:-1] + (1,)), torch.randn(4, 6).double()
+
+    def left(sigmas):
+        return float((solver.sample(lambda x, _: 0 * x, sigmas[0] * noise, sigmas) / noise).mean())
+
+    assert left(SIGMAS[:3]) == pytest.approx(2.5) and left(SIGMAS[1:3]) == pytest.approx(2.5)
+    whole = float(14.5 * solver.coefficients[:4, 0].prod())
+    assert abs(whole - 0.3) > 0.001
+    part = solver.on(torch.cat([start[None], SIGMAS[3:]]))
+    near = 1e-5 if start > 1.5 else 0.05  # where only a little of the step is left
+    assert float(start * part.coefficients[:-1, 0].prod()) == pytest.approx(whole, rel=near)
 
 
 @pytest.mark.parametrize("solver", ["euler", "dpmpp_2m", "lms", "res_multistep"])
@@ -164,10 +205,16 @@ def test_nonsense_is_no_solver(change, message):
 @given(st.integers(1, 12), st.integers(0, 1000))
 def test_the_text_is_exact_when_it_is_read_back(steps, seed):
     sigmas = torch.linspace(1, 0, steps + 1).pow(3) * 14.61
-    for solver in (some_solver(sigmas, seed), some_solver(sigmas, seed).rounded()):
+    strengths = torch.linspace(0.9, 1.1, steps).tolist()
+    for solver in (
+        some_solver(sigmas, seed),
+        some_solver(sigmas, seed).rounded(),
+        some_solver(sigmas, seed, strengths),
+    ):
         again = parse_solver(print_solver(solver))
-        assert torch.equal(again.sigmas, solver.sigmas) and torch.equal(again.weights, solver.weights)
-        assert "e" not in print_solver(solver).replace("weights", "")
+        assert same(again, solver)
+        assert "e" not in print_solver(solver).replace("weights", "").replace("strengths", "")
+        assert ("strengths" in print_solver(solver)) == (not solver.is_whole)
 
 
 def test_rounded_weights_are_short_and_nearly_the_same():
@@ -196,6 +243,9 @@ def test_the_text_may_have_remarks_and_blank_lines():
         ("sigmas: 2, 1, 0\nweights:\n1\nnan, 0", "'nan' in the weights of step 2 is not a number"),
         ("sigmas: 2, 1, 0\nweights:\n1\n0.5, 0.6", "the weights of step 2 have the sum 1.1; it must be 1"),
         ("sigmas: 2, 1, 0\nweights:\n1\n1e5, -99999", "the weight 100000; none may be above 1000"),
+        ("sigmas: 2, 1, 0\nstrengths: 1\nweights:\n1\n0, 1", "2 steps need 2 strengths, one each, not the shape .1,."),
+        ("sigmas: 2, 1, 0\nstrengths: 1, x\nweights:\n1\n0, 1", "'x' in the strengths is not a number"),
+        ("sigmas: 2, 1, 0\nstrengths: 1, 3\nweights:\n1\n0, 1", "step 2 has the strength 3; it must be between 0.5"),
         ("9 " * 200_000, "400,000 characters are too many"),
         (f"sigmas: {', '.join(map(str, range(150, -1, -1)))}\nweights:\n" + "1\n" * 150, "150 steps need 150 lines"),
     ],
@@ -216,13 +266,14 @@ def test_any_text_is_refused_or_a_solver(text):
 # -- file --------------------------------------------------------------------------------------------------------------
 
 
-def test_what_is_written_is_read(tmp_path):
-    path = tmp_path / "mine.safetensors"
-    write_solver(path, some_solver(), {"note": "für Ölbilder", "steps": "77", "kind": "schedule"})
+@pytest.mark.parametrize("strengths", [(), STRENGTHS])
+def test_what_is_written_is_read(tmp_path, strengths):
+    path, written = tmp_path / "mine.safetensors", some_solver(strengths=strengths)
+    write_solver(path, written, {"note": "für Ölbilder", "steps": "77", "kind": "schedule"})
 
     solver, metadata = read_solver(path)
 
-    assert torch.equal(solver.sigmas, SIGMAS) and torch.equal(solver.weights, some_solver().weights)
+    assert same(solver, written)
     assert metadata["note"] == "für Ölbilder" and metadata["kind"] == "sampler" and metadata["steps"] == "5"
 
 
