@@ -29,6 +29,7 @@ LIKELY_FIT = 3  # gain 2, strength 1
 SUGGESTED_FITS = ((2.0, 1.0), (2.0, 1e-2), (4.0, 1.0), (1.0, 1.0))
 DECIDED = 2.4  # sigma / alpha in standard deviations of the data, where what the picture shows is decided
 FLOW_START = 30.0  # sigma / alpha that stands for a flow model's start, where it is infinite
+VP_START = 150.0  # the same for a table that goes on far above, where nothing is seen: that of a terminal SNR of zero
 COMPACT = {"rho 7, end 0.3": (7.0, 1.0, 0.3), "rho 1.5, end 1": (1.5, 1.0, 1.0)}
 
 
@@ -158,7 +159,7 @@ def foretold_errors(schedules: Sequence[Tensor], ways: Sequence[SignedDefect]) -
 def compact_schedule(noise: NoiseSchedule, steps: int, rho: float, power: float, end: float) -> Tensor:
     """s_i = (S^(1/rho) (1 - u) + end^(1/rho) u)^rho, u = (i / (N - 1))^power, s = sigma/alpha; then 0. (N + 1,).
 
-    `end` is cut to the model's range. A flow model, whose S is infinite, starts at its sigma_max nevertheless.
+    `end` is cut to the model's range. S is at most FLOW_START or VP_START, but the schedule starts at sigma_max.
     """
     columns = compact_lambdas(noise, steps, *(np.array([value]) for value in (rho, power, end)))
     return _schedule(noise, columns[:, 0])
@@ -174,9 +175,9 @@ def compact_lambdas(noise: NoiseSchedule, steps: int, rho: Array, power: Array, 
 
 
 def _lambda_first(noise: NoiseSchedule) -> float:
-    """Lambda of sigma_max; for a flow model at least that of FLOW_START."""
+    """Lambda of sigma_max, but at least that of FLOW_START or VP_START."""
     lam = float(noise.lambda_of_sigma(torch.tensor(noise.sigma_max, dtype=torch.float64, device="cpu")))
-    return max(lam, -float(np.log(FLOW_START))) if noise.family == "flow" else lam
+    return max(lam, -float(np.log(FLOW_START if noise.family == "flow" else VP_START)))
 
 
 def _lambda_last(noise: NoiseSchedule) -> float:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..schedule.noise_schedule import NoiseSchedule
 from .fit_solver import Array, ClosedLoopFit
-from .generators import FLOW_START, compact_schedule
+from .generators import FLOW_START, VP_START, compact_schedule, level
 from .profile import LEAST_SCALE, Profile, ProfileRecorder
 from .reference_runs import ReferenceRun, ReferenceRuns
 from .run import BudgetSpent, SamplerRun
@@ -33,13 +33,12 @@ def reference_steps(steps: int, family: str) -> int:
 def reference_sigmas(noise: NoiseSchedule, steps: int) -> Tensor:
     """The reference's own schedule, (steps + 1,) float32: EDM's, rho = 7, from the model's sigma_max to its sigma_min.
 
-    It is taken in sigma / alpha. For a flow model, where that is infinite at the start, it goes on from FLOW_START, and
-    ends at FLOW_END where sigma_min is lower.
+    It is taken in sigma / alpha. Where that starts very high, as for flow models and a terminal SNR of zero, it goes
+    on from FLOW_START or VP_START. For flow models it ends at FLOW_END where sigma_min is lower.
     """
-    if noise.family == "vp":
-        return compact_schedule(noise, steps, RHO, 1.0, noise.sigma_min).float()
-    least = max(noise.sigma_min / (1 - noise.sigma_min), FLOW_END)
-    second = FLOW_START / (1 + FLOW_START)
+    is_flow = noise.family == "flow"
+    least = max(noise.sigma_min / (1 - noise.sigma_min), FLOW_END) if is_flow else noise.sigma_min
+    second = level(noise, FLOW_START if is_flow else VP_START)
     if noise.sigma_max <= second:
         return compact_schedule(noise, steps, RHO, 1.0, least).float()
     below = compact_schedule(noise, steps - 1, RHO, 1.0, least)

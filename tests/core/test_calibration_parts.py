@@ -67,6 +67,17 @@ def test_the_reference_ends_where_the_exact_solution_does(noise, flow):
     assert float(made.distances(exact, range(64)).mean()) < 2e-3
 
 
+def test_a_table_that_starts_far_above_costs_the_reference_one_step():
+    """That of a terminal SNR of zero begins at 4519: with as many steps below as without it, it ends as near."""
+    scales, ends = torch.tensor([0.3, 1.0, 2.0]), {}
+    for top in (150, 4519):
+        made = reference(scales, named_schedule(f"edm:0.03:{top}"), steps=20 + (top > 150))
+        exact = GaussianRun(scales).exact(range(64), top)
+        ends[top] = float(made.distances(exact, range(64)).mean())
+    assert made.sigmas[1] == 150
+    assert ends[4519] < 1.05 * ends[150] < 0.05
+
+
 def test_seeds_are_run_once_and_the_price_is_right():
     run = GaussianRun(torch.ones(4), "dpmpp_2m")
     made = Reference(run, reference_sigmas(SD15, 10), first_seed=100)
