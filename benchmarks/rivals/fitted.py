@@ -5,10 +5,11 @@ from __future__ import annotations
 import functools
 import hashlib
 from collections.abc import Iterator
+from unittest import mock
 
 from torch import Tensor
 
-from hso_core.calibration import BUDGETS, calibrate_sampler
+from hso_core.calibration import BUDGETS, calibrate_sampler, usual
 from hso_core.solvers import LinearMultistep, read_solver, write_solver
 
 from .. import REPOSITORY
@@ -17,6 +18,7 @@ from ..models.catalogue import TestModel
 from ..models.solvers import SOLVERS, SolverRun, SteppedSolverRun
 from .calibrated import FIRST_SEEDS, REFERENCE_SOLVER
 from .schedules import model_free_rivals
+from .usual_fits import coefficients_without
 
 METHODS = {"fitted_quick": ("quick", 12), "fitted": ("normal", 4)}
 """Budget, and how many calibrations that differ in their seeds only."""
@@ -32,12 +34,20 @@ def fitted_samplers(
 
 
 def fitted_sampler(model: TestModel, steps: int, budget: str, first_seed: int) -> LinearMultistep:
-    """What a calibration finds; remembered on disk for one content of the model and one source of the calibration."""
-    file = FOLDER / f"{model.name}-{steps}-{budget}-{first_seed}-{_version()}-{model.content}.safetensors"
+    """What a calibration finds that knows what is usual from other networks only.
+
+    Remembered on disk for one content of the model and one source of the calibration.
+    """
+    others = coefficients_without(model.name)
+    version = f"{_version()}-{hashlib.sha256(repr(others).encode()).hexdigest()[:8]}"
+    file = FOLDER / f"{model.name}-{steps}-{budget}-{first_seed}-{version}-{model.content}.safetensors"
     if not file.is_file():
         run, reference_run = SteppedSolverRun(model), SolverRun(model, REFERENCE_SOLVER)
         pairs = pairs_at_hand(model, steps)
-        found = calibrate_sampler(run, reference_run, pairs, steps, model.noise, BUDGETS[budget], first_seed=first_seed)
+        with mock.patch.dict(usual.COEFFICIENTS, {usual.FITTED: others}):
+            found = calibrate_sampler(
+                run, reference_run, pairs, steps, model.noise, BUDGETS[budget], first_seed=first_seed
+            )
         file.parent.mkdir(parents=True, exist_ok=True)
         write_solver(file, found.solver, {"winner": found.name})
     return read_solver(file)[0]

@@ -25,10 +25,10 @@ from ..measures.distances import frechet_distance, principal_features, sliced_wa
 from ..models.catalogue import TestModel, load_model
 from ..models.reference import converged, distances, fine_sigmas
 from ..models.solvers import SolverRun
-from ..report.page import NETWORKS, markdown
+from ..report.page import markdown
 from ..rivals.calibrated import FIRST_SEEDS, REFERENCE_SOLVER
 from ..rivals.fitted import fitted_sampler
-from .fitted_samplers import MEASURES, best_pair
+from .fitted_samplers import MEASURES, NETWORKS, PairBench, best_pair
 
 SEEDS, FINE_STEPS = 8, 200
 PASSED = {"vp": (10.0, 3.0, 1.0, 0.3), "flow": (0.9, 0.75, 0.5, 0.2)}  # sigmas at which the two are compared
@@ -41,14 +41,14 @@ def trajectories() -> str:
     for name in NETWORKS:
         model = load_model(name)
         for steps in (4, 6, 10):
-            own = Reference(SolverRun(model, REFERENCE_SOLVER), _own_sigmas(model, steps), FIRST_SEEDS[0])
+            own = Reference(SolverRun(model, REFERENCE_SOLVER), own_sigmas(model, steps), FIRST_SEEDS[0])
             own.extend(range(SEEDS))
             ends, passed = _apart(model, own)
             rows.append((name, str(steps), str(len(own.sigmas) - 1), *(f"{value:.3f}" for value in (*passed, ends))))
     return markdown(("network", "for N", "its steps", "early", "", "", "late", "end"), rows)
 
 
-def _own_sigmas(model: TestModel, steps: int) -> Tensor:
+def own_sigmas(model: TestModel, steps: int) -> Tensor:
     return reference_sigmas(model.noise, reference_steps(steps, model.noise.family))
 
 
@@ -75,7 +75,7 @@ def guard() -> str:
     for name, steps in GUARDED:
         model = load_model(name)
         solver = fitted_sampler(model, steps, "normal", FIRST_SEEDS[0])
-        best, truth = best_pair(name, steps), converged(model, test_seeds(model))
+        best, truth = best_pair(PairBench(model), steps), converged(model, test_seeds(model))
         features = principal_features(truth)
         run = SolverRun(model, "euler")
         _, seen = _guarded(model, solver, run.start_noise(range(FIRST_SEEDS[0], FIRST_SEEDS[0] + 20)), None, None)
@@ -104,13 +104,12 @@ def _guarded(
         with torch.inference_mode():
             seen.append(model.denoise(x, float(solver.sigmas[i])))
         sizes.append(seen[-1].flatten(1).square().mean(1).sqrt())
-        rows = solver.weights[i].expand(len(noise), -1)
+        rows = solver.coefficients[i].expand(len(noise), -1)
         if other is not None and largest is not None and i:
             share = torch.maximum(share, ((sizes[i] / largest[i] - 1) / SPAN).clamp(0, 1).double())
-            rows = torch.lerp(rows, other.weights[i].expand_as(rows), share[:, None])
-        ratio = float(solver.sigmas[i + 1] / solver.sigmas[i])
-        weighted = (rows[:, j].float().view(-1, 1, 1, 1) * each for j, each in enumerate(seen))
-        x = ratio * x + (1 - ratio) * sum(weighted)
+            rows = torch.lerp(rows, other.coefficients[i].expand_as(rows), share[:, None])
+        parts = zip(rows.unbind(1), [x, *seen], strict=False)
+        x = sum(row.float().view(-1, 1, 1, 1) * part for row, part in parts)
     return x, torch.stack(sizes, 1)
 
 

@@ -11,32 +11,37 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from statistics import geometric_mean
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from hso_core.solvers import LinearMultistep, known_solver
 
 from .. import REPOSITORY
 from ..measures.cells import Cell, test_seeds
 from ..measures.distances import frechet_distance, principal_features, ratio_interval, sliced_wasserstein
-from ..models.catalogue import TestModel, load_model
+from ..measures.sets import SetDistances
+from ..models.catalogue import EMOJI_MODELS, TestModel, load_model
 from ..models.reference import converged, distances
 from ..models.solvers import SOLVERS, SolverRun
 from ..report.figures import WORST_ALLOWED
-from ..report.page import NETWORKS, markdown
+from ..report.page import NETWORKS as BENCHMARK_NETWORKS
+from ..report.page import markdown
 from ..rivals.fitted import METHODS, fitted_samplers
 from ..rivals.schedules import built_in_rivals, is_built_in
 from ..rivals.trajectory_rules import equal_rotation, sharp_euler
 
 RESULTS = REPOSITORY / "benchmarks" / "fitted_samplers.json"
 SCHEDULES = REPOSITORY / "benchmarks" / "results.json"
+NETWORKS = (*BENCHMARK_NETWORKS, *EMOJI_MODELS)
 OTHER_SOLVERS = ("dpmpp_3m", "ipndm", "deis", "res_multistep")
 RULES = {"SharpEuler": sharp_euler, "TORS": equal_rotation}
 BEST, CALIBRATED = "best built-in pair", ("calibrated_quick", "calibrated")
 MEASURES = {"rmse_mean": "mean", "rmse_median": "median", "swd": "swd", "fd": "fd"}
+WORSE = {"surely_worse": "surely worse by mean", "surely_worse_sets": "by swd"}
 STEPS = (4, 5, 6, 8)
 BRIGHT = "ztf32"  # a few of its pictures are much brighter than all others
 
@@ -49,11 +54,17 @@ class PairBench:
         seeds = test_seeds(model)
         self._converged, self._noise = converged(model, seeds), SolverRun(model, "euler").start_noise(seeds)
         self._features = principal_features(self._converged)
+        self.sets = SetDistances(self._converged)
 
-    def measure(self, method: str, solver: LinearMultistep) -> Cell:
+    def sample(self, solver: LinearMultistep) -> Tensor:
         start = solver.sigmas[0] * self._noise
         with torch.inference_mode():
-            latents = solver.sample(lambda x, sigma: self.model.denoise(x, float(sigma[0])), start)
+            return solver.sample(lambda x, sigma: self.model.denoise(x, float(sigma[0])), start)
+
+    def measure(self, method: str, solver: LinearMultistep) -> Cell:
+        return self.cell(method, solver, self.sample(solver))
+
+    def cell(self, method: str, solver: LinearMultistep, latents: Tensor) -> Cell:
         return Cell(
             model=self.model.name,
             solver="fitted" if method.startswith("fitted") else method.split(",")[0],
@@ -67,20 +78,28 @@ class PairBench:
         )
 
 
-def measured(bench: PairBench, steps: int, calibrations: int | None, rivals: bool) -> Iterator[dict[str, Any]]:
-    """The summaries of one cell."""
-    model = bench.model
-    best = best_pair(model.name, steps)
+def measured(
+    bench: PairBench, steps: int, fitted: Iterable[tuple[str, list[LinearMultistep]]]
+) -> Iterator[dict[str, Any]]:
+    """The summaries of one cell: of the best pair, and of fitted samplers of each kind."""
+    best = best_pair(bench, steps)
     yield best
-    errors = bench.measure(BEST, _solver_of(model, best, steps)).error_tensor[0]
-    for method, solvers in fitted_samplers(model, steps, calibrations):
-        cells = [bench.measure(method, solver) for solver in solvers]
+    errors = bench.measure(BEST, _solver_of(bench.model, steps, *best["pair"])).error_tensor[0]
+    best_set = bench.sets.on_lines(bench.sample(_solver_of(bench.model, steps, *best["pair_by_set"])))
+    for method, solvers in fitted:
+        latents = [bench.sample(solver) for solver in solvers]
+        cells = [bench.cell(method, *each) for each in zip(solvers, latents, strict=True)]
+        sets = [bench.sets.surely_worse(bench.sets.on_lines(own), best_set, WORST_ALLOWED) for own in latents]
         together = Cell.of_all(cells)
         worse = [ratio_interval(cell.error_tensor[0], errors)[0] > WORST_ALLOWED for cell in cells]
         ratios = [round(float(cell.error_tensor.mean() / errors.mean()), 4) for cell in cells]
-        yield together.summary() | {"calibrations": len(cells), "ratios": ratios, "surely_worse": sum(worse)}
-    if not rivals:
-        return
+        counts = {"calibrations": len(cells), "surely_worse": sum(worse), "surely_worse_sets": sum(sets)}
+        yield together.summary() | {**counts, "ratios": ratios}
+
+
+def rivals(bench: PairBench, steps: int) -> Iterator[dict[str, Any]]:
+    """The summaries of other solvers, each with its best scheduler, and of others' rules."""
+    model = bench.model
     for name in OTHER_SOLVERS:
         yield _best_of(name, [bench.measure(name, solver) for solver in _on_built_ins(model, steps, name)])
     for name, rule in RULES.items():
@@ -88,17 +107,30 @@ def measured(bench: PairBench, steps: int, calibrations: int | None, rivals: boo
         yield _best_of(name, [bench.measure(name, known_solver(solver, sigmas, model.noise)) for solver in SOLVERS])
 
 
-def best_pair(model: str, steps: int) -> dict[str, Any]:
-    """Of results.json, the built-in pair of the least mean, with the least of every other measure among all pairs."""
-    cells = json.loads(SCHEDULES.read_text("utf-8"))
-    own = [c for c in cells if (c["model"], c["steps"]) == (model, steps) and is_built_in(c["method"])]
-    best = min(own, key=lambda cell: cell["rmse_mean"])
-    return best | {"method": BEST, "pair": best["method"], **{by: min(c[by] for c in own) for by in MEASURES}}
+def best_pair(bench: PairBench, steps: int) -> dict[str, Any]:
+    """The built-in pair of the least mean, with the least of every other measure among all pairs.
+
+    From results.json, or measured here, once, where that does not have the model.
+    """
+    cells, name = json.loads(SCHEDULES.read_text("utf-8")), bench.model.name
+    own = [c for c in cells if (c["model"], c["steps"]) == (name, steps) and is_built_in(c["method"])]
+    known = [row for row in read_results() if (row["model"], row["steps"], row["method"]) == (name, steps, BEST)]
+    if known and not own:
+        return known[0]
+    own = own or [cell.summary() | {"solver": solver} for solver, cell in _built_in_cells(bench, steps)]
+    best, by_set = (min(own, key=lambda cell: cell[by]) for by in ("rmse_mean", "swd"))
+    pairs = {key: (cell["solver"], cell["method"]) for key, cell in (("pair", best), ("pair_by_set", by_set))}
+    return best | {"method": BEST, **pairs, **{by: min(c[by] for c in own) for by in MEASURES}}
 
 
-def _solver_of(model: TestModel, best: dict[str, Any], steps: int) -> LinearMultistep:
-    sigmas = dict(built_in_rivals(model, best["solver"], steps))[best["pair"]]
-    return known_solver(best["solver"], sigmas, model.noise)
+def _built_in_cells(bench: PairBench, steps: int) -> Iterator[tuple[str, Cell]]:
+    for solver in SOLVERS:
+        for name, sigmas in built_in_rivals(bench.model, solver, steps):
+            yield solver, bench.measure(name, known_solver(solver, sigmas, bench.model.noise))
+
+
+def _solver_of(model: TestModel, steps: int, solver: str, scheduler: str) -> LinearMultistep:
+    return known_solver(solver, dict(built_in_rivals(model, solver, steps))[scheduler], model.noise)
 
 
 def _on_built_ins(model: TestModel, steps: int, solver: str) -> Iterator[LinearMultistep]:
@@ -131,9 +163,13 @@ def read_results() -> list[dict[str, Any]]:
 
 
 def keep(rows: list[dict[str, Any]]) -> None:
-    """These in place of those of the same model and number of steps."""
-    places = {(row["model"], row["steps"]) for row in rows}
-    others = [row for row in read_results() if (row["model"], row["steps"]) not in places]
+    """These in place of those of the same model, number of steps and method."""
+
+    def place(row: dict[str, Any]) -> tuple[Any, ...]:
+        return row["model"], row["steps"], row["method"]
+
+    places = {place(row) for row in rows}
+    others = [row for row in read_results() if place(row) not in places]
     lines = (json.dumps(row, separators=(",", ":")) for row in others + rows)
     RESULTS.write_text("[\n" + ",\n".join(lines) + "\n]\n", "utf-8")
 
@@ -150,14 +186,16 @@ def page(rows: list[dict[str, Any]]) -> str:
         own = [row for row in rows if row["method"] == method]
         parts = {f"{method}, {steps} steps": [row for row in own if row["steps"] == steps] for steps in STEPS}
         parts[f"{method}, without {BRIGHT}"] = [row for row in own if row["model"] != BRIGHT]
+        parts[f"{method}, galaxies and digits"] = [row for row in own if row["model"] in BENCHMARK_NETWORKS]
+        parts[f"{method}, emoji"] = [row for row in own if row["model"] in EMOJI_MODELS]
         total += [(name, *_figures(part, best, len(part))) for name, part in parts.items() if part]
     each = []
     for place in sorted(best, key=lambda place: (list(NETWORKS).index(place[0]), place[1])):
         for method in (*CALIBRATED, *METHODS):
             own = [row for row in rows if (row["model"], row["steps"], row["method"]) == (*place, method)]
             if own:
-                each.append((*map(str, place), method, *_figures(own, best, 1)[:4], _singles(own[0])))
-    head = ("method", *MEASURES.values(), "cells")
+                each.append((*map(str, place), method, *_figures(own, best, 1)[: len(MEASURES)], _singles(own[0])))
+    head = ("method", *MEASURES.values(), *WORSE.values(), "cells")
     return (
         markdown(head, total) + "\n\n" + markdown(("network", "N", "method", *MEASURES.values(), "single ones"), each)
     )
@@ -165,13 +203,25 @@ def page(rows: list[dict[str, Any]]) -> str:
 
 def _figures(rows: list[dict[str, Any]], best: dict[tuple[str, int], dict[str, Any]], cells: int) -> list[str]:
     ratios = [{by: row[by] / best[row["model"], row["steps"]][by] for by in MEASURES} for row in rows]
-    return [*(f"{geometric_mean(ratio[by] for ratio in ratios):.2f}" for by in MEASURES), f"{len(rows)} of {cells}"]
+    return [
+        *(f"{geometric_mean(ratio[by] for ratio in ratios):.2f}" for by in MEASURES),
+        *worse_of(rows),
+        f"{len(rows)} of {cells}",
+    ]
+
+
+def worse_of(rows: list[dict[str, Any]]) -> list[str]:
+    """How many single calibrations are surely worse, by the mean and by the set; empty for what is none."""
+    single = [row for row in rows if "surely_worse" in row]
+    count = sum(row["calibrations"] for row in single)
+    return [f"{sum(row[key] for row in single)} of {count}" if single else "" for key in WORSE]
 
 
 def _singles(row: dict[str, Any]) -> str:
     if "ratios" not in row:
         return ""
-    return ", ".join(f"{ratio:.2f}" for ratio in row["ratios"]) + f" ({row['surely_worse']} surely worse)"
+    worse = " and ".join(f"{row[key]}" for key in WORSE)
+    return ", ".join(f"{ratio:.2f}" for ratio in row["ratios"]) + f" ({worse} surely worse)"
 
 
 def main() -> None:
@@ -186,7 +236,9 @@ def main() -> None:
     if not options.page:
         for steps in options.steps:
             for name in options.models:
-                keep(list(measured(PairBench(load_model(name)), steps, options.calibrations, options.rivals)))
+                bench = PairBench(load_model(name))
+                fitted = fitted_samplers(bench.model, steps, options.calibrations)
+                keep([*measured(bench, steps, fitted), *(rivals(bench, steps) if options.rivals else ())])
                 print(f"{name}, {steps} steps: measured", flush=True)
     print(page(read_results()))
 

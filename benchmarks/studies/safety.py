@@ -34,6 +34,7 @@ from hso_core.calibration.reference import Reference, reference_sigmas, referenc
 
 from ..measures.cells import test_seeds
 from ..measures.distances import ratio_interval
+from ..measures.sets import SetDistances
 from ..models import downloads
 from ..models.catalogue import TestModel, load_model
 from ..models.reference import converged, distances
@@ -58,13 +59,12 @@ FITTED_STEPS = (4, 5, 6, 8, 10)
 FIT_SEEDS = range(70_000, 70_004)
 STEPS = (4, 6)
 FIRST_LOOK, BEHIND = 32, 1.4  # test seeds that all built-ins are run on; times the least beyond which one is left out
-LINES, DRAWS = 64, 300  # of the distance of sets, and of its bootstrap
 FOLDER = downloads.FOLDER / "safety"
 
 
 @dataclass(frozen=True)
 class Measured:
-    """A schedule on the test seeds: errors (seeds,) RMSE, and its pictures on LINES random lines (seeds, LINES)."""
+    """A schedule on the test seeds: errors (seeds,) RMSE, and its pictures on the lines of `SetDistances`."""
 
     errors: Array
     lines: Array
@@ -90,25 +90,21 @@ class Judge:
         self.model, self.solver = model, solver
         self._run, self._seeds = SolverRun(model, solver), test_seeds(model)
         self._converged = converged(model, self._seeds)
-        generator = torch.Generator().manual_seed(0)
-        count = self._converged[0].numel()
-        lines = torch.randn(count, LINES, generator=generator, dtype=torch.float64)
-        self._lines = lines / lines.norm(dim=0)
-        self._true = self._on_lines(self._converged)
+        self._sets = SetDistances(self._converged)
 
     def judge(self, sigmas: Tensor, kept: bool) -> Judged:
         built_in = self._built_in(len(sigmas) - 1)
         by_mean = min(built_in, key=lambda one: float(one.errors.mean()))
-        by_sets = min(built_in, key=lambda one: self._set_distance(one.lines))
+        by_sets = min(built_in, key=lambda one: self._sets(one.lines))
         own = self.measure(sigmas)
         low, _ = ratio_interval(torch.from_numpy(own.errors), torch.from_numpy(by_mean.errors))
         return Judged(
             self.model.name,
             float(own.errors.mean() / by_mean.errors.mean()),
             float(np.median(own.errors) / min(np.median(one.errors) for one in built_in)),
-            self._set_distance(own.lines) / self._set_distance(by_sets.lines),
+            self._sets(own.lines) / self._sets(by_sets.lines),
             low > WORST_ALLOWED,
-            self._surely_worse_set(own.lines, by_sets.lines),
+            self._sets.surely_worse(own.lines, by_sets.lines, WORST_ALLOWED),
             kept,
         )
 
@@ -118,7 +114,7 @@ class Judge:
         rivals = [sigmas for _, sigmas in built_in_rivals(self.model, self.solver, steps)]
         first = [self.measure(sigmas, FIRST_LOOK) for sigmas in rivals]
         means = [float(one.errors.mean()) for one in first]
-        sets = [self._set_distance(one.lines) for one in first]
+        sets = [self._sets(one.lines) for one in first]
         near = [mean < BEHIND * min(means) or far < BEHIND * min(sets) for mean, far in zip(means, sets, strict=True)]
         return [self.measure(sigmas) for sigmas, one in zip(rivals, near, strict=True) if one]
 
@@ -132,28 +128,10 @@ class Judge:
             file.parent.mkdir(parents=True, exist_ok=True)
             errors = distances(latents, self._converged[:most]).numpy()
             part = file.with_suffix(f".{os.getpid()}.npz")
-            np.savez(part, errors=errors, lines=self._on_lines(latents).astype(np.float32))
+            np.savez(part, errors=errors, lines=self._sets.on_lines(latents).astype(np.float32))
             part.replace(file)
         with np.load(file) as stored:
             return Measured(stored["errors"], stored["lines"].astype(np.float64))
-
-    def _on_lines(self, latents: Tensor) -> Array:
-        return np.asarray((latents.flatten(1).double() @ self._lines).numpy())
-
-    def _set_distance(self, lines: Array) -> float:
-        true = self._true[: len(lines)]
-        return float(np.sqrt(np.square(np.sort(lines, 0) - np.sort(true, 0)).mean()))
-
-    def _surely_worse_set(self, lines: Array, others: Array) -> bool:
-        """Whether the 95 % bootstrap interval of the ratio of the sets' distances lies above WORST_ALLOWED."""
-        rng = np.random.default_rng(0)
-        ratios = []
-        for _ in range(DRAWS):
-            drawn = rng.integers(len(lines), size=len(lines))
-            true = np.sort(self._true[drawn], 0)
-            own, other = (np.square(np.sort(one[drawn], 0) - true).mean() for one in (lines, others))
-            ratios.append(np.sqrt(own / other))
-        return bool(np.quantile(ratios, 0.025) > WORST_ALLOWED)
 
 
 # -- the calibrations --------------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from torch import Tensor
 from ..schedule.noise_schedule import NoiseSchedule
 from .profile import Profile
 from .signed_defect import FittedDefect, SignedDefect
-from .usual import usual_lambdas
+from .usual import FITTED, usual_lambdas
 
 Array = NDArray[np.float64]
 
@@ -45,12 +45,8 @@ def suggest(profile: Profile, noise: NoiseSchedule, steps: int) -> dict[str, Ten
     schedules = {"density of turning": turning_schedule(profile, noise, steps)}
     for solver in FORETOLD:
         foretold = signed_defect_schedule(SignedDefect(profile, noise, solver), profile, noise, steps)
-        inner = usual_lambdas(profile, noise, steps, solver)
-        halfway = (noise.lambda_of_sigma(foretold[1:-1]).numpy() + inner) / 2
-        first = [_lambda_first(noise)]
         schedules[f"signed defects of {solver}"] = foretold
-        schedules[f"usual steps of {solver}"] = _schedule(noise, np.concatenate([first, inner]))
-        schedules[f"halfway to the usual steps of {solver}"] = _schedule(noise, np.concatenate([first, halfway]))
+        schedules.update(_usual(profile, noise, solver, foretold))
     for name, (rho, power, end) in COMPACT.items():
         schedules[name] = compact_schedule(noise, steps, rho, power, end * scale)
     return _falling(schedules)
@@ -60,12 +56,21 @@ def suggest_for_fits(profile: Profile, noise: NoiseSchedule, steps: int) -> dict
     """The same for a solver that is fitted to its schedule."""
     if steps < 2:
         return {}
-    schedules = {}
+    foretold = {}
     for gain, strength in SUGGESTED_FITS:
         foretell = FittedDefect(profile, noise, ANCHOR, gain, strength)
-        schedules[f"foretold fit {gain:g}, {strength:g}"] = signed_defect_schedule(foretell, profile, noise, steps)
-    schedules["density of turning"] = turning_schedule(profile, noise, steps)
-    return _falling(schedules)
+        foretold[f"foretold fit {gain:g}, {strength:g}"] = signed_defect_schedule(foretell, profile, noise, steps)
+    usual = _usual(profile, noise, FITTED, next(iter(foretold.values())))
+    return _falling({**usual, **foretold, "density of turning": turning_schedule(profile, noise, steps)})
+
+
+def _usual(profile: Profile, noise: NoiseSchedule, solver: str, foretold: Tensor) -> dict[str, Tensor]:
+    """The schedule that is usually good for the solver, and what lies halfway between it and the foretold one."""
+    inner = usual_lambdas(profile, noise, len(foretold) - 1, solver)
+    halfway = (noise.lambda_of_sigma(foretold[1:-1]).numpy() + inner) / 2
+    named = {f"usual steps of {solver}": inner, f"halfway to the usual steps of {solver}": halfway}
+    first = [_lambda_first(noise)]
+    return {name: _schedule(noise, np.concatenate([first, lambdas])) for name, lambdas in named.items()}
 
 
 def _falling(schedules: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -4,8 +4,9 @@ The best schedules of networks that have little else in common lie alike in lamb
 that a few reference runs tell: how large the pictures are, and where the prediction has nearly ceased to turn. So
 before anything is measured their mean is the best guess, and often better than what a dozen runs find.
 
-The coefficients are fitted to the searched schedules of five small networks by benchmarks/studies/safety.py, which also
-judges each network by a fit to the others (docs/calibration.md, "Schedules that are usually good").
+The coefficients are fitted to the searched schedules of five small networks by benchmarks/studies/safety.py, those for
+fitted solvers to the schedules of fitted samplers by benchmarks/studies/usual_fits.py. Where one of these networks is
+judged, they are fitted to the others (docs/calibration.md, "Schedules that are usually good").
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from .profile import Profile
 Array = NDArray[np.float64]
 Coefficients = tuple[tuple[float, float], ...]
 
+FITTED = "fitted"
 SETTLED = 0.75  # share of the turning that is over where the prediction is said to have settled
 SETTLED_WEIGHT = 0.6  # of that place, and the rest of the pictures' size, in where the schedule lies
 DEGREE = 3
@@ -27,6 +29,7 @@ COEFFICIENTS: dict[str, Coefficients] = {
     "euler": ((-3.667, -0.158), (7.183, 2.828), (-7.284, -8.543), (5.909, 7.018)),
     "dpmpp_2m": ((-3.475, -1.33), (4.823, 8.718), (-0.893, -15.739), (2.5, 8.183)),
     "uni_pc": ((-3.844, -0.816), (8.495, 4.125), (-5.901, -3.277), (3.042, 1.421)),
+    FITTED: ((-4.294, -0.04), (10.231, 1.235), (-11.423, 3.432), (8.389, -3.806)),
 }
 """By solver, those of u^j (rows, j = 0 to DEGREE) times 1 and ln(N / 6) (columns); u = i / N of the i-th step."""
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 from benchmarks.models.catalogue import load_model
 from benchmarks.rivals.schedules import built_in_rivals
+from benchmarks.rivals.usual_fits import coefficients_without
 from benchmarks.studies import safety
 
 from hso_core.calibration import usual
@@ -39,6 +40,11 @@ def test_what_was_measured_is_read_again(judge):
 def test_the_usual_steps_are_those_that_the_command_fits():
     fitted = safety.fitted_without(None)
 
-    for solver, rows in usual.COEFFICIENTS.items():
-        steps = [usual.terms(6) @ np.ravel(coefficients) for coefficients in (rows, fitted[solver])]
+    for solver, rows in fitted.items():
+        steps = [usual.terms(6) @ np.ravel(coefficients) for coefficients in (rows, usual.COEFFICIENTS[solver])]
         assert steps[0] == pytest.approx(steps[1], abs=0.02)
+
+
+def test_the_coefficients_for_fitted_solvers_are_those_of_the_command():
+    assert usual.COEFFICIENTS[usual.FITTED] == coefficients_without(None)
+    assert coefficients_without("sd-unet") == coefficients_without("sd-unet-v") != coefficients_without("hsc32")
