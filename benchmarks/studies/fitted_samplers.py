@@ -30,6 +30,7 @@ from ..models.solvers import SOLVERS, SolverRun
 from ..report.figures import WORST_ALLOWED
 from ..report.page import NETWORKS as BENCHMARK_NETWORKS
 from ..report.page import markdown
+from ..report.rows import keep_rows, read_rows
 from ..rivals.fitted import METHODS, fitted_samplers
 from ..rivals.schedules import built_in_rivals, is_built_in
 from ..rivals.trajectory_rules import equal_rotation, sharp_euler
@@ -159,19 +160,7 @@ def calibrated_schedules(model: str, steps: int) -> list[dict[str, Any]]:
 
 
 def read_results() -> list[dict[str, Any]]:
-    return json.loads(RESULTS.read_text("utf-8")) if RESULTS.is_file() else []
-
-
-def keep(rows: list[dict[str, Any]]) -> None:
-    """These in place of those of the same model, number of steps and method."""
-
-    def place(row: dict[str, Any]) -> tuple[Any, ...]:
-        return row["model"], row["steps"], row["method"]
-
-    places = {place(row) for row in rows}
-    others = [row for row in read_results() if place(row) not in places]
-    lines = (json.dumps(row, separators=(",", ":")) for row in others + rows)
-    RESULTS.write_text("[\n" + ",\n".join(lines) + "\n]\n", "utf-8")
+    return read_rows(RESULTS)
 
 
 def page(rows: list[dict[str, Any]]) -> str:
@@ -212,9 +201,11 @@ def _figures(rows: list[dict[str, Any]], best: dict[tuple[str, int], dict[str, A
 
 def worse_of(rows: list[dict[str, Any]]) -> list[str]:
     """How many single calibrations are surely worse, by the mean and by the set; empty for what is none."""
-    single = [row for row in rows if "surely_worse" in row]
-    count = sum(row["calibrations"] for row in single)
-    return [f"{sum(row[key] for row in single)} of {count}" if single else "" for key in WORSE]
+    told = {key: [row for row in rows if key in row] for key in WORSE}
+    sums = {
+        key: (sum(row[key] for row in known), sum(row["calibrations"] for row in known)) for key, known in told.items()
+    }
+    return [f"{worse} of {count}" if count else "" for worse, count in sums.values()]
 
 
 def _singles(row: dict[str, Any]) -> str:
@@ -238,7 +229,7 @@ def main() -> None:
             for name in options.models:
                 bench = PairBench(load_model(name))
                 fitted = fitted_samplers(bench.model, steps, options.calibrations)
-                keep([*measured(bench, steps, fitted), *(rivals(bench, steps) if options.rivals else ())])
+                keep_rows(RESULTS, [*measured(bench, steps, fitted), *(rivals(bench, steps) if options.rivals else ())])
                 print(f"{name}, {steps} steps: measured", flush=True)
     print(page(read_results()))
 

@@ -11,7 +11,6 @@ guidance and chosen afterwards. What was measured is kept in benchmarks/transfer
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Iterator
 from statistics import geometric_mean
 from typing import Any
@@ -22,6 +21,7 @@ from .. import REPOSITORY
 from ..models.catalogue import load_model
 from ..models.variants import GUIDED, variant
 from ..report.page import markdown
+from ..report.rows import keep_rows, read_rows
 from ..rivals.fitted import METHODS, fitted_samplers
 from .fitted_samplers import BEST, MEASURES, WORSE, PairBench, measured, worse_of
 
@@ -44,18 +44,6 @@ def cells(name: str, steps: int, calibrations: int | None) -> Iterator[dict[str,
         bench = PairBench(variant(name, label, guidance))
         yield from (row | {"network": name, "other": said} for row in measured(bench, steps, fitted))
         print(f"{bench.model.name}, {steps} steps: measured", flush=True)
-
-
-def read_results() -> list[dict[str, Any]]:
-    return json.loads(RESULTS.read_text("utf-8")) if RESULTS.is_file() else []
-
-
-def keep(rows: list[dict[str, Any]]) -> None:
-    """These in place of those of the same network and number of steps."""
-    places = {(row["network"], row["steps"]) for row in rows}
-    kept = [row for row in read_results() if (row["network"], row["steps"]) not in places]
-    lines = (json.dumps(row, separators=(",", ":")) for row in kept + rows)
-    RESULTS.write_text("[\n" + ",\n".join(lines) + "\n]\n", "utf-8")
 
 
 def page(rows: list[dict[str, Any]]) -> str:
@@ -89,8 +77,8 @@ def main() -> None:
     if not options.page:
         for steps in options.steps:
             for name in options.models:
-                keep(list(cells(name, steps, options.calibrations)))
-    print(page(read_results()))
+                keep_rows(RESULTS, list(cells(name, steps, options.calibrations)))
+    print(page(read_rows(RESULTS)))
 
 
 if __name__ == "__main__":

@@ -270,11 +270,12 @@ def _refine(
 def _affordable(trials: list[Trial], bench: SolverBench, plan: SamplerPlan, steps: int) -> tuple[int, int]:
     """Directions and seeds of a refinement: as many directions as can be had with the seeds that the search began with.
 
-    trials: what is to be measured on all of these seeds, too. 0 seeds where the budget does not pay for any.
+    trials: what is to be measured on all of these seeds, too. 0 seeds where neither budget nor memory has room.
     """
     larger = len(bench.larger.places) if bench.larger else 0
     for directions in range(DIRECTIONS, -1, -1):
-        for seeds in range(MOST_SEEDS, plan.seeds - 1, -1):
+        most = min(MOST_SEEDS, bench.most_refined(steps, directions) - larger)
+        for seeds in range(most, plan.seeds - 1, -1):
             branched = (seeds + larger) * evaluations_of(steps, directions)
             price = bench.price(trials, range(seeds), new=1) + branched
             if price <= REFINE_SHARE * bench.left:

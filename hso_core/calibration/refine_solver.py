@@ -28,13 +28,18 @@ LEAST_DIRECTION = 1e-6  # of the square of the row's first one
 TRIED = 0.5  # size of what is tried, in that of the error at the end
 MOST_TRIED = 1.0  # of the weights
 MOST_KEPT = 0.1  # of the part of x that a step leaves, by its strength
-STRENGTHS = np.array([1e-3, 1e-2, 1e-1, 0.3, 1.0, 3.0, 10.0])
+RIDGES = np.array([1e-3, 1e-2, 1e-1, 0.3, 1.0, 3.0, 10.0])
 LEAST_ERROR = 1e-6
 
 
 def evaluations_of(steps: int, directions: int) -> int:
     """How many the run of `Branches` takes for each seed."""
     return steps + sum((1 + min(i, directions)) * (steps - 1 - i) for i in range(steps - 1))
+
+
+def latents_of(steps: int, directions: int) -> int:
+    """How many latents the run of `Branches` keeps for each seed: every branch's state, and all its predictions."""
+    return (steps + 1) * (1 + sum(1 + min(i, directions) for i in range(steps - 1)))
 
 
 @dataclass(frozen=True)
@@ -63,22 +68,22 @@ class Sensitivity:
             return None
         counts = shares / np.sqrt(before).clip(LEAST_ERROR)
 
-        def solved(seeds: NDArray[np.bool_], strength: float) -> Array:
+        def solved(seeds: NDArray[np.bool_], ridge: float) -> Array:
             square = np.einsum("s,sjk->jk", counts[seeds], squares[seeds])
-            ridge = (strength * np.trace(square) / len(square) + 1e-30) * np.eye(len(square))
-            return np.asarray(-np.linalg.solve(square + ridge, counts[seeds] @ across[seeds]))
+            held = square + (ridge * np.trace(square) / len(square) + 1e-30) * np.eye(len(square))
+            return np.asarray(-np.linalg.solve(held, counts[seeds] @ across[seeds]))
 
         apart = ~np.eye(len(before), dtype=np.bool_)
         gains = []
-        for strength in STRENGTHS:
-            by = np.stack([solved(others, strength) for others in apart])
+        for ridge in RIDGES:
+            by = np.stack([solved(others, ridge) for others in apart])
             after = before + 2 * (by * across).sum(1) + np.einsum("sj,sjk,sk->s", by, squares, by)
             gains.append(float(shares @ (np.sqrt(before) - np.sqrt(after.clip(0)))))
         best = int(np.argmax(gains))
         if gains[best] <= 0:
             return None
-        parts = [solved(fold != part, float(STRENGTHS[best])) for part in range(int(fold.max()) + 1)]
-        whole = solved(np.ones(len(before), dtype=np.bool_), float(STRENGTHS[best]))
+        parts = [solved(fold != part, float(RIDGES[best])) for part in range(int(fold.max()) + 1)]
+        whole = solved(np.ones(len(before), dtype=np.bool_), float(RIDGES[best]))
         return np.einsum("n,nij->ij", whole, self.changes), np.einsum("fn,nij->fij", np.stack(parts), self.changes)
 
 

@@ -13,11 +13,12 @@ from ..solvers import LinearMultistep, SolverError, known_solver
 from .fit_solver import Array, ClosedLoopFit
 from .generators import ANCHOR
 from .reference import Reference
-from .refine_solver import Branches, PerSeed
+from .refine_solver import Branches, PerSeed, latents_of
 from .run import Advance, SamplerResult, SteppedRun
 from .search import Bench, Trial
 
 SHARES = (1.0, 0.3)  # of a change that are tried: it is right only as far as the end moves evenly
+MOST_VALUES = 2**29  # of the latents of a refinement's branches; 2 GiB
 FOLDS = 4  # parts of the seeds, each run with weights that are fitted to the others
 
 
@@ -90,6 +91,10 @@ class SolverBench(Bench):
             self._keep(again, places, result.latents[: len(places)])
             self._keep_met(again, result.latents[len(places) :])
             yield again
+
+    def most_refined(self, steps: int, directions: int) -> int:
+        """Of so many seeds, larger pictures among them, the branches have room in the memory."""
+        return MOST_VALUES // (latents_of(steps, directions) * self._reference.converged([0]).numel())
 
     def _sample_trial(self, trial: Trial, places: Sequence[int], *, limit: int) -> SamplerResult:
         seeds = [self._first_seed + place for place in places]

@@ -30,7 +30,7 @@ Denoise = Callable[[Tensor, Tensor], Tensor]
 MOST_STEPS = 100
 LARGEST_WEIGHT = 1000.0
 LEAST_STRENGTH, LARGEST_STRENGTH = 0.5, 2.0
-WHOLE = torch.ones(0)
+WHOLE = torch.ones(0, dtype=torch.float64, device="cpu")
 SUM_SLACK = 1e-6
 SAME_SIGMA = 1e-5  # relative: nearer values are one level
 DECIMALS = 6

@@ -7,11 +7,13 @@ import torch
 
 from gaussian_run import GaussianRun, SteppedGaussianRun
 from hso_core import named_schedule, optimize_schedule
-from hso_core.calibration import BudgetSpent, calibrate_sampler
+from hso_core.calibration import BudgetSpent, calibrate_sampler, solver_bench
 from hso_core.calibration.calibrate_sampler import SamplerPlan
 from hso_core.calibration.generators import compact_schedule
 from hso_core.calibration.outcome import EARLIER
 from hso_core.calibration.reference import reference_steps
+from hso_core.calibration.refine_solver import DIRECTIONS, latents_of
+from hso_core.calibration.solver_bench import SolverBench
 from hso_core.schedule.sigmas import SigmasError
 from hso_core.solvers import LinearMultistep, known_solver
 
@@ -104,6 +106,25 @@ def test_where_nothing_is_better_the_best_pair_is_the_result():
     solver, sigmas = pairs(SD15, 4)[found.name]
     assert found.solver.weights.equal(known_solver(solver, sigmas, SD15).weights)
     assert f"**Nothing is better than {found.name}**" in found.report()
+
+
+def test_large_latents_are_not_refined_on_more_seeds_than_the_memory_holds(monkeypatch):
+    seeds = []
+    refined = SolverBench.refined
+
+    def spy(self, trial, places, scale, directions):
+        seeds.append((directions, len(places)))
+        return refined(self, trial, places, scale, directions)
+
+    monkeypatch.setattr(SolverBench, "refined", spy)
+    calibrated(SD15, 4, 2000)
+    (directions, most), *_ = seeds
+    assert directions == DIRECTIONS and most > 12
+    for room, expected in ((12, [(DIRECTIONS, 12)]), (3, [])):
+        seeds.clear()
+        monkeypatch.setattr(solver_bench, "MOST_VALUES", room * latents_of(4, DIRECTIONS) * len(SCALES))
+        calibrated(SD15, 4, 2000)
+        assert seeds[:1] == expected
 
 
 def test_an_earlier_result_is_tried_first_and_kept_where_it_is_the_best():

@@ -12,7 +12,14 @@ from hso_core import named_schedule
 from hso_core.calibration.fit_solver import fitted_rows
 from hso_core.calibration.generators import compact_schedule
 from hso_core.calibration.reference import Reference, reference_sigmas
-from hso_core.calibration.refine_solver import DIRECTIONS, Branches, PerSeed, Sensitivity, evaluations_of
+from hso_core.calibration.refine_solver import (
+    DIRECTIONS,
+    Branches,
+    PerSeed,
+    Sensitivity,
+    evaluations_of,
+    latents_of,
+)
 from hso_core.calibration.signed_defect import FittedDefect, SignedDefect
 from hso_core.calibration.trajectory import Trajectory
 from hso_core.solvers import LinearMultistep, known_solver
@@ -179,6 +186,8 @@ def test_how_the_end_moves_is_measured_as_runs_with_other_coefficients_show_it(n
 
     assert run.evaluations == 6 * evaluations_of(4, directions)
     assert len(sensitivity.changes) == numbers
+    last_ones = 1 + 3  # the last step's, which need no branch
+    assert latents_of(4, directions) == 5 * (1 + numbers - last_ones)
     base = SteppedGaussianRun(SCALES, flow)(sigmas, range(6), solver.stepper).latents
     assert torch.allclose(sensitivity.errors, made.errors(base, range(6)).double(), atol=1e-5)
     for change, move in zip(sensitivity.changes, sensitivity.moves.unbind(2), strict=True):

@@ -255,7 +255,7 @@ def test_other_texts_are_refused_in_one_sentence(text, message):
         parse_solver(text)
 
 
-@given(st.text(max_size=200) | st.text("sigmaweht:= 0123456789.,-e#\n", max_size=300))
+@given(st.text(max_size=200) | st.text("sigmawehtrn:= 0123456789.,-e#\n", max_size=300))
 def test_any_text_is_refused_or_a_solver(text):
     try:
         parse_solver("sigmas: 2, 1, 0\nweights:\n" + text)
@@ -283,8 +283,9 @@ def test_notes_that_are_too_long_are_not_written(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def file_of(sigmas=SIGMAS, weights=None, **metadata) -> bytes:
-    return save({"sigmas": sigmas, "weights": some_solver().weights if weights is None else weights}, metadata)
+def file_of(sigmas=SIGMAS, weights=None, strengths=None, **metadata) -> bytes:
+    tensors = {"sigmas": sigmas, "weights": some_solver().weights if weights is None else weights}
+    return save(tensors if strengths is None else {**tensors, "strengths": strengths}, metadata)
 
 
 @pytest.mark.parametrize(
@@ -304,6 +305,9 @@ def file_of(sigmas=SIGMAS, weights=None, **metadata) -> bytes:
         (file_of(weights=torch.full((5, 5), torch.nan).double()), "must be a finite number"),
         (file_of(weights=2 * torch.eye(5).double()), "the weights of step 1 have the sum 2"),
         (file_of(weights=torch.zeros(0).double()), "not the shape .0,."),
+        (file_of(strengths=torch.ones(5)), "the strengths in 'it.safetensors' are float32; they must be float64"),
+        (file_of(strengths=torch.ones(4).double()), "5 steps need 5 strengths, one each, not the shape .4,."),
+        (file_of(strengths=torch.full((5,), torch.nan).double()), "step 1 has the strength nan; it must be between"),
     ],
 )
 def test_other_files_are_refused_in_one_sentence(tmp_path, content, message):
