@@ -10,9 +10,10 @@ from benchmarks.models.catalogue import MODELS, load_model
 from benchmarks.models.solvers import SOLVERS
 from benchmarks.report.figures import BEST, BUDGETS, WORST_ALLOWED, Table, goals
 from benchmarks.report.page import EASY, MEASURES, NETWORKS, all_methods_table, convergence_text, page
+from benchmarks.report.rows import read_rows
 from benchmarks.rivals import oracle
 from benchmarks.rivals.schedules import is_built_in, is_schedule
-from benchmarks.studies import fitted_samplers, jumps
+from benchmarks.studies import fitted_samplers, jumps, transfer
 
 import workbench
 
@@ -227,7 +228,10 @@ def test_the_page_on_fitted_samplers_has_the_tables_of_what_was_measured() -> No
     told = PAGE.with_name("fitted_samplers.md").read_text("utf-8")
     rows = fitted_samplers.read_results()
     assert fitted_samplers.page(rows) in told
-    singles = [row for row in rows if row["method"] == "fitted_quick"]
-    worse, all_of_them = (sum(row[key] for row in singles) for key in ("surely_worse", "calibrations"))
+    assert transfer.page(read_rows(transfer.RESULTS)) in told
     expected = PAGE.with_name("expectations.md").read_text("utf-8")
-    assert f"{worse} of {all_of_them}" in told and f"| {worse} of {all_of_them} |" in expected
+    for budget, method in (("normal", "fitted"), ("quick", "fitted_quick")):
+        (line,) = [line for line in told.splitlines() if line.startswith(f"| {method} | ")]
+        mean, median, swd, fd, worse = line.split(" | ")[1:6]
+        assert f"| {budget} | {mean} | {median} | {swd} | {fd} | {worse} |" in expected
+        assert f"({mean} and {median}; {worse}" in told or f"**The mean, {mean}, and the median, {median}.**" in told
