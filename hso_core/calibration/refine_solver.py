@@ -3,8 +3,8 @@
 The fit of fit_solver.py brings every step to the reference's trajectory, but what counts is where the last one ends,
 and errors of earlier steps may cancel. How the end moves is measured: of every step but the last its strength is tried,
 and the few directions of its weights in which the mean prediction changes most, in one run, in which the seeds branch;
-what the last step does is known without. The change of all coefficients is then one of least squares, with a ridge
-whose strength the seeds decide that are left out.
+what the last step's weights do is known without. (Its strength stays: any other would leave noise in the picture.) The
+change of all coefficients is then one of least squares, with a ridge whose strength the seeds decide that are left out.
 """
 
 from __future__ import annotations
@@ -139,8 +139,8 @@ class Branches:
     def _directions(self, own: list[Tensor], level: float, last: bool) -> list[Array]:
         """Changes (i + 2,) of the step's coefficients, each as large as it is to be tried.
 
-        own: x_i and D_0 ... D_i, of the seeds' own runs. The first change is of the strength, the others are those of
-        the weights in which the mean prediction moves most.
+        own: x_i and D_0 ... D_i, of the seeds' own runs. The first change is of the strength, but in the last step; the
+        others are those of the weights in which the mean prediction moves most.
         """
         x, *kept = (self._choose(part).double() for part in own)
         order = len(kept) - 1
@@ -149,7 +149,9 @@ class Branches:
         wanted = TRIED * self._size * max(1.0, level / self._scale)
         mean = sum(float(w) * seen for w, seen in zip(row[1:], kept, strict=True)) / share
         apart = float((x - mean).square().mean().sqrt())
-        rows = [min(wanted / max(apart, 1e-30), MOST_KEPT) * np.append(1.0, -row[1:] / share)]
+        rows: list[Array] = []
+        if not last:
+            rows.append(min(wanted / max(apart, 1e-30), MOST_KEPT) * np.append(1.0, -row[1:] / share))
         if not order:
             return rows
         differences = torch.stack([seen - kept[-1] for seen in kept[:-1]], dim=1)
