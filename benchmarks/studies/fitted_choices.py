@@ -75,7 +75,7 @@ def guard() -> str:
     for name, steps in GUARDED:
         model = load_model(name)
         solver = fitted_sampler(model, steps, "normal", FIRST_SEEDS[0])
-        best, truth = best_pair(PairBench(model), steps), converged(model, test_seeds(model))
+        best, truth = best_pair(PairBench(model), steps, ()), converged(model, test_seeds(model))
         features = principal_features(truth)
         run = SolverRun(model, "euler")
         _, seen = _guarded(model, solver, run.start_noise(range(FIRST_SEEDS[0], FIRST_SEEDS[0] + 20)), None, None)

@@ -80,10 +80,13 @@ class PairBench:
 
 
 def measured(
-    bench: PairBench, steps: int, fitted: Iterable[tuple[str, list[LinearMultistep]]]
+    bench: PairBench,
+    steps: int,
+    fitted: Iterable[tuple[str, list[LinearMultistep]]],
+    known: Iterable[dict[str, Any]],
 ) -> Iterator[dict[str, Any]]:
-    """The summaries of one cell: of the best pair, and of fitted samplers of each kind."""
-    best = best_pair(bench, steps)
+    """The summaries of one cell: of the best pair, and of fitted samplers of each kind. known: see `best_pair`."""
+    best = best_pair(bench, steps, known)
     yield best
     errors = bench.measure(BEST, _solver_of(bench.model, steps, *best["pair"])).error_tensor[0]
     best_set = bench.sets.on_lines(bench.sample(_solver_of(bench.model, steps, *best["pair_by_set"])))
@@ -108,16 +111,16 @@ def rivals(bench: PairBench, steps: int) -> Iterator[dict[str, Any]]:
         yield _best_of(name, [bench.measure(name, known_solver(solver, sigmas, model.noise)) for solver in SOLVERS])
 
 
-def best_pair(bench: PairBench, steps: int) -> dict[str, Any]:
+def best_pair(bench: PairBench, steps: int, known: Iterable[dict[str, Any]]) -> dict[str, Any]:
     """The built-in pair of the least mean, with the least of every other measure among all pairs.
 
-    From results.json, or measured here, once, where that does not have the model.
+    From results.json, or from what is `known`; measured here where neither has the model.
     """
     cells, name = json.loads(SCHEDULES.read_text("utf-8")), bench.model.name
     own = [c for c in cells if (c["model"], c["steps"]) == (name, steps) and is_built_in(c["method"])]
-    known = [row for row in read_results() if (row["model"], row["steps"], row["method"]) == (name, steps, BEST)]
-    if known and not own:
-        return known[0]
+    earlier = [row for row in known if (row["model"], row["steps"], row["method"]) == (name, steps, BEST)]
+    if earlier and not own:
+        return earlier[0]
     own = own or [cell.summary() | {"solver": solver} for solver, cell in _built_in_cells(bench, steps)]
     best, by_set = (min(own, key=lambda cell: cell[by]) for by in ("rmse_mean", "swd"))
     pairs = {key: (cell["solver"], cell["method"]) for key, cell in (("pair", best), ("pair_by_set", by_set))}
@@ -229,7 +232,9 @@ def main() -> None:
             for name in options.models:
                 bench = PairBench(load_model(name))
                 fitted = fitted_samplers(bench.model, steps, options.calibrations)
-                keep_rows(RESULTS, [*measured(bench, steps, fitted), *(rivals(bench, steps) if options.rivals else ())])
+                rows = list(measured(bench, steps, fitted, read_results()))
+                rows += rivals(bench, steps) if options.rivals else ()
+                keep_rows(RESULTS, rows)
                 print(f"{name}, {steps} steps: measured", flush=True)
     print(page(read_results()))
 

@@ -39,10 +39,10 @@ def others(name: str) -> Iterator[tuple[str, int, float]]:
 
 def cells(name: str, steps: int, calibrations: int | None) -> Iterator[dict[str, Any]]:
     """The summaries of all others of one network."""
-    fitted = list(fitted_samplers(load_model(name), steps, calibrations))
+    fitted, known = list(fitted_samplers(load_model(name), steps, calibrations)), read_rows(RESULTS)
     for said, label, guidance in others(name):
         bench = PairBench(variant(name, label, guidance))
-        yield from (row | {"network": name, "other": said} for row in measured(bench, steps, fitted))
+        yield from (row | {"network": name, "other": said} for row in measured(bench, steps, fitted, known))
         print(f"{bench.model.name}, {steps} steps: measured", flush=True)
 
 

@@ -3,7 +3,8 @@
     .venv/bin/python -m benchmarks.studies.usual_fits [--write]
 
 Prints them, and how far each network's steps are from what the others' say. --write: from the schedules of
-benchmarks/fitted_samplers.json, the first of each cell with the budget normal, into benchmarks/usual_fits.json.
+benchmarks/fitted_samplers.json, the first of each cell with the budget normal, into benchmarks/usual_fits.json. What is
+there now was written before any of these schedules was searched from the usual ones.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from hso_core.calibration.reference import Reference, reference_sigmas, reference_steps
+from hso_core.calibration.reference import Reference
 from hso_core.calibration.usual import anchor, terms
 
 from ..models.catalogue import load_model
@@ -23,6 +24,7 @@ from ..models.solvers import SolverRun
 from ..report.page import markdown
 from ..rivals.calibrated import FIRST_SEEDS, REFERENCE_SOLVER
 from ..rivals.usual_fits import DATA, coefficients_without
+from .fitted_choices import own_sigmas
 from .fitted_samplers import read_results
 
 SEEDS = 4
@@ -35,8 +37,7 @@ def places() -> list[dict[str, Any]]:
         if row["method"] != "fitted":
             continue
         model, steps = load_model(row["model"]), row["steps"]
-        sigmas = reference_sigmas(model.noise, reference_steps(steps, model.noise.family))
-        reference = Reference(SolverRun(model, REFERENCE_SOLVER), sigmas, FIRST_SEEDS[0])
+        reference = Reference(SolverRun(model, REFERENCE_SOLVER), own_sigmas(model, steps), FIRST_SEEDS[0])
         reference.extend(range(SEEDS))
         inner = model.noise.lambda_of_sigma(torch.tensor(row["sigmas"][1:-1], dtype=torch.float64))
         lambdas = (inner - anchor(reference.profile(), model.noise)).tolist()

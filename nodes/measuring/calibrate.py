@@ -44,7 +44,7 @@ from .search import (
 )
 
 NAME = "Calibrate Sigmas (HSO)"
-ALGORITHM = 3  # a new number forgets what older versions found
+ALGORITHM = 4  # a new number forgets what older versions found
 SHOWN_BESIDE = 4
 
 

@@ -10,7 +10,8 @@ import torch
 from gaussian_run import GaussianRun, SteppedGaussianRun
 from hso_core import named_schedule
 from hso_core.calibration.fit_solver import fitted_rows
-from hso_core.calibration.generators import compact_schedule
+from hso_core.calibration.generators import Forecasts, compact_schedule
+from hso_core.calibration.larger import LargerPictures
 from hso_core.calibration.reference import Reference, reference_sigmas
 from hso_core.calibration.refine_solver import (
     DIRECTIONS,
@@ -20,7 +21,9 @@ from hso_core.calibration.refine_solver import (
     evaluations_of,
     latents_of,
 )
+from hso_core.calibration.search import Search
 from hso_core.calibration.signed_defect import FittedDefect, SignedDefect
+from hso_core.calibration.solver_bench import SolverBench
 from hso_core.calibration.trajectory import Trajectory
 from hso_core.solvers import LinearMultistep, known_solver
 
@@ -234,6 +237,25 @@ def test_seeds_count_by_their_shares_and_not_by_the_squares_of_their_errors():
     assert -1 <= whole[1, 0] < -0.5  # the mean distance is least at -1, the mean of the squares at -0.2
     whole, _ = Sensitivity(changes, moves, errors).step(fold, np.array([1.0] * 8 + [100.0] * 2))
     assert 2 < whole[1, 0] <= 3
+
+
+def test_larger_pictures_have_a_part_in_it_and_are_judged_with_what_the_others_fit():
+    sigmas = compact_schedule(SD15, 4, 7.0, 1.0, 0.3).float()
+    made, run = reference_of(SD15, False), SteppedGaussianRun(SCALES)
+    larger = Reference(GaussianRun(SCALES, "dpmpp_2m"), reference_sigmas(SD15, 20), first_seed=700)
+    larger.extend([0, 3])
+    bench = SolverBench(run, made, 0, 100_000, SD15)
+    bench.larger = LargerPictures(0.05, 700, larger, (0, 3))
+    search = Search(bench, SD15, 12, 1.0, Forecasts.of_fits(made.profile(), SD15), 0, start_is_free=True, fits=True)
+    trial = search.add("a", sigmas)
+    bench.measure(trial, range(12))
+
+    better = next(bench.refined(trial, range(12), 1.0, DIRECTIONS))
+
+    assert run.calls[-1][1] == [*range(12), 700, 703] == run.calls[-2][1]
+    assert better.met < trial.met and better.first().mean() < trial.first().mean()
+    to_all = SteppedGaussianRun(SCALES)(sigmas, [700, 703], better.solver.stepper).latents
+    assert float(larger.distances(to_all, [0, 3]).square().mean().sqrt()) < better.met
 
 
 # -- what is foretold --------------------------------------------------------------------------------------------------

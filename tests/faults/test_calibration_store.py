@@ -46,6 +46,26 @@ def test_cuts_and_flipped_bits(store, kept, caplog, figure):
     figure("hostile input: files", len(variants))
 
 
+@pytest.mark.parametrize("strengths", [None, (0.97, 1.02, 1.0)])
+def test_a_fitted_sampler_comes_back_as_it_was(store, strengths):
+    sigmas, *others, _ = RESULT
+    solver = store.LinearMultistep(sigmas, torch.tensor([[1, 0, 0], [-0.5, 1.5, 0], [0.1, -0.4, 1.3]]).double())
+    if strengths:
+        solver = store.LinearMultistep(sigmas, solver.weights, torch.tensor(strengths).double())
+    store.store(KEY, store.StoredCalibration(sigmas, *others, solver))
+
+    found = store.recall(KEY, NOISE).solver
+
+    assert all(torch.equal(getattr(found, name), getattr(solver, name)) for name in ("sigmas", "weights", "strengths"))
+
+
+def test_a_fitted_sampler_that_is_none_is_announced_and_counts_as_none(store, kept, caplog):
+    tensors = {"sigmas": RESULT[0], "weights": 2 * torch.eye(3).double()}
+    store.SHELF.store(KEY, tensors, {"winner": "a", "report": "b", "evaluations": "1", "complete": "true"})
+    assert store.recall(KEY, NOISE) is None
+    assert "the weights of step 1 have the sum 2; it must be 1" in caplog.text
+
+
 def test_a_newer_format_is_announced_and_counts_as_none(store, kept, caplog):
     save_file({"sigmas": torch.tensor([3.0, 0.0])}, kept, {"format_version": "99", "kind": "calibration"})
     assert store.recall(KEY, NOISE) is None
