@@ -1,15 +1,18 @@
-"""Two questions about fitted samplers (docs/fitted_samplers.md).
+"""Three questions about fitted samplers (docs/fitted_samplers.md).
 
-    .venv/bin/python -m benchmarks.studies.fitted_choices [trajectories | guard]
+    .venv/bin/python -m benchmarks.studies.fitted_choices [trajectories | guard | refinements]
 
 trajectories: is the calibration's own reference good enough to be followed on the way? Its distance to where a run of
 200 steps passes, beside that of the two ends. guard: what it gains to go over to a known solver where a sample's
-predictions are larger than any that the calibration saw.
+predictions are larger than any that the calibration saw. refinements: what each way to refine a fit is worth, and what
+it takes.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
+from statistics import geometric_mean
 
 import numpy as np
 import torch
@@ -17,6 +20,9 @@ from torch import Tensor
 
 from hso_core.calibration.profile import ProfileRecorder
 from hso_core.calibration.reference import Reference, reference_sigmas, reference_steps
+from hso_core.calibration.refine_solver import evaluations_of, ways_to_try
+from hso_core.calibration.search import Trial
+from hso_core.calibration.solver_bench import SolverBench
 from hso_core.calibration.trajectory import Trajectory
 from hso_core.solvers import LinearMultistep, known_solver
 
@@ -24,7 +30,7 @@ from ..measures.cells import test_seeds
 from ..measures.distances import frechet_distance, principal_features, sliced_wasserstein
 from ..models.catalogue import TestModel, load_model
 from ..models.reference import converged, distances, fine_sigmas
-from ..models.solvers import SolverRun
+from ..models.solvers import SolverRun, SteppedSolverRun
 from ..report.page import markdown
 from ..rivals.calibrated import FIRST_SEEDS, REFERENCE_SOLVER
 from ..rivals.fitted import fitted_sampler
@@ -33,6 +39,8 @@ from .fitted_samplers import MEASURES, NETWORKS, PairBench, best_pair
 SEEDS, FINE_STEPS = 8, 200
 PASSED = {"vp": (10.0, 3.0, 1.0, 0.3), "flow": (0.9, 0.75, 0.5, 0.2)}  # sigmas at which the two are compared
 GUARDED = (("ztf32", 6), ("hsc32", 8))
+REFINED = ("hsc32", "LogNet32", "flow-unet-guided", "sd-unet", "sd-unet-guided")
+REFINED_FROM = 40_000  # a seed that no search has seen
 SPAN = 0.3  # of the largest size seen, over which the weights go over
 
 
@@ -113,7 +121,39 @@ def _guarded(
     return x, torch.stack(sizes, 1)
 
 
-QUESTIONS = {"trajectories": trajectories, "guard": guard}
+def refinements() -> str:
+    """On the schedules of quick fitted samplers, with as many seeds as a small and a larger budget have."""
+    gains: dict[tuple[int, tuple[int, ...]], dict[int, list[float]]] = {}
+    for name in REFINED:
+        model = load_model(name)
+        judge = PairBench(model)
+        for steps, seeds in itertools.product((6, 8), (4, 12)):
+            schedule = fitted_sampler(model, steps, "quick", FIRST_SEEDS[0]).sigmas
+            lambdas = model.noise.lambda_of_sigma(schedule[:-1].double()).numpy()
+            reference = Reference(SolverRun(model, REFERENCE_SOLVER), own_sigmas(model, steps), REFINED_FROM)
+            bench = SolverBench(SteppedSolverRun(model), reference, REFINED_FROM, 10**7, model.noise)
+            fit = Trial("fit", schedule, lambdas, 0.0, is_fit=True)
+            bench.measure(fit, range(seeds))
+            before = judge.measure("fitted", _run_with(fit)).error_tensor.mean()
+            for tried in ways_to_try(steps):
+                found = next(bench.refined(fit, range(seeds), reference.profile().data_scale, tried), fit)
+                best = min(fit, found, key=lambda trial: trial.first(seeds).mean())
+                after = judge.measure("fitted", _run_with(best)).error_tensor.mean()
+                gains.setdefault((steps, tried), {}).setdefault(seeds, []).append(float(after / before))
+    rows = []
+    for (steps, tried), by in sorted(gains.items(), key=lambda item: (item[0][0], -evaluations_of(item[0][1]))):
+        means = (f"{geometric_mean(ratios):.3f}" for ratios in by.values())
+        rows.append((str(steps), ", ".join(map(str, tried)), str(evaluations_of(tried)), *means))
+    return markdown(("N", "changes tried of each step", "evaluations a seed", "4 seeds", "12 seeds"), rows)
+
+
+def _run_with(trial: Trial) -> LinearMultistep:
+    if trial.solver is None:
+        raise ValueError("the trial was not run")
+    return trial.solver
+
+
+QUESTIONS = {"trajectories": trajectories, "guard": guard, "refinements": refinements}
 
 
 def main() -> None:

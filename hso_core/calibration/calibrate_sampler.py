@@ -21,7 +21,7 @@ from .outcome import EARLIER, SHOWN, Outcome, judged, row_of, shown_names
 from .profile import Profile
 from .reference import Reference, reference_sigmas, reference_steps
 from .reference_runs import ReferenceRuns
-from .refine_solver import DIRECTIONS, evaluations_of
+from .refine_solver import evaluations_of, ways_to_try
 from .run import Advance, BudgetSpent, Observer, SamplerResult, SamplerRun, SteppedRun
 from .search import Search, Trial
 from .signed_defect import SignedDefect
@@ -30,9 +30,10 @@ from .solver_bench import SolverBench
 SEEDS, SEEDS_POWER = 1.0, 0.34  # of the search: seeds = SEEDS (budget / steps) ^ SEEDS_POWER
 REFERENCE_SHARE = 0.4  # of the budget, at most, for the reference on the first seeds
 PAIR_SHARE = 0.12  # of the budget, for a look at the pairs at hand
-LOOK_SHARE, SEARCH_SHARE = 0.45, 0.6  # of the budget that may be spent when the looks, then the search, are done
+SEARCH_SHARE = 0.6  # of the budget that may be spent when the search is done
+RESERVED = -3  # of the ways of a refinement, the one that the search leaves enough for, however small the budget
 PAIRS_LOOKED_AT, PAIRS_MEASURED, BEST_PAIRS = 8, 2, 1
-LEAST_FITS = 4  # that are tried whatever they take
+LEAST_FITS = 2  # that are tried whatever they take
 AT_HAND = 4  # schedules of the best pairs that a fit is tried on, and as many suggested ones
 AGAIN = 3  # fits that are run again on more seeds
 REFINEMENTS, LEAST_GAIN = 3, 0.01  # of the loss
@@ -147,13 +148,14 @@ def calibrate_sampler(
         bench.larger = larger_pictures(watch.watched(reference_run), reference, profile, noise, bench)
         _look_at_pairs(own, bench, plan, budget, told("trying the pairs at hand"))
         if steps > 1:
+            reserve = _reserve(budget, plan, steps)
             for name, schedule in _first_schedules(own, profile, noise, steps).items():
-                enough = len(search.measured) >= LEAST_FITS and bench.spent > LOOK_SHARE * budget
+                enough = len(search.measured) >= LEAST_FITS and steps * plan.seeds > bench.left - reserve
                 if told("trying the first schedules")() or enough or steps * plan.seeds > bench.left:
                     break
                 bench.measure(search.add(name, schedule), range(plan.seeds))
             if search.measured:
-                search.explore((1 - SEARCH_SHARE) * budget, told("search"))
+                search.explore(reserve, told("search"))
                 refined += _refine(search, own, bench, plan, profile.data_scale, told("refining the weights"))
                 _measure_finalists(search, refined, own, bench, told("comparing the best"))
     except BudgetSpent:
@@ -254,12 +256,13 @@ def _refine(
     found: list[Trial] = []
     best = next((trial for trial in search.ranked(search.seeds) if trial.is_sound), None)
     while best and best.solver and len(found) < REFINEMENTS and not stop():
-        directions, seeds = _affordable([best, *_best_pairs(search, own)], bench, plan, best.solver.steps)
+        least = len(best.distances) if found else plan.seeds
+        tried, seeds = _affordable([best, *_best_pairs(search, own)], bench, least)
         if not seeds:
             break
         bench.measure(best, range(seeds))
-        least = search.loss(best, seeds) - LEAST_GAIN
-        better = next((t for t in bench.refined(best, range(seeds), scale, directions) if search.loss(t) < least), None)
+        enough = search.loss(best, seeds) - LEAST_GAIN
+        better = next((t for t in bench.refined(best, range(seeds), scale, tried) if search.loss(t) < enough), None)
         if better is None:
             break
         found.append(better)
@@ -267,20 +270,27 @@ def _refine(
     return found
 
 
-def _affordable(trials: list[Trial], bench: SolverBench, plan: SamplerPlan, steps: int) -> tuple[int, int]:
-    """Directions and seeds of a refinement: as many directions as can be had with the seeds that the search began with.
+def _reserve(budget: int, plan: SamplerPlan, steps: int) -> float:
+    """Evaluations that the search leaves: its share, or what a refinement takes on the seeds that it begins with."""
+    each = evaluations_of(ways_to_try(steps)[RESERVED:][0]) + steps
+    return max((1 - SEARCH_SHARE) * budget, plan.seeds * each / REFINE_SHARE)
 
-    trials: what is to be measured on all of these seeds, too. 0 seeds where neither budget nor memory has room.
+
+def _affordable(trials: list[Trial], bench: SolverBench, least: int) -> tuple[tuple[int, ...], int]:
+    """What is tried in a refinement, and on how many seeds: as much as can be had with at least so many.
+
+    trials: what is to be measured on all of these seeds, too; the first is refined. 0 seeds where neither budget nor
+    memory has room.
     """
     larger = len(bench.larger.places) if bench.larger else 0
-    for directions in range(DIRECTIONS, -1, -1):
-        most = min(MOST_SEEDS, bench.most_refined(steps, directions) - larger)
-        for seeds in range(most, plan.seeds - 1, -1):
-            branched = (seeds + larger) * evaluations_of(steps, directions)
+    for tried in ways_to_try(len(trials[0].sigmas) - 1):
+        most = min(MOST_SEEDS, bench.most_refined(tried) - larger)
+        for seeds in range(most, least - 1, -1):
+            branched = (seeds + larger) * evaluations_of(tried)
             price = bench.price(trials, range(seeds), new=1) + branched
             if price <= REFINE_SHARE * bench.left:
-                return directions, seeds
-    return 0, 0
+                return tried, seeds
+    return (), 0
 
 
 def _measure_finalists(

@@ -1,10 +1,12 @@
 """A solver's coefficients moved towards the least error at the end, by one step of Gauss and Newton.
 
 The fit of fit_solver.py brings every step to the reference's trajectory, but what counts is where the last one ends,
-and errors of earlier steps may cancel. How the end moves is measured: of every step but the last its strength is tried,
-and the few directions of its weights in which the mean prediction changes most, in one run, in which the seeds branch;
-what the last step's weights do is known without. (Its strength stays: any other would leave noise in the picture.) The
-change of all coefficients is then one of least squares, with a ridge whose strength the seeds decide that are left out.
+and errors of earlier steps may cancel. How the end moves is measured: of the steps before the last one their strengths
+are tried, and the few directions of their weights in which the mean prediction changes most, in one run, in which the
+seeds branch; what the last step's weights do is known without. (Its strength stays: any other would leave noise in the
+picture.) The change of all coefficients is then one of least squares, with a ridge whose strength the seeds decide that
+are left out. The later a step, the fewer evaluations its branches take, and the more it is worth: where the budget does
+not pay for all steps, only the last few are tried.
 """
 
 from __future__ import annotations
@@ -32,14 +34,29 @@ RIDGES = np.array([1e-3, 1e-2, 1e-1, 0.3, 1.0, 3.0, 10.0])
 LEAST_ERROR = 1e-6
 
 
-def evaluations_of(steps: int, directions: int) -> int:
+def ways_to_try(steps: int) -> list[tuple[int, ...]]:
+    """How many changes of each step but the last are tried: of all steps as many as there are, and ever cheaper ones.
+
+    What is worth most for its evaluations is kept longest: the last steps, and the strength of the first one.
+    """
+    all_of = [1 + min(i, DIRECTIONS) for i in range(steps - 1)]
+    ways = [tuple(all_of)]
+    ways += [tuple([1] * (steps - 1 - last) + all_of[steps - 1 - last :]) for last in (3, 2, 1) if last < steps - 1]
+    ways += [(1, *[0] * (steps - 2 - last), *all_of[steps - 1 - last :]) for last in (2, 1) if last < steps - 2]
+    ways.append((*[0] * (steps - 2), *all_of[steps - 2 :]))
+    prices = [evaluations_of(way) for way in ways]
+    return [way for i, way in enumerate(ways) if prices[i] < min(prices[:i], default=prices[i] + 1)]
+
+
+def evaluations_of(tried: Sequence[int]) -> int:
     """How many the run of `Branches` takes for each seed."""
-    return steps + sum((1 + min(i, directions)) * (steps - 1 - i) for i in range(steps - 1))
+    steps = len(tried) + 1
+    return steps + sum(changes * (steps - 1 - i) for i, changes in enumerate(tried))
 
 
-def latents_of(steps: int, directions: int) -> int:
+def latents_of(tried: Sequence[int]) -> int:
     """How many latents the run of `Branches` keeps for each seed: every branch's state, and all its predictions."""
-    return (steps + 1) * (1 + sum(1 + min(i, directions) for i in range(steps - 1)))
+    return (len(tried) + 2) * (1 + sum(tried))
 
 
 @dataclass(frozen=True)
@@ -91,7 +108,7 @@ class Branches:
     """Makes the steps of one run of all seeds with a given solver, and of what becomes of them with others.
 
     The batch grows: its item k belongs to seed k modulo the number of seeds. size: of the error at the end that is to
-    be expected. scale: of the data. directions: of a step's weights that are tried, at most.
+    be expected. scale: of the data. tried: how many changes of each step but the last.
     """
 
     def __init__(
@@ -100,10 +117,11 @@ class Branches:
         size: float,
         scale: float,
         choose: Callable[[Tensor], Tensor],
-        directions: int = DIRECTIONS,
+        tried: Sequence[int],
     ) -> None:
         self._coefficients, self._levels = solver.coefficients.numpy(), solver.sigmas.tolist()
-        self._size, self._scale, self._choose, self._most = size, scale, choose, directions
+        self._size, self._scale, self._choose = size, scale, choose
+        self._tried = (*tried, solver.steps)
         self._seeds = 0
         self._seen: list[Tensor] = []
         self._changes: list[Array] = []
@@ -117,14 +135,14 @@ class Branches:
         own = [x[: self._seeds], *(seen[: self._seeds] for seen in self._seen)]
         last = i + 1 == len(self._coefficients)
         moves = []
-        for row in self._directions(own, self._levels[i + 1], last):
+        for row in self._directions(own, self._levels[i + 1], last)[: self._tried[i]]:
             change = np.zeros_like(self._coefficients)
             change[i, : i + 2] = row
             self._changes.append(change)
             moves.append(_combined(row, own[0], own[1:]))
         if last:
             self._ends = [self._choose(move) for move in moves]
-        elif moves:
+        else:
             self._seen = [torch.cat([seen, *[seen[: self._seeds]] * len(moves)]) for seen in self._seen]
             following = torch.cat([following, *(following[: self._seeds] + move for move in moves)])
         return following
@@ -157,7 +175,7 @@ class Branches:
         differences = torch.stack([seen - kept[-1] for seen in kept[:-1]], dim=1)
         squares = (differences @ differences.transpose(1, 2)).mean(0) / differences.shape[2]
         sizes, axes = np.linalg.eigh(squares.numpy())
-        for k in range(order)[::-1][: order if last else self._most]:
+        for k in range(order)[::-1][: order if last else DIRECTIONS]:
             if sizes[k] <= LEAST_DIRECTION * sizes[-1]:
                 break
             change = min(wanted / sizes[k] ** 0.5, MOST_TRIED * share) * axes[:, k]

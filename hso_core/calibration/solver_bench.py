@@ -50,10 +50,10 @@ class SolverBench(Bench):
             self._measure(trial, places)  # first: its solver may not be there before
             self._meet(trial)
 
-    def refined(self, trial: Trial, places: Sequence[int], scale: float, directions: int) -> Iterator[Trial]:
+    def refined(self, trial: Trial, places: Sequence[int], scale: float, tried: Sequence[int]) -> Iterator[Trial]:
         """The trial with a solver that should end nearer, measured as a fitted one is: the whole change, then less.
 
-        places: of seeds that the trial was run on. directions: see `Branches`. The larger pictures, if there are any,
+        places: of seeds that the trial was run on. tried: see `Branches`. The larger pictures, if there are any,
         have a part in it. Raises BudgetSpent.
         """
         solver = trial.solver
@@ -66,7 +66,7 @@ class SolverBench(Bench):
         made: list[Branches] = []
 
         def begin() -> Advance:
-            made.append(Branches(known, size, scale, self._reference.choose, directions))
+            made.append(Branches(known, size, scale, self._reference.choose, tried))
             return made[-1]
 
         ends = self._counted(self._run, trial.sigmas, seeds, begin)
@@ -92,9 +92,9 @@ class SolverBench(Bench):
             self._keep_met(again, result.latents[len(places) :])
             yield again
 
-    def most_refined(self, steps: int, directions: int) -> int:
+    def most_refined(self, tried: Sequence[int]) -> int:
         """Of so many seeds, larger pictures among them, the branches have room in the memory."""
-        return MOST_VALUES // (latents_of(steps, directions) * self._reference.converged([0]).numel())
+        return MOST_VALUES // (latents_of(tried) * self._reference.converged([0]).numel())
 
     def _sample_trial(self, trial: Trial, places: Sequence[int], *, limit: int) -> SamplerResult:
         seeds = [self._first_seed + place for place in places]

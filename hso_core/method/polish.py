@@ -165,9 +165,11 @@ def _minimise_model(model: Model, mu: Tensor, low: Tensor, high: Tensor) -> tupl
         step = damped.newton_step(s, binding, low, high)
         if not bool(step.any()):
             break
+        trials = s[:, None] + lengths * step[:, None]
         crossed = binding | (damped.shortfall(s + step) > 0)
-        along = damped.newton_step(s, crossed, low, high)
-        trials = torch.cat([s[:, None] + lengths * step[:, None], s[:, None] + lengths[1:] * along[:, None]], dim=1)
+        if not crossed.equal(binding):
+            along = damped.newton_step(s, crossed, low, high)
+            trials = torch.cat([trials, s[:, None] + lengths[1:] * along[:, None]], dim=1)
         best = damped.value(trials).argmin(0)
         s = trials.gather(1, best.expand(2, 1, -1))[:, 0]
         if bool((best == 0).all()):

@@ -106,18 +106,37 @@ def test_axes_hover_and_keyboard(comfy: ComfyPage) -> None:
     assert tip.inner_text().startswith("simple  step 4  σ ")
 
 
-# Whether a box of the page touches a curve: its line, with a margin.
-TOUCHES = """(line, [box, margin]) => {
-    const matrix = line.getScreenCTM();
+# Where the values of all schedules are on the page: by curve.
+POINTS = """() => {
+    const curves = [...document.querySelectorAll(".hso-curve")].filter(curve => curve.checkVisibility());
+    return Object.fromEntries(curves.map(curve => {
+        const line = curve.querySelector("polyline"), matrix = line.getScreenCTM();
+        return [curve.dataset.curve, [...line.points].map(point => {
+            const { x, y } = point.matrixTransform(matrix);
+            return [x, y];
+        })];
+    }));
+}"""
+# What is marked: the curves and names, the label's box, whether that touches the marked line or is within 3 pixels of
+# it, and the ring's centre.
+MARKED = """() => {
+    const shown = selector => [...document.querySelectorAll(selector)].filter(element => element.checkVisibility());
+    const curves = shown(".hso-curve.hso-strong");
+    const line = curves[0].querySelector("polyline"), matrix = line.getScreenCTM();
     const points = [...line.points].map(point => point.matrixTransform(matrix));
-    return points.some((point, i) => {
+    const box = shown(".hso-tip")[0].getBoundingClientRect(), margin = 3;
+    const touches = points.some((point, i) => {
         const before = points[Math.max(i - 1, 0)];
         return Array.from({ length: 51 }, (_, part) => part / 50).some(part => {
             const [x, y] = [before.x + part * (point.x - before.x), before.y + part * (point.y - before.y)];
-            return x > box.x - margin && x < box.x + box.width + margin
-                && y > box.y - margin && y < box.y + box.height + margin;
+            return x > box.x - margin && x < box.right + margin && y > box.y - margin && y < box.bottom + margin;
         });
     });
+    const ring = shown(".hso-here")[0].getBoundingClientRect();
+    return {
+        curves: curves.map(curve => curve.dataset.curve), names: shown(".hso-name.hso-strong").map(n => n.dataset.name),
+        box: [box.x, box.y, box.right, box.bottom], touches, ring: ring.x + ring.width / 2,
+    };
 }"""
 
 
@@ -131,20 +150,20 @@ def test_the_label_covers_nothing_of_the_curve_that_is_marked(comfy: ComfyPage, 
     for axis in ("sigma", "lambda"):
         comfy.page.locator(f".hso-choice:visible button[value={axis}]").click()
         comfy.settle()
-        for curve in range(5):
-            for step in range(6):
-                x, y = faint_point(comfy, curve, step)
-                comfy.page.mouse.move(x, y)
-                (marked,) = plot.locator(".hso-curve.hso-strong").all()
-                seen.add(meant := int(marked.get_attribute("data-curve")))
-                box = tip.bounding_box()
-                assert not marked.locator("polyline").evaluate(TOUCHES, [box, 3]), (axis, curve, step)
-                assert panel["x"] - 1 <= box["x"] and box["x"] + box["width"] <= panel["x"] + panel["width"] + 1
-                assert panel["y"] - 1 <= box["y"] and box["y"] + box["height"] <= panel["y"] + panel["height"] + 1
-                names = comfy.page.locator(".hso-name.hso-strong:visible").all()
-                assert [name.get_attribute("data-name") for name in names] == [str(meant)]
-                ring = plot.locator(".hso-here").bounding_box()
-                assert abs(ring["x"] + ring["width"] / 2 - x) < 2
+        places = comfy.evaluate(POINTS)
+        assert [len(places[str(curve)]) for curve in range(5)] == [6] * 5
+        for curve, step in itertools.product(range(5), range(6)):
+            x, y = places[str(curve)][step]
+            comfy.page.mouse.move(x, y)
+            marked = comfy.evaluate(MARKED)
+            (meant,) = marked["curves"]
+            seen.add(int(meant))
+            assert not marked["touches"], (axis, curve, step)
+            left, top, right, bottom = marked["box"]
+            assert panel["x"] - 1 <= left and right <= panel["x"] + panel["width"] + 1
+            assert panel["y"] - 1 <= top and bottom <= panel["y"] + panel["height"] + 1
+            assert marked["names"] == [meant]
+            assert abs(marked["ring"] - x) < 2
     assert seen == set(range(5))
     comfy.page.mouse.move(700, 850)  # on the empty canvas
     assert not tip.count() and not plot.locator(".hso-strong, .hso-here").count()

@@ -12,7 +12,7 @@ from hso_core.calibration.calibrate_sampler import SamplerPlan
 from hso_core.calibration.generators import compact_schedule
 from hso_core.calibration.outcome import EARLIER
 from hso_core.calibration.reference import reference_steps
-from hso_core.calibration.refine_solver import DIRECTIONS, latents_of
+from hso_core.calibration.refine_solver import latents_of, ways_to_try
 from hso_core.calibration.solver_bench import SolverBench
 from hso_core.schedule.sigmas import SigmasError
 from hso_core.solvers import LinearMultistep, known_solver
@@ -108,23 +108,36 @@ def test_where_nothing_is_better_the_best_pair_is_the_result():
     assert f"**Nothing is better than {found.name}**" in found.report()
 
 
-def test_large_latents_are_not_refined_on_more_seeds_than_the_memory_holds(monkeypatch):
-    seeds = []
+@pytest.fixture
+def refinements(monkeypatch):
+    """What is tried in each, and on how many seeds."""
+    made = []
     refined = SolverBench.refined
 
-    def spy(self, trial, places, scale, directions):
-        seeds.append((directions, len(places)))
-        return refined(self, trial, places, scale, directions)
+    def spy(self, trial, places, scale, tried):
+        made.append((tried, len(places)))
+        return refined(self, trial, places, scale, tried)
 
     monkeypatch.setattr(SolverBench, "refined", spy)
+    return made
+
+
+def test_large_latents_are_not_refined_on_more_seeds_than_the_memory_holds(monkeypatch, refinements):
     calibrated(SD15, 4, 2000)
-    (directions, most), *_ = seeds
-    assert directions == DIRECTIONS and most > 12
-    for room, expected in ((12, [(DIRECTIONS, 12)]), (3, [])):
-        seeds.clear()
-        monkeypatch.setattr(solver_bench, "MOST_VALUES", room * latents_of(4, DIRECTIONS) * len(SCALES))
+    (tried, most), *_ = refinements
+    assert tried == ways_to_try(4)[0] and most > 12
+    for room, expected in ((12, [(tried, 12)]), (3, [])):
+        refinements.clear()
+        monkeypatch.setattr(solver_bench, "MOST_VALUES", room * latents_of(tried) * len(SCALES))
         calibrated(SD15, 4, 2000)
-        assert seeds[:1] == expected
+        assert refinements[:1] == expected
+
+
+def test_a_small_budget_refines_fewer_steps_and_is_kept(refinements):
+    found, _, _ = calibrated(SD15, 8, 300)
+
+    assert refinements[0][0] in ways_to_try(8)[1:]
+    assert found.evaluations <= 300
 
 
 def test_an_earlier_result_is_tried_first_and_kept_where_it_is_the_best():

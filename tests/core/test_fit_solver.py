@@ -3,6 +3,8 @@ known in closed form."""
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -20,6 +22,7 @@ from hso_core.calibration.refine_solver import (
     Sensitivity,
     evaluations_of,
     latents_of,
+    ways_to_try,
 )
 from hso_core.calibration.search import Search
 from hso_core.calibration.signed_defect import FittedDefect, SignedDefect
@@ -167,11 +170,14 @@ def test_few_seeds_and_broken_ones_keep_to_the_anchor_or_come_out_sane(count):
 # -- the refinement ----------------------------------------------------------------------------------------------------
 
 
-def branched(solver, made, flow, places, directions=DIRECTIONS):
+ALL = (1, 2, 3)  # changes of the steps but the last, with four steps
+
+
+def branched(solver, made, flow, places, tried=ALL):
     branches = []
 
     def begin():
-        branches.append(Branches(solver, 0.1, 1.0, made.choose, directions))
+        branches.append(Branches(solver, 0.1, 1.0, made.choose, tried))
         return branches[-1]
 
     run = SteppedGaussianRun(SCALES, flow)
@@ -180,17 +186,17 @@ def branched(solver, made, flow, places, directions=DIRECTIONS):
 
 
 @NOISES
-@pytest.mark.parametrize(("directions", "numbers"), [(DIRECTIONS, 9), (1, 8), (0, 6)])
-def test_how_the_end_moves_is_measured_as_runs_with_other_coefficients_show_it(noise, flow, directions, numbers):
+@pytest.mark.parametrize("tried", [ALL, (1, 1, 3), (1, 0, 3), (0, 0, 3)])
+def test_how_the_end_moves_is_measured_as_runs_with_other_coefficients_show_it(noise, flow, tried):
     sigmas = compact_schedule(noise, 4, 7.0, 1.0, 0.3).float()
     solver, made = known_solver("dpmpp_2m", sigmas, noise), reference_of(noise, flow)
 
-    sensitivity, run = branched(solver, made, flow, range(6), directions)
+    sensitivity, run = branched(solver, made, flow, range(6), tried)
 
-    assert run.evaluations == 6 * evaluations_of(4, directions)
-    assert len(sensitivity.changes) == numbers
+    assert run.evaluations == 6 * evaluations_of(tried)
     last_ones = 3  # the last step's, which need no branch
-    assert latents_of(4, directions) == 5 * (1 + numbers - last_ones)
+    assert [int(np.abs(sensitivity.changes[:, i]).any(1).sum()) for i in range(4)] == [*tried, last_ones]
+    assert latents_of(tried) == 5 * (1 + sum(tried))
     assert not sensitivity.changes[:, -1, 0].any(), "no noise is left in the picture"
     base = SteppedGaussianRun(SCALES, flow)(sigmas, range(6), solver.stepper).latents
     assert torch.allclose(sensitivity.errors, made.errors(base, range(6)).double(), atol=1e-5)
@@ -199,6 +205,16 @@ def test_how_the_end_moves_is_measured_as_runs_with_other_coefficients_show_it(n
         other = LinearMultistep.of_coefficients(sigmas, solver.coefficients + torch.from_numpy(change))
         moved = SteppedGaussianRun(SCALES, flow)(sigmas, range(6), other.stepper).latents
         assert torch.allclose((moved - base).double(), move, atol=1e-4)
+
+
+@pytest.mark.parametrize("steps", range(2, 11))
+def test_every_way_of_it_takes_less_than_the_one_before_and_tries_the_last_step_but_one(steps):
+    ways = ways_to_try(steps)
+
+    assert ways[0] == tuple(min(1 + i, 1 + DIRECTIONS) for i in range(steps - 1))
+    assert all(evaluations_of(way) < evaluations_of(richer) for richer, way in itertools.pairwise(ways))
+    assert all(way[-1] == ways[0][-1] for way in ways)
+    assert len(ways) == {2: 1, 3: 2, 4: 4, 5: 5}.get(steps, 7)
 
 
 @NOISES
@@ -250,7 +266,7 @@ def test_larger_pictures_have_a_part_in_it_and_are_judged_with_what_the_others_f
     trial = search.add("a", sigmas)
     bench.measure(trial, range(12))
 
-    better = next(bench.refined(trial, range(12), 1.0, DIRECTIONS))
+    better = next(bench.refined(trial, range(12), 1.0, ALL))
 
     assert run.calls[-1][1] == [*range(12), 700, 703] == run.calls[-2][1]
     assert better.met < trial.met and better.first().mean() < trial.first().mean()
