@@ -35,17 +35,18 @@ LEAST_ERROR = 1e-6
 
 
 def ways_to_try(steps: int) -> list[tuple[int, ...]]:
-    """How many changes of each step but the last are tried: of all steps as many as there are, and ever cheaper ones.
+    """How many changes of each step but the last are tried: of all steps as many as there are, and ever cheaper ways.
 
     What is worth most for its evaluations is kept longest: the last steps, and the strength of the first one.
     """
-    all_of = [1 + min(i, DIRECTIONS) for i in range(steps - 1)]
-    ways = [tuple(all_of)]
-    ways += [tuple([1] * (steps - 1 - last) + all_of[steps - 1 - last :]) for last in (3, 2, 1) if last < steps - 1]
-    ways += [(1, *[0] * (steps - 2 - last), *all_of[steps - 1 - last :]) for last in (2, 1) if last < steps - 2]
-    ways.append((*[0] * (steps - 2), *all_of[steps - 2 :]))
+    n = steps - 1
+    each = [1 + min(i, DIRECTIONS) for i in range(n)]  # a step's strength, and directions of its weights
+    ways = [each]
+    ways += [[1] * (n - last) + each[n - last :] for last in (3, 2, 1) if last < n]  # all strengths
+    ways += [[1] + [0] * (n - 1 - last) + each[n - last :] for last in (2, 1) if last < n - 1]  # the first one's
+    ways += [[0] * (n - 1) + each[n - 1 :]]
     prices = [evaluations_of(way) for way in ways]
-    return [way for i, way in enumerate(ways) if prices[i] < min(prices[:i], default=prices[i] + 1)]
+    return [tuple(way) for i, way in enumerate(ways) if prices[i] < min(prices[:i], default=prices[i] + 1)]
 
 
 def evaluations_of(tried: Sequence[int]) -> int:
