@@ -82,8 +82,13 @@ def test_what_the_page_says_is_in_the_results() -> None:
                 assert by["uni_pc", "HSO"][measure] > by["uni_pc", name][measure]
             if steps == 6:
                 assert by["ddim", "HSO"][measure] < by["ddim", "uniform in t"][measure]
+        assert by["uni_pc", FITTED]["rmse"] < by["ddim", CALIBRATED]["rmse"]
         for solver in ("ddim", "uni_pc"):
             assert by[solver, "HSO without the penalty"]["sigmas"] == by[solver, "HSO"]["sigmas"]
         nearest = {solver: min((r["rmse"], name) for (own, name), r in by.items() if own == solver) for solver, _ in by}
-        assert nearest["ddim"][1] == CALIBRATED and (steps == 6 or nearest["uni_pc"][1] == FITTED)
+        assert nearest["ddim"][1] == CALIBRATED and nearest["uni_pc"][1] == FITTED
     assert by["ddim", "HSO"]["converged"] < by["ddim", CALIBRATED]["converged"]
+    assert min((row["converged"], name) for (_, name), row in by.items())[1] == FITTED
+    eight = {row["schedule"]: row for row in rows if (row["solver"], row["steps"]) == ("ddim", 8)}
+    assert all(eight["HSO"][measure] < eight["uniform in t"][measure] for measure in MEASURES)
+    assert [f"{eight[name]['rmse']:.3f}" for name in ("HSO", "HSO without the penalty")] == ["0.325", "0.373"]
