@@ -341,13 +341,13 @@ each as often as among the real pictures. {count} pictures a cell; `python -m be
 
 {findings}
 
-What is and what is not confirmed: with DDIM HSO is ahead of DM-NonUniform by every measure with 4 and with 6 steps, and
-with 6 and 8 steps also of even steps in t; with 8 steps the two are level. With UniPC it is behind both by every measure.
-Nothing collapses without the penalty: with 4 and 6 steps the lower level, which is solved exactly here, finds the same
-schedule ([the method](method.md)); with 8 steps the penalty moves it, and the pictures are nearer for it (RMSE 0.325,
-without 0.373). What knows the network, a calibrated schedule or a fitted sampler, is nearest picture by picture; as a set
-HSO is nearer to converged pictures than the calibrated schedule with 6 steps of DDIM, and the fitted sampler is the
-nearest of all there.
+What is and what is not confirmed: with DDIM HSO is ahead of DM-NonUniform by every measure with 4 and with 6 steps,
+and with 6 and 8 steps also of even steps in t; with 8 steps the two are level. With UniPC it is behind both by every
+measure. Nothing collapses without the penalty: with 4 and 6 steps the lower level, which is solved exactly here, finds
+the same schedule ([the method](method.md)); with 8 steps the penalty moves it, and the pictures are nearer for it (RMSE
+0.325, without 0.373). What knows the network, a calibrated schedule or a fitted sampler, is nearest picture by picture;
+as a set HSO is nearer to converged pictures than the calibrated schedule with 6 steps of DDIM, and the fitted sampler
+is the nearest of all there.
 
 ## The tables
 
