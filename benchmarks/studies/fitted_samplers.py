@@ -44,6 +44,7 @@ BEST, CALIBRATED = "best built-in pair", ("calibrated_quick", "calibrated")
 MEASURES = {"rmse_mean": "mean", "rmse_median": "median", "swd": "swd", "fd": "fd"}
 WORSE = {"surely_worse": "surely worse by mean", "surely_worse_sets": "by swd"}
 STEPS = (4, 5, 6, 8)
+NOT_CHOSEN_ON = "sd-unet-v"  # the only one that nothing was chosen on
 BRIGHT = "ztf32"  # a few of its pictures are much brighter than all others
 
 
@@ -180,6 +181,7 @@ def page(rows: list[dict[str, Any]]) -> str:
         parts[f"{method}, without {BRIGHT}"] = [row for row in own if row["model"] != BRIGHT]
         parts[f"{method}, galaxies and digits"] = [row for row in own if row["model"] in BENCHMARK_NETWORKS]
         parts[f"{method}, emoji"] = [row for row in own if row["model"] in EMOJI_MODELS]
+        parts[f"{method}, {NOT_CHOSEN_ON}"] = [row for row in own if row["model"] == NOT_CHOSEN_ON]
         total += [(name, *_figures(part, best, len(part))) for name, part in parts.items() if part]
     each = []
     for place in sorted(best, key=lambda place: (list(NETWORKS).index(place[0]), place[1])):

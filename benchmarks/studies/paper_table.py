@@ -331,7 +331,8 @@ each as often as among the real pictures. {count} pictures a cell; `python -m be
   own table; *DDPM's betas* the times that the paper's printed schedule has. *calibrated* and *fitted* were calibrated
   once, with the budget normal, on one class; *fitted* has a sampler of its own, and stands in the columns of uni_pc.
   (With 4 steps it was 579, 72 and 0.391 while steps had no strengths, commit e77042f, and 670, 103 and 0.369 when the
-  last one had a strength, too, commit 211e98b: strengths bring each picture nearer, and the set further off.)
+  last one had a strength, too, commit 211e98b. One calibration each: with strengths the single pictures came nearer
+  here, and the set further off.)
 - Frechet distances are those of 64 leading components of efficientnet-lite0's features at 64 pixels, and not
   comparable to those of others. Two halves of the real pictures are {halves:.0f} apart, the network's converged
   pictures and the real ones {network_to_real:.0f}, two converged sets {sets:.0f}. RMSE is to the converged picture of

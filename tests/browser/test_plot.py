@@ -79,12 +79,22 @@ def test_it_shows_what_was_found_beside_the_usual_schedules(comfy: ComfyPage) ->
     assert not comfy.page.locator(".hso-facts:visible").count(), "how it was found is in the report"
 
 
-def faint_point(comfy: ComfyPage, curve: int, step: int) -> tuple[float, float]:
+# Where the values of all schedules are on the page: by curve.
+POINTS = """() => {
+    const curves = [...document.querySelectorAll(".hso-curve")].filter(curve => curve.checkVisibility());
+    return Object.fromEntries(curves.map(curve => {
+        const line = curve.querySelector("polyline"), matrix = line.getScreenCTM();
+        return [curve.dataset.curve, [...line.points].map(point => {
+            const { x, y } = point.matrixTransform(matrix);
+            return [x, y];
+        })];
+    }));
+}"""
+
+
+def faint_point(comfy: ComfyPage, curve: int, step: int) -> list[float]:
     """Where a value of one of the other schedules is on the page."""
-    line = comfy.part("hso-plot").locator(f"[data-curve='{curve}'] polyline")
-    script = """(line, step) => { const point = line.points[step].matrixTransform(line.getScreenCTM());
-        return [point.x, point.y] }"""
-    return tuple(line.evaluate(script, step))
+    return comfy.evaluate(POINTS)[str(curve)][step]
 
 
 def test_axes_hover_and_keyboard(comfy: ComfyPage) -> None:
@@ -106,17 +116,6 @@ def test_axes_hover_and_keyboard(comfy: ComfyPage) -> None:
     assert tip.inner_text().startswith("simple  step 4  σ ")
 
 
-# Where the values of all schedules are on the page: by curve.
-POINTS = """() => {
-    const curves = [...document.querySelectorAll(".hso-curve")].filter(curve => curve.checkVisibility());
-    return Object.fromEntries(curves.map(curve => {
-        const line = curve.querySelector("polyline"), matrix = line.getScreenCTM();
-        return [curve.dataset.curve, [...line.points].map(point => {
-            const { x, y } = point.matrixTransform(matrix);
-            return [x, y];
-        })];
-    }));
-}"""
 # What is marked: the curves and names, the label's box, whether that touches the marked line or is within 3 pixels of
 # it, and the ring's centre.
 MARKED = """() => {
