@@ -15,12 +15,17 @@ def read_rows(file: Path) -> list[Row]:
     return json.loads(file.read_text("utf-8")) if file.is_file() else []
 
 
+def write_rows(file: Path, rows: Sequence[Row]) -> None:
+    """Each in a line of its own."""
+    lines = (json.dumps(row, separators=(",", ":")) for row in rows)
+    file.write_text("[\n" + ",\n".join(lines) + "\n]\n", "utf-8")
+
+
 def keep_rows(file: Path, rows: Sequence[Row]) -> None:
     """Write these in place of those of the same model, number of steps and method."""
     places = {_place(row) for row in rows}
     others = [row for row in read_rows(file) if _place(row) not in places]
-    lines = (json.dumps(row, separators=(",", ":")) for row in (*others, *rows))
-    file.write_text("[\n" + ",\n".join(lines) + "\n]\n", "utf-8")
+    write_rows(file, [*others, *rows])
 
 
 def _place(row: Row) -> tuple[str, int, str]:

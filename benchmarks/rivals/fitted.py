@@ -18,7 +18,7 @@ from ..models.catalogue import TestModel
 from ..models.solvers import SOLVERS, SolverRun, SteppedSolverRun
 from .calibrated import FIRST_SEEDS, REFERENCE_SOLVER
 from .schedules import model_free_rivals
-from .usual_fits import coefficients_without
+from .usual import coefficients_without, pairs_without
 
 METHODS = {"fitted_quick": ("quick", 12), "fitted": ("normal", 4)}
 """Budget, and how many calibrations that differ in their seeds only."""
@@ -38,13 +38,16 @@ def fitted_sampler(model: TestModel, steps: int, budget: str, first_seed: int) -
 
     Remembered on disk for one content of the model and one source of the calibration.
     """
-    others = coefficients_without(model.name)
-    version = f"{_version()}-{hashlib.sha256(repr(others).encode()).hexdigest()[:8]}"
+    others, behind = coefficients_without(model.name), pairs_without(model.name)
+    version = f"{_version()}-{hashlib.sha256(repr((others, behind)).encode()).hexdigest()[:8]}"
     file = FOLDER / f"{model.name}-{steps}-{budget}-{first_seed}-{version}-{model.content}.safetensors"
     if not file.is_file():
         run, reference_run = SteppedSolverRun(model), SolverRun(model, REFERENCE_SOLVER)
         pairs = pairs_at_hand(model, steps)
-        with mock.patch.dict(usual.COEFFICIENTS, {usual.FITTED: others}):
+        with (
+            mock.patch.dict(usual.COEFFICIENTS, {usual.FITTED: others}),
+            mock.patch.dict(usual.BEHIND, behind, clear=True),
+        ):
             found = calibrate_sampler(
                 run, reference_run, pairs, steps, model.noise, BUDGETS[budget], first_seed=first_seed
             )

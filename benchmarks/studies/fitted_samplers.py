@@ -63,6 +63,9 @@ class PairBench:
         with torch.inference_mode():
             return solver.sample(lambda x, sigma: self.model.denoise(x, float(sigma[0])), start)
 
+    def mean_distance(self, solver: LinearMultistep) -> float:
+        return float(distances(self.sample(solver), self._converged).mean())
+
     def measure(self, method: str, solver: LinearMultistep) -> Cell:
         return self.cell(method, solver, self.sample(solver))
 

@@ -10,7 +10,6 @@ there now was written before any of these schedules was searched from the usual 
 from __future__ import annotations
 
 import argparse
-import json
 from typing import Any
 
 import numpy as np
@@ -22,8 +21,9 @@ from hso_core.calibration.usual import anchor, terms
 from ..models.catalogue import load_model
 from ..models.solvers import SolverRun
 from ..report.page import markdown
+from ..report.rows import read_rows, write_rows
 from ..rivals.calibrated import FIRST_SEEDS, REFERENCE_SOLVER
-from ..rivals.usual_fits import DATA, coefficients_without
+from ..rivals.usual import FITS, coefficients_without
 from .fitted_choices import own_sigmas
 from .fitted_samplers import read_results
 
@@ -50,9 +50,9 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help="also measure the places anew")
     torch.set_num_threads(1)
     if parser.parse_args().write:
-        DATA.write_text("[\n" + ",\n".join(json.dumps(row) for row in places()) + "\n]\n", "utf-8")
+        write_rows(FITS, places())
     print(f'"fitted": {coefficients_without(None)}\n')
-    rows = json.loads(DATA.read_text("utf-8"))
+    rows = read_rows(FITS)
     table = []
     for network in dict.fromkeys(row["network"] for row in rows):
         own, coefficients = [row for row in rows if row["network"] == network], coefficients_without(network)

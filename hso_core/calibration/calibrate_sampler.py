@@ -15,21 +15,21 @@ from ..schedule.noise_schedule import NoiseSchedule
 from ..solvers import LinearMultistep, known_solver
 from ..solvers.known_solvers import SOLVERS
 from .calibrate import SEARCH_SEED, Watch, usable_schedules
-from .generators import ANCHOR, Forecasts, foretold_errors, suggest_for_fits
+from .generators import ANCHOR, Forecasts, suggest_for_fits
 from .larger import larger_pictures
 from .outcome import EARLIER, SHOWN, Outcome, judged, row_of, shown_names
+from .pairs import USUAL_SHARE, Pair, most_promising_first
 from .profile import Profile
 from .reference import Reference, reference_sigmas, reference_steps
 from .reference_runs import ReferenceRuns
 from .refine_solver import evaluations_of, ways_to_try
 from .run import Advance, BudgetSpent, Observer, SamplerResult, SamplerRun, SteppedRun
 from .search import Search, Trial
-from .signed_defect import SignedDefect
 from .solver_bench import SolverBench
 
 SEEDS, SEEDS_POWER = 1.0, 0.34  # of the search: seeds = SEEDS (budget / steps) ^ SEEDS_POWER
 REFERENCE_SHARE = 0.4  # of the budget, at most, for the reference on the first seeds
-PAIR_SHARE = 0.12  # of the budget, for a look at the pairs at hand
+PAIR_SHARE = 0.08  # of the budget, for a look at the pairs at hand
 SEARCH_SHARE = 0.6  # of the budget that may be spent when the search is done
 RESERVED = -3  # of the ways of a refinement, the one that the search leaves enough for, however small the budget
 PAIRS_LOOKED_AT, PAIRS_MEASURED, BEST_PAIRS = 8, 2, 1
@@ -40,9 +40,6 @@ REFINEMENTS, LEAST_GAIN = 3, 0.01  # of the loss
 REFINE_SHARE = 0.8  # of what is left of the budget, for each
 MORE_SEEDS = 1.25  # times those of the search, for which the best are run again
 MOST_SEEDS = 40
-
-Pair = tuple[str, Tensor]
-"""The host's solver by its name, one of SOLVERS, and the schedule (N + 1,)."""
 
 
 @dataclass(frozen=True)
@@ -137,7 +134,8 @@ def calibrate_sampler(
     search = Search(
         bench, noise, plan.seeds, profile.data_scale, forecasts, SEARCH_SEED, start_is_free=free, again=AGAIN, fits=True
     )
-    ranked = _by_foretold_error(usable, profile, noise)
+    usual_share = 0.0 if change else USUAL_SHARE  # what is usual was measured from full noise
+    ranked = most_promising_first(usable, profile, noise, usual_share)
     own = [_solver_trial(search, name, known_solver(*pair, noise)) for name, pair in ranked.items()]
     refined = [_solver_trial(search, EARLIER, earlier)] if earlier is not None else []
     try:
@@ -201,27 +199,10 @@ def _solver_trial(search: Search, name: str, solver: LinearMultistep) -> Trial:
     return trial
 
 
-def _by_foretold_error(usable: dict[str, Pair], profile: Profile, noise: NoiseSchedule) -> dict[str, Pair]:
-    """The first pair, and the others by their foretold error, without twins."""
-    foretold = dict[str, float]()
-    for solver in dict.fromkeys(solver for solver, _ in usable.values()):
-        names = [name for name, pair in usable.items() if pair[0] == solver]
-        errors = foretold_errors([usable[name][1] for name in names], [SignedDefect(profile, noise, solver)])[0]
-        foretold.update(zip(names, errors.tolist(), strict=True))
-    first = next(iter(usable))
-    kept = dict[str, Pair]()
-    for name in [first, *sorted(usable.keys() - {first}, key=lambda name: (foretold[name], name))]:
-        solver, sigmas = usable[name]
-        twins = (other for known, other in kept.values() if known == solver)
-        if not any(sigmas.allclose(other, rtol=0.02, atol=0) for other in twins):
-            kept[name] = usable[name]
-    return kept
-
-
 def _look_at_pairs(
     own: list[Trial], bench: SolverBench, plan: SamplerPlan, budget: int, stop: Callable[[], bool]
 ) -> None:
-    """A look at those that are foretold to be the best, and the best of these on as many seeds as the fits."""
+    """A look at the most promising ones, and the best of these on as many seeds as the fits."""
     begun = bench.spent
     for trial in own[:PAIRS_LOOKED_AT]:
         if stop() or (trial is not own[0] and bench.spent - begun > PAIR_SHARE * budget):

@@ -7,6 +7,8 @@ before anything is measured their mean is the best guess, and often better than 
 The coefficients are fitted to the searched schedules of five small networks by benchmarks/studies/safety.py, those for
 fitted solvers to the schedules of fitted samplers by benchmarks/studies/usual_fits.py. Where one of these networks is
 judged, they are fitted to the others (docs/calibration.md, "Schedules that are usually good").
+
+And how good the pairs of sampler and scheduler usually are that a user could select.
 """
 
 from __future__ import annotations
@@ -32,6 +34,29 @@ COEFFICIENTS: dict[str, Coefficients] = {
     FITTED: ((-4.294, -0.04), (10.231, 1.235), (-11.423, 3.432), (8.389, -3.806)),
 }
 """By solver, those of u^j (rows, j = 0 to DEGREE) times 1 and ln(N / 6) (columns); u = i / N of the i-th step."""
+
+MOST_BEHIND = 0.7  # that a single cell counts for in BEHIND; so far are pairs taken to be that it does not name
+BEHIND: dict[str, float] = {
+    "dpmpp_2m AYS SD 1.5": 0.48, "dpmpp_2m AYS SDXL": 0.48, "dpmpp_2m DM-NonUniform SD": 0.4,
+    "dpmpp_2m GITS SD 1.5": 0.49, "dpmpp_2m OSS Chroma": 0.7, "dpmpp_2m OSS Flux": 0.68, "dpmpp_2m OSS Wan": 0.7,
+    "dpmpp_2m beta": 0.32, "dpmpp_2m ddim_uniform": 0.58, "dpmpp_2m exponential": 0.39, "dpmpp_2m hso": 0.13,
+    "dpmpp_2m karras": 0.33, "dpmpp_2m kl_optimal": 0.68, "dpmpp_2m linear_quadratic": 0.69, "dpmpp_2m normal": 0.43,
+    "dpmpp_2m sgm_uniform": 0.3, "dpmpp_2m simple": 0.3, "euler AYS SD 1.5": 0.51, "euler AYS SDXL": 0.52,
+    "euler DM-NonUniform SD": 0.53, "euler GITS SD 1.5": 0.53, "euler OSS Chroma": 0.7, "euler OSS Flux": 0.7,
+    "euler OSS Wan": 0.7, "euler beta": 0.52, "euler ddim_uniform": 0.61, "euler exponential": 0.59,
+    "euler hso": 0.48, "euler karras": 0.57, "euler kl_optimal": 0.68, "euler linear_quadratic": 0.69,
+    "euler normal": 0.57, "euler sgm_uniform": 0.51, "euler simple": 0.51, "uni_pc AYS SD 1.5": 0.39,
+    "uni_pc AYS SDXL": 0.47, "uni_pc DM-NonUniform SD": 0.45, "uni_pc GITS SD 1.5": 0.47, "uni_pc OSS Chroma": 0.7,
+    "uni_pc OSS Flux": 0.69, "uni_pc OSS Wan": 0.7, "uni_pc beta": 0.37, "uni_pc beta (KSampler)": 0.51,
+    "uni_pc ddim_uniform": 0.7, "uni_pc ddim_uniform (KSampler)": 0.59, "uni_pc exponential": 0.54,
+    "uni_pc exponential (KSampler)": 0.29, "uni_pc hso": 0.32, "uni_pc karras": 0.69,
+    "uni_pc karras (KSampler)": 0.44, "uni_pc kl_optimal": 0.7, "uni_pc kl_optimal (KSampler)": 0.6,
+    "uni_pc linear_quadratic": 0.7, "uni_pc linear_quadratic (KSampler)": 0.7, "uni_pc normal": 0.7,
+    "uni_pc normal (KSampler)": 0.33, "uni_pc sgm_uniform": 0.33, "uni_pc sgm_uniform (KSampler)": 0.45,
+    "uni_pc simple": 0.33, "uni_pc simple (KSampler)": 0.45,
+}  # fmt: skip
+"""By "sampler schedule", how far a pair is behind the best one in the logarithm of its mean distance: the mean over
+seven small networks and 4 to 8 steps, by benchmarks/studies/usual_pairs.py."""
 
 
 def terms(steps: int) -> Array:

@@ -7,7 +7,7 @@ import pytest
 import torch
 from benchmarks.models.catalogue import load_model
 from benchmarks.rivals.schedules import built_in_rivals
-from benchmarks.rivals.usual_fits import coefficients_without
+from benchmarks.rivals.usual import coefficients_without, pairs_without
 from benchmarks.studies import safety
 
 from hso_core.calibration import usual
@@ -48,3 +48,8 @@ def test_the_usual_steps_are_those_that_the_command_fits():
 def test_the_coefficients_for_fitted_solvers_are_those_of_the_command():
     assert usual.COEFFICIENTS[usual.FITTED] == coefficients_without(None)
     assert coefficients_without("sd-unet") == coefficients_without("sd-unet-v") != coefficients_without("hsc32")
+
+
+def test_the_usual_pairs_are_those_of_the_command():
+    assert pairs_without(None) == usual.BEHIND
+    assert pairs_without("sd-unet") == pairs_without("sd-unet-v") != pairs_without("hsc32")
