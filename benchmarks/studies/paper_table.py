@@ -288,7 +288,7 @@ def _missing(known: Iterable[tuple[str, int, str]]) -> str:
     wanted = [(solver, steps, name) for solver in SOLVERS for steps in STEPS for name in (*SCHEDULES, CALIBRATED)]
     wanted += [("uni_pc", steps, name) for steps in STEPS for name in (LEFT, FITTED)]
     missing = len(set(wanted) - set(known))
-    return f"Not measured yet: {missing} of {len(wanted)} cells, which the command adds. " if missing else ""
+    return f" Not measured yet: {missing} of {len(wanted)} cells, which the command adds." if missing else ""
 
 
 def _cell(row: dict[str, Any] | None, measure: str, rows: list[dict[str, Any]], place: tuple[str, int]) -> str:
@@ -308,6 +308,7 @@ def findings(by: dict[tuple[str, int, str], dict[str, Any]], places: Sequence[tu
         return f"{len(ahead)} of {len(both)}"
 
     pairs = (("HSO", "DM-NonUniform"), ("DM-NonUniform", "uniform in t"), ("HSO", "uniform in t"))
+    pairs += ((LEFT, "DM-NonUniform"), (LEFT, "uniform in t"))
     pairs += (("HSO", "HSO without the penalty"), ("HSO", "HSO, DDPM's betas"), (CALIBRATED, "HSO"))
     lines = [
         (f"{better} ahead of {worse}", *(counts(better, worse, measure) for measure in MEASURES))
@@ -323,16 +324,17 @@ TEXT = """# The paper's table, in small
 The paper reports Frechet distances of Stable Diffusion 2.1 at guidance 7.5. Here the same schedules are on `sd-unet`
 ([the network](sd_unet.md): emoji of 32 x 32 on Stable Diffusion's table), at guidance 7.5 and with all of its classes,
 each as often as among the real pictures. {count} pictures a cell; `python -m benchmarks.studies.paper_table`, {date},
-{machine}. {missing}Smaller is better; the least of a column is bold.
+{machine}.{missing}
+Smaller is better; the least of a column is bold.
 
 - *DDIM* is the host's euler, which is the same. Every schedule ends with a step to 0, also for UniPC; *left at t_min*
   is the paper's own way with UniPC, all steps above t_min and none to 0.
 - *uniform in t* is the default of both samplers with Stable Diffusion. *HSO* has the paper's bounds, on the network's
   own table; *DDPM's betas* the times that the paper's printed schedule has. *calibrated* and *fitted* were calibrated
   once, with the budget normal, on one class; *fitted* has a sampler of its own, and stands in the columns of uni_pc.
-  (With 4 steps it was 579, 72 and 0.391 while steps had no strengths, commit e77042f, and 670, 103 and 0.369 when the
-  last one had a strength, too, commit 211e98b. One calibration each: with strengths the single pictures came nearer
-  here, and the set further off.)
+  (With 4 steps it was 579, 72 and 0.391 while steps had no strengths, commit e77042f; 670, 103 and 0.369 when the last
+  one had a strength, too, commit 211e98b; 639, 96 and 0.382 at commit f17d525. One calibration each, so that the set
+  says little of what strengths do.)
 - Frechet distances are those of 64 leading components of efficientnet-lite0's features at 64 pixels, and not
   comparable to those of others. Two halves of the real pictures are {halves:.0f} apart, the network's converged
   pictures and the real ones {network_to_real:.0f}, two converged sets {sets:.0f}. RMSE is to the converged picture of
@@ -342,13 +344,29 @@ each as often as among the real pictures. {count} pictures a cell; `python -m be
 
 {findings}
 
-What is and what is not confirmed: with DDIM HSO is ahead of DM-NonUniform by every measure with 4 and with 6 steps,
-and with 6 and 8 steps also of even steps in t; with 8 steps the two are level. With UniPC it is behind both by every
-measure. Nothing collapses without the penalty: with 4 and 6 steps the lower level, which is solved exactly here, finds
-the same schedule ([the method](method.md)); with 8 steps the penalty moves it, and the pictures are nearer for it (RMSE
-0.325, without 0.373). What knows the network, a calibrated schedule or a fitted sampler, is nearest picture by picture;
-as a set HSO is nearer to converged pictures than the calibrated schedule with 6 steps of DDIM, and the fitted sampler
-is the nearest of all there.
+**With DDIM mostly yes.** HSO is ahead of DM-NonUniform by every measure with 4, 5 and 6 steps and by two of three
+with 10 (with 8 the two are level), and from 5 steps on ahead of even steps in t by every measure. But DM-NonUniform
+is behind even steps up to 6 steps.
+
+**With UniPC no**, where the last step goes to 0: HSO is behind both by every measure, and even steps are ahead of
+DM-NonUniform. The paper's own way, left at t_min, is much nearer: picture by picture ahead of DM-NonUniform from 5
+steps on, and ahead of all other schedules with 8 and 10, the calibrated one among them; as a set only ahead of
+DM-NonUniform, with 8 and 10 steps.
+
+**Nothing collapses without the penalty.** Up to 6 steps the lower level, which is solved exactly here, finds the same
+schedule ([the method](method.md)). From 8 steps on the penalty moves it: with DDIM for the better by every measure
+(RMSE with 8 steps 0.325, without 0.373), with UniPC mostly for the worse.
+
+What knows the network is nearest to converged pictures. With DDIM the calibrated schedule has the least RMSE with every
+number of steps; as a set HSO is ahead of it from 6 steps on. With UniPC the fitted sampler is nearest by both with
+every number of steps, and from 8 on its set is no further from converged pictures than two sets of these are apart.
+
+To real pictures many cells are nearer than the network's own converged pictures, so that this distance says little of
+how well a schedule follows its network.
+
+Not made on flow-unet-guided: its digits are grey, and features of photographs say little of them; DDPM's betas, AYS
+and DM-NonUniform are for variance-preserving models. Its distances picture by picture are in
+[the benchmark](benchmark.md).
 
 ## The tables
 

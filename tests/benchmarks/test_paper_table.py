@@ -6,7 +6,7 @@ import pytest
 import torch
 from benchmarks.models.catalogue import load_model
 from benchmarks.studies import paper_table
-from benchmarks.studies.paper_table import CALIBRATED, FITTED, MEASURES, MODEL, SCHEDULES
+from benchmarks.studies.paper_table import CALIBRATED, FITTED, LEFT, MEASURES, MODEL, SCHEDULES, STEPS
 
 
 def test_with_ddpms_betas_it_is_the_schedule_that_the_paper_prints() -> None:
@@ -74,21 +74,46 @@ def test_the_committed_page_is_that_of_the_committed_results() -> None:
 
 def test_what_the_page_says_is_in_the_results() -> None:
     rows = paper_table.read_results()["rows"]
-    for steps in (4, 6):
-        by = {(row["solver"], row["schedule"]): row for row in rows if row["steps"] == steps}
-        for measure in MEASURES:
-            assert by["ddim", "HSO"][measure] < by["ddim", "DM-NonUniform"][measure]
-            for name in ("DM-NonUniform", "uniform in t"):
-                assert by["uni_pc", "HSO"][measure] > by["uni_pc", name][measure]
-            if steps == 6:
-                assert by["ddim", "HSO"][measure] < by["ddim", "uniform in t"][measure]
-        assert by["uni_pc", FITTED]["rmse"] < by["ddim", CALIBRATED]["rmse"]
-        for solver in ("ddim", "uni_pc"):
-            assert by[solver, "HSO without the penalty"]["sigmas"] == by[solver, "HSO"]["sigmas"]
-        nearest = {solver: min((r["rmse"], name) for (own, name), r in by.items() if own == solver) for solver, _ in by}
-        assert nearest["ddim"][1] == CALIBRATED and nearest["uni_pc"][1] == FITTED
-    assert by["ddim", "HSO"]["converged"] < by["ddim", CALIBRATED]["converged"]
-    assert min((row["converged"], name) for (_, name), row in by.items())[1] == FITTED
-    eight = {row["schedule"]: row for row in rows if (row["solver"], row["steps"]) == ("ddim", 8)}
-    assert all(eight["HSO"][measure] < eight["uniform in t"][measure] for measure in MEASURES)
-    assert [f"{eight[name]['rmse']:.3f}" for name in ("HSO", "HSO without the penalty")] == ["0.325", "0.373"]
+    cells = {(row["solver"], row["steps"], row["schedule"]): row for row in rows}
+    assert {key for key in cells if key[2] == FITTED} == {("uni_pc", steps, FITTED) for steps in STEPS}
+
+    def ahead(solver: str, one: str, other: str) -> list[str]:
+        """For each number of steps by which measures: r, c, m."""
+        pairs = [(cells[solver, steps, one], cells[solver, steps, other]) for steps in STEPS]
+        return ["".join(key[0] for key in MEASURES if a[key] < b[key]) for a, b in pairs]
+
+    every = "rcr"
+    assert ahead("ddim", "HSO", "DM-NonUniform")[:3] == [every] * 3
+    assert ahead("ddim", "HSO", "DM-NonUniform")[4] == "cr"
+    level = [cells["ddim", 8, name]["rmse"] for name in ("HSO", "DM-NonUniform")]
+    assert level[0] == pytest.approx(level[1], rel=0.01)
+    assert ahead("ddim", "HSO", "uniform in t")[1:] == [every] * 4
+    assert ahead("ddim", "DM-NonUniform", "uniform in t")[:3] == [""] * 3
+    for name in ("DM-NonUniform", "uniform in t"):
+        assert ahead("uni_pc", "HSO", name) == [""] * 5
+    assert ahead("uni_pc", "DM-NonUniform", "uniform in t") == [""] * 5
+
+    rmse = {key: row["rmse"] for key, row in cells.items()}
+    for steps in STEPS[1:]:
+        assert rmse["uni_pc", steps, LEFT] < rmse["uni_pc", steps, "DM-NonUniform"]
+    for steps in (8, 10):
+        assert all(rmse["uni_pc", steps, LEFT] < rmse["uni_pc", steps, name] for name in (*SCHEDULES, CALIBRATED))
+    sets = {key: row["converged"] for key, row in cells.items()}
+    left_ahead = [sets["uni_pc", steps, LEFT] < sets["uni_pc", steps, "DM-NonUniform"] for steps in STEPS]
+    assert left_ahead == [False, False, False, True, True]
+
+    without = "HSO without the penalty"
+    for solver in ("ddim", "uni_pc"):
+        for steps in STEPS[:3]:
+            assert cells[solver, steps, without]["sigmas"] == cells[solver, steps, "HSO"]["sigmas"]
+    assert ahead("ddim", "HSO", without)[3:] == [every] * 2 and ahead("uni_pc", "HSO", without)[3:] == ["", "r"]
+    assert [f"{rmse['ddim', 8, name]:.3f}" for name in ("HSO", without)] == ["0.325", "0.373"]
+
+    for steps in STEPS:
+        assert min((rmse["ddim", steps, name], name) for name in (*SCHEDULES, CALIBRATED))[1] == CALIBRATED
+        assert (sets["ddim", steps, "HSO"] < sets["ddim", steps, CALIBRATED]) == (steps >= 6)
+        for measure in (rmse, sets):
+            assert min((measure[key], key[2]) for key in measure if key[:2] == ("uni_pc", steps))[1] == FITTED
+    floors = paper_table.read_results()["floors"]
+    assert all((sets["uni_pc", steps, FITTED] <= floors["sets"]) == (steps >= 8) for steps in STEPS)
+    assert sum(row["real"] < floors["network"] for row in rows) > 0.4 * len(rows)
