@@ -16,6 +16,7 @@ from hso_core.calibration.calibrate import Plan
 from hso_core.calibration.compare import compare
 from hso_core.calibration.generators import compact_schedule
 from hso_core.calibration.reference import reference_steps
+from hso_core.calibration.search import SEARCHED, Search
 from hso_core.schedule.sigmas import SigmasError, check_sigmas
 
 SD15 = named_schedule("sd15")
@@ -284,17 +285,31 @@ def test_a_run_that_ends_itself_keeps_the_best_so_far(allowed):
 
 
 @pytest.mark.parametrize("solver, steps, budget, gain", [("dpmpp_2m", 5, 2000, 0.2), ("euler", 6, 1200, 0.99)])
-def test_what_the_search_found_is_kept_wherever_the_last_comparison_ends(solver, steps, budget, gain):
+def test_what_the_search_found_is_kept_wherever_the_last_comparison_ends(solver, steps, budget, gain, monkeypatch):
+    propose, proposed = Search._most_promising, []
+
+    def recorded(search):
+        trial = propose(search)
+        proposed.append(trial and trial.sigmas)
+        return trial
+
+    def repeated(search):  # until it is cut it all goes the same way, and to propose is what takes the time
+        sigmas = next(again)
+        return None if sigmas is None else search.add(SEARCHED, sigmas)
+
     def cut_after(allowed):
         run = Cancelled(SCALES, solver)
         run.allowed = allowed
         at_hand = candidates(SD15, steps)
         return calibrate(run, GaussianRun(SCALES, "dpmpp_2m"), at_hand, steps, SD15, budget), len(run.calls)
 
+    monkeypatch.setattr(Search, "_most_promising", recorded)
     whole, calls = cut_after(10_000)
 
     assert whole.gain < gain
+    monkeypatch.setattr(Search, "_most_promising", repeated)
     for allowed in range(calls - 20, calls):
+        again = iter(proposed)
         found, _ = cut_after(allowed)
         assert found.gain < gain and found.name == whole.name
         assert "fitted to this model" in found.report()
