@@ -1,11 +1,11 @@
-"""Three questions about fitted samplers (docs/fitted_samplers.md).
+"""Four questions about fitted samplers (docs/fitted_samplers.md).
 
-    .venv/bin/python -m benchmarks.studies.fitted_choices [trajectories | guard | refinements]
+    .venv/bin/python -m benchmarks.studies.fitted_choices [trajectories | references | guard | refinements]
 
 trajectories: is the calibration's own reference good enough to be followed on the way? Its distance to where a run of
-200 steps passes, beside that of the two ends. guard: what it gains to go over to a known solver where a sample's
-predictions are larger than any that the calibration saw. refinements: what each way to refine a fit is worth, and what
-it takes.
+200 steps passes, beside that of the two ends. references: which solver the reference had best be run with. guard: what
+it gains to go over to a known solver where a sample's predictions are larger than any that the calibration saw.
+refinements: what each way to refine a fit is worth, and what it takes.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ from .fitted_samplers import MEASURES, NETWORKS, PairBench, best_pair
 
 SEEDS, FINE_STEPS = 8, 200
 PASSED = {"vp": (10.0, 3.0, 1.0, 0.3), "flow": (0.9, 0.75, 0.5, 0.2)}  # sigmas at which the two are compared
+REFERENCES = (REFERENCE_SOLVER, "dpmpp_2m", "dpmpp_3m", "ipndm")
 GUARDED = (("ztf32", 6), ("hsc32", 8))
 REFINED = ("hsc32", "LogNet32", "flow-unet-guided", "sd-unet", "sd-unet-guided")
 REFINED_FROM = 40_000  # a seed that no search has seen
@@ -54,6 +55,23 @@ def trajectories() -> str:
             ends, passed = _apart(model, own)
             rows.append((name, str(steps), str(len(own.sigmas) - 1), *(f"{value:.3f}" for value in (*passed, ends))))
     return markdown(("network", "for N", "its steps", "early", "", "", "late", "end"), rows)
+
+
+def references() -> str:
+    """Mean RMSE to a run of many steps, of the reference's own schedule with each solver."""
+    rows, seeds = [], range(FIRST_SEEDS[0], FIRST_SEEDS[0] + 2 * SEEDS)
+    for name in NETWORKS:
+        model = load_model(name)
+        fine = SolverRun(model, "dpmpp_2m")(fine_sigmas(model.noise, FINE_STEPS), seeds).latents
+        for steps in (4, 6):
+            sigmas = own_sigmas(model, steps)
+            means = []
+            for solver in REFERENCES:
+                known = known_solver(solver, sigmas.float(), model.noise)
+                ends = SteppedSolverRun(model)(sigmas, seeds, known.stepper).latents
+                means.append(f"{float(distances(ends, fine).mean()):.3f}")
+            rows.append((name, str(steps), str(len(sigmas) - 1), *means))
+    return markdown(("network", "for N", "its steps", *REFERENCES), rows)
 
 
 def own_sigmas(model: TestModel, steps: int) -> Tensor:
@@ -153,7 +171,7 @@ def _run_with(trial: Trial) -> LinearMultistep:
     return trial.solver
 
 
-QUESTIONS = {"trajectories": trajectories, "guard": guard, "refinements": refinements}
+QUESTIONS = {"trajectories": trajectories, "references": references, "guard": guard, "refinements": refinements}
 
 
 def main() -> None:

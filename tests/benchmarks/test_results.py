@@ -16,6 +16,7 @@ from benchmarks.rivals.schedules import is_built_in, is_schedule
 from benchmarks.studies import fitted_samplers, jumps, transfer
 
 import workbench
+from hso_core.calibration import usual
 
 RESULTS = workbench.REPOSITORY / "benchmarks" / "results.json"
 ABOUT = RESULTS.with_name("results_about.json")
@@ -140,6 +141,13 @@ def test_what_to_expect_says_with_which_solvers_one_built_in_is_closer_than_hso(
     assert closer == {"uni_pc"}
     assert "With euler and dpmpp_2m no single built-in scheduler is as close on average over 4 to 8 steps" in told
     assert "no single built-in one is as close on average with euler and dpmpp_2m" in words_of("README.md")
+
+
+def test_what_to_expect_says_which_pair_is_usually_the_nearest(told: str) -> None:
+    first, second = sorted(usual.BEHIND.items(), key=lambda item: item[1])[:2]
+    assert (first[0], second[0]) == ("dpmpp_2m hso", "uni_pc exponential (KSampler)")
+    assert f"{math.exp(first[1]):.2f} times its distance on average" in told
+    assert f"(`uni_pc` with `exponential`) {math.exp(second[1]):.2f} times" in told
 
 
 def test_what_to_expect_says_how_hso_does_on_flow_models(cells: list[dict], told: str) -> None:
