@@ -16,6 +16,7 @@ import comfy.model_management  # noqa: E402
 import comfy.samplers  # noqa: E402
 
 import galaxies  # noqa: E402
+from hso_core.calibration import usual  # noqa: E402
 from node_runs import evaluations_of, progress  # noqa: E402
 
 STEPS = 6
@@ -88,6 +89,13 @@ def test_the_quick_budget_already_beats_every_pair_on_seeds_that_it_has_not_seen
     pairs = nodes("measuring.calibrate_sampler").pairs_at_hand(model, STEPS)
     others = [error(host.sampler(solver), schedule) for solver, schedule in pairs.values()]
     assert len(pairs) > 25 and error(sampler, sigmas) < 0.9 * min(others)
+
+
+def test_how_good_pairs_usually_are_is_known_by_the_names_that_they_have_here(nodes, model):
+    names = nodes("measuring.calibrate_sampler").pairs_at_hand(model, STEPS).keys()
+
+    assert len(names & usual.BEHIND.keys()) > 0.8 * len(names)  # a newer host may have further schedulers
+    assert {"dpmpp_2m hso", "uni_pc exponential (KSampler)"} <= names
 
 
 def test_the_budget_is_kept_and_shown(first):
