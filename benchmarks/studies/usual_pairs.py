@@ -2,9 +2,9 @@
 
     .venv/bin/python -m benchmarks.studies.usual_pairs [--write]
 
-Prints it, and how far the best of the first few pairs is behind the best of all, where they are tried in the order of
-what is foretold, of what is usual with the other networks, and of both. --write: also measure all pairs anew, into
-benchmarks/usual_pairs.json.
+Prints it, the pairs that are usually the nearest, and how far the best of the first few is behind the best of all,
+where they are tried in the order of what is foretold, of what is usual with the other networks, and of both. --write:
+also measure all pairs anew, into benchmarks/usual_pairs.json.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ from .fitted_samplers import NETWORKS, NOT_CHOSEN_ON, STEPS, PairBench
 ORDERS = {"foretold": 0.0, "both": USUAL_SHARE, "usual": 1.0}
 FIRST = (1, 2, 3)
 DRAWS = 3  # sets of seeds for the reference
+NEAREST = 5  # pairs that are named
 
 
 def behind() -> list[dict[str, Any]]:
@@ -78,13 +79,19 @@ def main() -> None:
     torch.set_num_threads(1)
     if parser.parse_args().write:
         write_rows(PAIRS, behind())
-    pprint.pprint(pairs_without(None), width=118, compact=True)
-    found = [first_ones(row) for row in read_rows(PAIRS)]
+    usually = pairs_without(None)
+    pprint.pprint(usually, width=118, compact=True)
+    for name in sorted(usually, key=lambda name: usually[name])[:NEAREST]:
+        print(f"{name}: {exp(usually[name]):.2f} times the distance of the best pair")
+    rows = read_rows(PAIRS)
+    found = [(row["network"], first_ones(row)) for row in rows]
     table = []
-    for order in ORDERS:
-        logs = (fmean(value for each in found for value in each[order][i]) for i in range(len(FIRST)))
-        table.append((order, *(f"{exp(mean):.2f}" for mean in logs)))
-    print(markdown(("order", *(f"best of {few}" for few in FIRST)), table))
+    for network in (None, *dict.fromkeys(row["network"] for row in rows)):
+        own = [each for name, each in found if network in (None, name)]
+        for order in ORDERS:
+            logs = (fmean(value for each in own for value in each[order][i]) for i in range(len(FIRST)))
+            table.append((network or "all", order, *(f"{exp(mean):.2f}" for mean in logs)))
+    print(markdown(("network", "order", *(f"best of {few}" for few in FIRST)), table))
 
 
 if __name__ == "__main__":

@@ -77,21 +77,21 @@ def test_what_the_page_says_is_in_the_results() -> None:
     cells = {(row["solver"], row["steps"], row["schedule"]): row for row in rows}
     assert {key for key in cells if key[2] == FITTED} == {("uni_pc", steps, FITTED) for steps in STEPS}
 
-    def ahead(solver: str, one: str, other: str) -> list[str]:
-        """For each number of steps by which measures: r, c, m."""
+    def ahead(solver: str, one: str, other: str) -> list[set[str]]:
+        """For each number of steps, by which measures."""
         pairs = [(cells[solver, steps, one], cells[solver, steps, other]) for steps in STEPS]
-        return ["".join(key[0] for key in MEASURES if a[key] < b[key]) for a, b in pairs]
+        return [{key for key in MEASURES if a[key] < b[key]} for a, b in pairs]
 
-    every = "rcr"
+    every, none = set(MEASURES), set[str]()
     assert ahead("ddim", "HSO", "DM-NonUniform")[:3] == [every] * 3
-    assert ahead("ddim", "HSO", "DM-NonUniform")[4] == "cr"
+    assert ahead("ddim", "HSO", "DM-NonUniform")[4] == {"converged", "rmse"}
     level = [cells["ddim", 8, name]["rmse"] for name in ("HSO", "DM-NonUniform")]
     assert level[0] == pytest.approx(level[1], rel=0.01)
     assert ahead("ddim", "HSO", "uniform in t")[1:] == [every] * 4
-    assert ahead("ddim", "DM-NonUniform", "uniform in t")[:3] == [""] * 3
+    assert ahead("ddim", "DM-NonUniform", "uniform in t")[:3] == [none] * 3
     for name in ("DM-NonUniform", "uniform in t"):
-        assert ahead("uni_pc", "HSO", name) == [""] * 5
-    assert ahead("uni_pc", "DM-NonUniform", "uniform in t") == [""] * 5
+        assert ahead("uni_pc", "HSO", name) == [none] * 5
+    assert ahead("uni_pc", "DM-NonUniform", "uniform in t") == [none] * 5
 
     rmse = {key: row["rmse"] for key, row in cells.items()}
     for steps in STEPS[1:]:
@@ -106,10 +106,12 @@ def test_what_the_page_says_is_in_the_results() -> None:
     for solver in ("ddim", "uni_pc"):
         for steps in STEPS[:3]:
             assert cells[solver, steps, without]["sigmas"] == cells[solver, steps, "HSO"]["sigmas"]
-    assert ahead("ddim", "HSO", without)[3:] == [every] * 2 and ahead("uni_pc", "HSO", without)[3:] == ["", "r"]
+    assert ahead("ddim", "HSO", without)[3:] == [every] * 2
+    assert ahead("uni_pc", "HSO", without)[3:] == [none, {"rmse"}]
     assert [f"{rmse['ddim', 8, name]:.3f}" for name in ("HSO", without)] == ["0.325", "0.373"]
 
     for steps in STEPS:
+        assert rmse["uni_pc", steps, CALIBRATED] < rmse["uni_pc", steps, "uniform in t"]
         assert min((rmse["ddim", steps, name], name) for name in (*SCHEDULES, CALIBRATED))[1] == CALIBRATED
         assert (sets["ddim", steps, "HSO"] < sets["ddim", steps, CALIBRATED]) == (steps >= 6)
         for measure in (rmse, sets):

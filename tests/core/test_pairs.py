@@ -63,10 +63,18 @@ def test_of_twins_with_the_same_sampler_the_first_stays(profile):
 
 
 def test_errors_that_cannot_be_foretold_leave_what_is_usual(profile):
-    given = pairs("dpmpp_2m")
-    flat = torch.full((STEPS + 1,), float("nan"))
-    given["dpmpp_2m broken"] = "dpmpp_2m", flat
+    unknown = torch.full((STEPS + 1,), float("nan"))
+    given = {name: (solver, unknown) for name, (solver, _) in pairs("uni_pc", "dpmpp_2m").items()}
 
     names = list(most_promising_first(given, profile, NOISE))
 
-    assert names[-1] == "dpmpp_2m broken" and len(names) == 4
+    assert names == sorted(given, key=lambda name: (usual.BEHIND.get(name, usual.MOST_BEHIND), name))
+
+
+def test_one_error_that_cannot_be_foretold_counts_as_a_large_one(profile, monkeypatch):
+    given = pairs("dpmpp_2m")
+    given["dpmpp_2m broken"] = "dpmpp_2m", torch.full((STEPS + 1,), float("nan"))
+    monkeypatch.setitem(usual.BEHIND, "dpmpp_2m broken", 0.0)
+
+    assert list(most_promising_first(given, profile, NOISE))[0] == "dpmpp_2m hso"
+    assert list(most_promising_first(given, profile, NOISE, 1.0))[0] == "dpmpp_2m broken"
