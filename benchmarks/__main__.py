@@ -25,10 +25,10 @@ import torch
 from . import REPOSITORY
 from .grid import run, say
 from .models import downloads
-from .models.catalogue import ALL_MODELS, MODELS
+from .models.catalogue import MODELS
 from .report.figures import Table
 from .report.page import page
-from .rivals.oracle import STEPS
+from .rivals.schedules import STEPS
 from .studies import checkpoint
 
 RESULTS = REPOSITORY / "benchmarks" / "results.json"
@@ -65,7 +65,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--quick", action="store_true", help="a small part, not into the repository")
     what.add_argument("--page", action="store_true", help="only write the page again")
-    what.add_argument("--models", nargs="+", choices=list(ALL_MODELS), help="a part, not into the repository")
+    what.add_argument("--models", nargs="+", choices=list(MODELS), help="a part, not into the repository")
     checkpoint.add_arguments(parser, what)
     options = parser.parse_args(arguments)
     checkpoint.check_arguments(parser, options)

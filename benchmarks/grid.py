@@ -24,8 +24,7 @@ from .models.reference import converged, convergence, to_exact_answer
 from .models.solvers import SOLVERS
 from .report.figures import WORST_ALLOWED
 from .rivals.calibrated import calibrated_rivals
-from .rivals.oracle import oracle_sigmas
-from .rivals.schedules import all_rivals, is_built_in
+from .rivals.schedules import all_rivals, is_built_in, oracle_sigmas
 
 CHECKED_SEEDS = range(FIRST_SEED, FIRST_SEED + 16)
 OTHER_SEEDS = 100_000

@@ -360,18 +360,6 @@ MODELS: dict[str, Callable[[], TestModel]] = {
     "flow-unet-guided": lambda: _flow_network(
         "flow-unet-guided", 3, GUIDANCE, f"the same, guidance of {GUIDANCE:g} towards the digit 3"
     ),
-    "gaussian": lambda: _gaussian("gaussian", 1.0),
-    "mixture": lambda: _mixture("mixture"),
-    "digits-0.15": lambda: _digits("digits-0.15", 0.15),
-    "digits-0.3": lambda: _digits("digits-0.3", 0.3),
-    "digits-1": lambda: _digits("digits-1", 1.0),
-    "digits-3": lambda: _digits("digits-3", 3.0),
-    "digits-guided": lambda: _guided_digits("digits-guided"),
-    "digits-flow": lambda: _flow_digits("digits-flow"),
-}
-"""Those of docs/benchmark.md."""
-
-EMOJI_MODELS: dict[str, Callable[[], TestModel]] = {
     "sd-unet": lambda: sd_network(
         "sd-unet", "eps", sd_unet.ANY, 1.0, "trained here on Stable Diffusion's table: emoji in colour"
     ),
@@ -385,13 +373,25 @@ EMOJI_MODELS: dict[str, Callable[[], TestModel]] = {
     "sd-unet-v": lambda: sd_network(
         "sd-unet-v", "v", sd_unet.ANY, 1.0, "its sister for velocities, up to a terminal SNR of zero"
     ),
+    "gaussian": lambda: _gaussian("gaussian", 1.0),
+    "mixture": lambda: _mixture("mixture"),
+    "digits-0.15": lambda: _digits("digits-0.15", 0.15),
+    "digits-0.3": lambda: _digits("digits-0.3", 0.3),
+    "digits-1": lambda: _digits("digits-1", 1.0),
+    "digits-3": lambda: _digits("digits-3", 3.0),
+    "digits-guided": lambda: _guided_digits("digits-guided"),
+    "digits-flow": lambda: _flow_digits("digits-flow"),
 }
-"""Networks in Stable Diffusion's regime, which the page does not have yet: to be named with --models."""
+"""Those of docs/benchmark.md."""
 
-ALL_MODELS = {**MODELS, **EMOJI_MODELS}
+EMOJI_NETWORKS = ("sd-unet", "sd-unet-guided", "sd-unet-v")
+NETWORKS = ("hsc32", "ztf32", "LogNet32", "flow-unet", "flow-unet-guided", *EMOJI_NETWORKS)
+"""Those of tier 2."""
+RELATIVES = (("flow-unet", "flow-unet-guided"), EMOJI_NETWORKS)
+"""Networks with the same weights or data. What is learnt of the others is judged on a network without its relatives."""
 
 
 @functools.cache
 def load_model(name: str) -> TestModel:
-    """The test model `name`, one of ALL_MODELS."""
-    return ALL_MODELS[name]()
+    """The test model `name`, one of MODELS."""
+    return MODELS[name]()

@@ -1,4 +1,4 @@
-"""The host's own solvers, run on a test model from given seeds: an implementation of the calibration's SamplerRun."""
+"""Solvers, nearly all the host's own, run on a test model from given seeds: the calibration's SamplerRun."""
 
 from __future__ import annotations
 
@@ -13,10 +13,13 @@ from torch import Tensor
 
 import host_import
 from hso_core.calibration.run import Advance, BudgetSpent, Observer, SamplerResult
+from hso_core.solvers import known_solver
 
 from .catalogue import TestModel
 
 SOLVERS = ("euler", "dpmpp_2m", "uni_pc")
+REFERENCE_SOLVER = "dpmpp_3m"
+"""As in the Calibrate nodes. The host has it with noise only; it is run from the pack's table of weights, as there."""
 BATCH = 64
 PATH_SEEDS = 1 << 30
 """Added to a seed for the noise that a stochastic sampler draws on the way. Above all seeds, and below 2**32: of a seed
@@ -33,7 +36,7 @@ def host_sampler(name: str) -> Callable[..., Tensor]:
 
 
 class SolverRun:
-    """One of the host's samplers on a test model, started from x = sigmas[0] * noise.
+    """One of the host's samplers, or REFERENCE_SOLVER, on a test model, started from x = sigmas[0] * noise.
 
     Deterministic: the noise of a seed depends on nothing but the seed and the model's shape. Samplers that draw noise
     on the way get it from the same seed (`options`, such as eta, go to the sampler's function).
@@ -41,7 +44,7 @@ class SolverRun:
 
     def __init__(self, model: TestModel, solver: str, batch: int = BATCH, **options: Any) -> None:
         self.model, self.solver, self.batch, self.options = model, solver, batch, options
-        self._sample = host_sampler(solver)
+        self._sample = functools.partial(_reference, model) if solver == REFERENCE_SOLVER else host_sampler(solver)
         self._noise: dict[int, Tensor] = {}
 
     def __call__(
@@ -82,6 +85,11 @@ class SolverRun:
             generator = torch.Generator().manual_seed(seed)
             self._noise[seed] = torch.randn(self.model.shape, generator=generator)
         return self._noise[seed]
+
+
+def _reference(model: TestModel, denoiser: Callable[..., Tensor], x: Tensor, sigmas: Tensor, **_: object) -> Tensor:
+    """A function like those of the host."""
+    return known_solver(REFERENCE_SOLVER, sigmas, model.noise).sample(denoiser, x)
 
 
 class SteppedSolverRun:

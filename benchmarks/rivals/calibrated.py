@@ -6,24 +6,25 @@ import functools
 import hashlib
 import json
 from collections.abc import Iterator
+from unittest import mock
 
 import torch
 from torch import Tensor
 
-from hso_core.calibration import BUDGETS, calibrate
+from hso_core.calibration import BUDGETS, calibrate, usual
 
 from .. import REPOSITORY
 from ..models import downloads
 from ..models.catalogue import TestModel
-from ..models.solvers import SolverRun
+from ..models.solvers import REFERENCE_SOLVER, SolverRun
 from .schedules import model_free_rivals
+from .usual import coefficients_without
 
 METHODS = {"calibrated_quick": ("quick", 12), "calibrated": ("normal", 4)}
 """Budget, and how many calibrations that differ in their seeds only. What one of them gains is partly luck,
 most with the quick budget, which has few seeds."""
 FIRST_SEEDS = range(10_000, 22_000, 1_000)
 FOLDER = downloads.FOLDER / "calibrated"
-REFERENCE_SOLVER = "uni_pc"  # as in the Calibrate node
 
 
 def calibrated_rivals(model: TestModel, solver: str, steps: int) -> Iterator[tuple[str, list[Tensor]]]:
@@ -33,32 +34,42 @@ def calibrated_rivals(model: TestModel, solver: str, steps: int) -> Iterator[tup
 
 
 def calibrated_schedule(model: TestModel, solver: str, steps: int, budget: str, first_seed: int) -> Tensor:
-    """The schedule (steps + 1,) that a calibration finds.
+    """The schedule (steps + 1,) that a calibration finds."""
+    return calibration(model, solver, steps, budget, first_seed)[0]
 
-    Remembered on disk for one content of the model, one source of the calibration and one list of schedules that it
-    chooses from.
+
+def calibration(model: TestModel, solver: str, steps: int, budget: str, first_seed: int) -> tuple[Tensor, str]:
+    """The schedule (steps + 1,) that a calibration finds, and its name; it knows what is usual of others only.
+
+    Remembered on disk for one content of the model, one `version` of the calibration and one list of what it knows.
     """
-    candidates = dict(model_free_rivals(model, solver, steps))
-    name = f"{model.name}-{solver}-{steps}-{budget}-{first_seed}-{_version()}-{_content(model, candidates)}"
-    file = FOLDER / f"{name}.json"
+    candidates, others = dict(model_free_rivals(model, solver, steps)), coefficients_without(model.name)
+    known = _content(model, candidates, others[solver])
+    file = FOLDER / f"{model.name}-{solver}-{steps}-{budget}-{first_seed}-{version()}-{known}.json"
     if not file.is_file():
         run, reference_run = SolverRun(model, solver), SolverRun(model, REFERENCE_SOLVER)
-        found = calibrate(run, reference_run, candidates, steps, model.noise, BUDGETS[budget], first_seed=first_seed)
+        with mock.patch.dict(usual.COEFFICIENTS, others):
+            found = calibrate(
+                run, reference_run, candidates, steps, model.noise, BUDGETS[budget], first_seed=first_seed
+            )
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps(found.sigmas.tolist()), "utf-8")
-    return torch.tensor(json.loads(file.read_text("utf-8")))
+        file.write_text(json.dumps([found.sigmas.tolist(), found.name]), "utf-8")
+    sigmas, name = json.loads(file.read_text("utf-8"))
+    return torch.tensor(sigmas), name
 
 
-def _content(model: TestModel, candidates: dict[str, Tensor]) -> str:
-    """8 hex digits of what the model is made of, and of the schedules and their order."""
+def _content(model: TestModel, candidates: dict[str, Tensor], coefficients: usual.Coefficients) -> str:
+    """8 hex digits of what the model is made of, of the schedules and their order, and of the usual steps."""
     schedules = [(name, [f"{s:.6g}" for s in sigmas.tolist()]) for name, sigmas in candidates.items()]
-    return hashlib.sha256(json.dumps([model.content, schedules]).encode()).hexdigest()[:8]
+    known = json.dumps([model.content, schedules, coefficients])
+    return hashlib.sha256(known.encode()).hexdigest()[:8]
 
 
 @functools.cache
-def _version() -> str:
-    """16 hex digits that change with the source of the calibration."""
-    digest = hashlib.sha256()
-    for file in sorted((REPOSITORY / "hso_core" / "calibration").glob("*.py")):
-        digest.update(file.read_bytes())
+def version() -> str:
+    """16 hex digits that change with the source of the calibration and of the solvers, and with the reference's."""
+    digest = hashlib.sha256(REFERENCE_SOLVER.encode())
+    for room in ("calibration", "solvers"):
+        for file in sorted((REPOSITORY / "hso_core" / room).glob("*.py")):
+            digest.update(file.read_bytes())
     return digest.hexdigest()[:16]

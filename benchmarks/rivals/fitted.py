@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
 from collections.abc import Iterator
 from unittest import mock
@@ -12,11 +11,10 @@ from torch import Tensor
 from hso_core.calibration import BUDGETS, calibrate_sampler, usual
 from hso_core.solvers import LinearMultistep, read_solver, write_solver
 
-from .. import REPOSITORY
 from ..models import downloads
 from ..models.catalogue import TestModel
-from ..models.solvers import SOLVERS, SolverRun, SteppedSolverRun
-from .calibrated import FIRST_SEEDS, REFERENCE_SOLVER
+from ..models.solvers import REFERENCE_SOLVER, SOLVERS, SolverRun, SteppedSolverRun
+from .calibrated import FIRST_SEEDS, version
 from .schedules import model_free_rivals
 from .usual import coefficients_without, pairs_without
 
@@ -36,16 +34,16 @@ def fitted_samplers(
 def fitted_sampler(model: TestModel, steps: int, budget: str, first_seed: int) -> LinearMultistep:
     """What a calibration finds that knows what is usual from other networks only.
 
-    Remembered on disk for one content of the model and one source of the calibration.
+    Remembered on disk for one content of the model and one `version` of the calibration.
     """
     others, behind = coefficients_without(model.name), pairs_without(model.name)
-    version = f"{_version()}-{hashlib.sha256(repr((others, behind)).encode()).hexdigest()[:8]}"
-    file = FOLDER / f"{model.name}-{steps}-{budget}-{first_seed}-{version}-{model.content}.safetensors"
+    known = f"{version()}-{hashlib.sha256(repr((others, behind)).encode()).hexdigest()[:8]}"
+    file = FOLDER / f"{model.name}-{steps}-{budget}-{first_seed}-{known}-{model.content}.safetensors"
     if not file.is_file():
         run, reference_run = SteppedSolverRun(model), SolverRun(model, REFERENCE_SOLVER)
         pairs = pairs_at_hand(model, steps)
         with (
-            mock.patch.dict(usual.COEFFICIENTS, {usual.FITTED: others}),
+            mock.patch.dict(usual.COEFFICIENTS, others),
             mock.patch.dict(usual.BEHIND, behind, clear=True),
         ):
             found = calibrate_sampler(
@@ -63,13 +61,3 @@ def pairs_at_hand(model: TestModel, steps: int) -> dict[str, tuple[str, Tensor]]
         for solver in SOLVERS
         for name, sigmas in model_free_rivals(model, solver, steps)
     }
-
-
-@functools.cache
-def _version() -> str:
-    """16 hex digits that change with the source of the calibration and of the solvers."""
-    digest = hashlib.sha256()
-    for room in ("calibration", "solvers"):
-        for file in sorted((REPOSITORY / "hso_core" / room).glob("*.py")):
-            digest.update(file.read_bytes())
-    return digest.hexdigest()[:16]

@@ -14,7 +14,6 @@ import json
 import math
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -26,21 +25,13 @@ from ..models.reference import converged, distances
 from ..models.solvers import SOLVERS, SolverRun
 from .calibrated import FIRST_SEEDS, calibrated_schedule
 from .family import family_sigmas, free_values, sigmas_of_free_values
-from .schedules import all_rivals
+from .schedules import ORACLES, STEPS, all_rivals, oracle_sigmas, read_oracles
 
-FOLDER = Path(__file__).with_name("oracle_schedules")
-STEPS = (4, 5, 6, 8, 10)
 FIRST_SEED = 50_000
 SEEDS = {0: 8, 1: 48, 2: 24}  # by tier
 TRIALS = {0: 150, 1: 100, 2: 36}  # of the family, from all starts together
 FREE_TRIALS = {0: 600, 1: 300, 2: 80}
 FAMILY_STARTS = ((7.0, 1.0, 0.3), (1.0, 1.0, 1.0))  # rho, kappa, last sigma (of data of standard deviation 1)
-
-
-def oracle_sigmas(model: str, solver: str, steps: int) -> Tensor | None:
-    """The committed schedule (steps + 1,), or None where none was searched."""
-    values = read_schedules(model).get(solver, {}).get(str(steps))
-    return None if values is None else torch.tensor(values["sigmas"], dtype=torch.float32)
 
 
 def search(model: TestModel, solver: str, steps: int) -> tuple[Tensor, float]:
@@ -103,19 +94,13 @@ def _simplex(error: Callable[[np.ndarray], float], start: np.ndarray, size: floa
     minimize(error, start, method="Nelder-Mead", options=options)
 
 
-def read_schedules(model: str) -> dict[str, dict[str, dict]]:
-    """What is committed for a model: solver -> steps -> sigmas and their error on the seeds of the search."""
-    file = FOLDER / f"{model}.json"
-    return json.loads(file.read_text("utf-8")) if file.is_file() else {}
-
-
 def _keep(model: str, solver: str, steps: int, sigmas: Tensor, error: float) -> None:
-    table = read_schedules(model)
+    table = read_oracles(model)
     entry = {"sigmas": [float(f"{s:.6g}") for s in sigmas.tolist()], "searched_rmse": float(f"{error:.4g}")}
     table.setdefault(solver, {})[str(steps)] = entry
     lines = [f' "{name}": ' + json.dumps(table[name], sort_keys=True) for name in sorted(table)]
-    FOLDER.mkdir(exist_ok=True)
-    (FOLDER / f"{model}.json").write_text("{\n" + ",\n".join(lines) + "\n}\n", "utf-8")
+    ORACLES.mkdir(exist_ok=True)
+    (ORACLES / f"{model}.json").write_text("{\n" + ",\n".join(lines) + "\n}\n", "utf-8")
 
 
 def main() -> None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import functools
+import json
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -20,6 +23,9 @@ KSAMPLER = " (KSampler)"
 """Ending of the names of schedules that KSampler changes: for uni_pc it asks for a step more and leaves out the last
 sigma above 0. BasicScheduler does not."""
 DISCARDING = ("uni_pc", "uni_pc_bh2")
+STEPS = (4, 5, 6, 8, 10)
+"""Of the benchmark."""
+ORACLES = Path(__file__).with_name("oracle_schedules")
 DENSITY_STEPS, DENSITY_SEEDS = 30, range(90_000, 90_004)
 
 
@@ -109,3 +115,15 @@ def _density(model: TestModel) -> tuple[Tensor, Tensor]:
     width = lam.diff().clamp(max=2.0)  # a flow model's first step is infinitely wide
     mass = torch.cat([torch.zeros(1).double(), (change.sqrt() * width.sqrt()).cumsum(0)])
     return sigmas[:-1].double().log(), mass
+
+
+def oracle_sigmas(model: str, solver: str, steps: int) -> Tensor | None:
+    """The committed schedule (steps + 1,) of oracle.py, or None where none was searched."""
+    values = read_oracles(model).get(solver, {}).get(str(steps))
+    return None if values is None else torch.tensor(values["sigmas"], dtype=torch.float32)
+
+
+def read_oracles(model: str) -> dict[str, dict[str, dict[str, Any]]]:
+    """What is committed for a model: solver -> steps -> sigmas and their error on the seeds of the search."""
+    file = ORACLES / f"{model}.json"
+    return json.loads(file.read_text("utf-8")) if file.is_file() else {}

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from hso_core.calibration.compare import REFERENCE_STEPS
 from hso_core.calibration.profile import ProfileRecorder
 from hso_core.calibration.reference import Reference, reference_sigmas, reference_steps
 from hso_core.calibration.refine_solver import evaluations_of, ways_to_try
@@ -28,17 +29,17 @@ from hso_core.solvers import LinearMultistep, known_solver
 
 from ..measures.cells import test_seeds
 from ..measures.distances import frechet_distance, principal_features, sliced_wasserstein
-from ..models.catalogue import TestModel, load_model
+from ..models.catalogue import NETWORKS, TestModel, load_model
 from ..models.reference import converged, distances, fine_sigmas
-from ..models.solvers import SolverRun, SteppedSolverRun
+from ..models.solvers import REFERENCE_SOLVER, SolverRun, SteppedSolverRun
 from ..report.page import markdown
-from ..rivals.calibrated import FIRST_SEEDS, REFERENCE_SOLVER
+from ..rivals.calibrated import FIRST_SEEDS
 from ..rivals.fitted import fitted_sampler
-from .fitted_samplers import MEASURES, NETWORKS, PairBench, best_pair
+from .fitted_samplers import MEASURES, PairBench, best_pair
 
 SEEDS, FINE_STEPS = 8, 200
 PASSED = {"vp": (10.0, 3.0, 1.0, 0.3), "flow": (0.9, 0.75, 0.5, 0.2)}  # sigmas at which the two are compared
-REFERENCES = (REFERENCE_SOLVER, "dpmpp_2m", "dpmpp_3m", "ipndm")
+REFERENCES = ("uni_pc", "dpmpp_2m", "dpmpp_3m", "ipndm")
 GUARDED = (("ztf32", 6), ("hsc32", 8))
 REFINED = ("hsc32", "LogNet32", "flow-unet-guided", "sd-unet", "sd-unet-guided")
 REFINED_FROM = 40_000  # a seed that no search has seen
@@ -58,20 +59,20 @@ def trajectories() -> str:
 
 
 def references() -> str:
-    """Mean RMSE to a run of many steps, of the reference's own schedule with each solver."""
+    """Mean RMSE to a run of many steps, of the schedules of references with each solver."""
     rows, seeds = [], range(FIRST_SEEDS[0], FIRST_SEEDS[0] + 2 * SEEDS)
     for name in NETWORKS:
         model = load_model(name)
         fine = SolverRun(model, "dpmpp_2m")(fine_sigmas(model.noise, FINE_STEPS), seeds).latents
-        for steps in (4, 6):
-            sigmas = own_sigmas(model, steps)
+        own = {f"Calibrate, N = {steps}": own_sigmas(model, steps) for steps in (4, 6)}
+        for node, sigmas in {**own, "Compare": reference_sigmas(model.noise, REFERENCE_STEPS)}.items():
             means = []
             for solver in REFERENCES:
                 known = known_solver(solver, sigmas.float(), model.noise)
                 ends = SteppedSolverRun(model)(sigmas, seeds, known.stepper).latents
                 means.append(f"{float(distances(ends, fine).mean()):.3f}")
-            rows.append((name, str(steps), str(len(sigmas) - 1), *means))
-    return markdown(("network", "for N", "its steps", *REFERENCES), rows)
+            rows.append((name, node, str(len(sigmas) - 1), *means))
+    return markdown(("network", "of", "its steps", *REFERENCES), rows)
 
 
 def own_sigmas(model: TestModel, steps: int) -> Tensor:

@@ -24,11 +24,10 @@ from .. import REPOSITORY
 from ..measures.cells import Cell, test_seeds
 from ..measures.distances import frechet_distance, principal_features, ratio_interval, sliced_wasserstein
 from ..measures.sets import SetDistances
-from ..models.catalogue import EMOJI_MODELS, TestModel, load_model
+from ..models.catalogue import EMOJI_NETWORKS, NETWORKS, TestModel, load_model
 from ..models.reference import converged, distances
 from ..models.solvers import SOLVERS, SolverRun
 from ..report.figures import WORST_ALLOWED
-from ..report.page import NETWORKS as BENCHMARK_NETWORKS
 from ..report.page import markdown
 from ..report.rows import keep_rows, read_rows
 from ..rivals.fitted import METHODS, fitted_samplers
@@ -37,7 +36,6 @@ from ..rivals.trajectory_rules import equal_rotation, sharp_euler
 
 RESULTS = REPOSITORY / "benchmarks" / "fitted_samplers.json"
 SCHEDULES = REPOSITORY / "benchmarks" / "results.json"
-NETWORKS = (*BENCHMARK_NETWORKS, *EMOJI_MODELS)
 OTHER_SOLVERS = ("dpmpp_3m", "ipndm", "deis", "res_multistep")
 RULES = {"SharpEuler": sharp_euler, "TORS": equal_rotation}
 BEST, CALIBRATED = "best built-in pair", ("calibrated_quick", "calibrated")
@@ -182,8 +180,8 @@ def page(rows: list[dict[str, Any]]) -> str:
         own = [row for row in rows if row["method"] == method]
         parts = {f"{method}, {steps} steps": [row for row in own if row["steps"] == steps] for steps in STEPS}
         parts[f"{method}, without {BRIGHT}"] = [row for row in own if row["model"] != BRIGHT]
-        parts[f"{method}, galaxies and digits"] = [row for row in own if row["model"] in BENCHMARK_NETWORKS]
-        parts[f"{method}, emoji"] = [row for row in own if row["model"] in EMOJI_MODELS]
+        parts[f"{method}, galaxies and digits"] = [row for row in own if row["model"] not in EMOJI_NETWORKS]
+        parts[f"{method}, emoji"] = [row for row in own if row["model"] in EMOJI_NETWORKS]
         parts[f"{method}, {NOT_CHOSEN_ON}"] = [row for row in own if row["model"] == NOT_CHOSEN_ON]
         total += [(name, *_figures(part, best, len(part))) for name, part in parts.items() if part]
     each = []

@@ -28,9 +28,8 @@ from hso_core.schedule.tools import end_at_denoise
 
 from ..models.catalogue import TestModel, load_model
 from ..models.reference import converged, distances
-from ..models.solvers import SOLVERS, SolverRun
+from ..models.solvers import REFERENCE_SOLVER, SOLVERS, SolverRun
 from ..report.page import markdown
-from ..rivals.calibrated import REFERENCE_SOLVER
 from ..rivals.schedules import built_in_rivals
 
 MODELS = ("hsc32", "flow-unet", "digits-1")

@@ -27,10 +27,10 @@ from ..measures.cells import test_seeds
 from ..measures.distances import ratio_interval
 from ..models.catalogue import TestModel, load_model
 from ..models.reference import converged, distances
-from ..models.solvers import SOLVERS, SolverRun
+from ..models.solvers import REFERENCE_SOLVER, SOLVERS, SolverRun
 from ..report.figures import WORST_ALLOWED
 from ..report.page import markdown
-from ..rivals.calibrated import FIRST_SEEDS, METHODS, REFERENCE_SOLVER
+from ..rivals.calibrated import FIRST_SEEDS, METHODS
 from ..rivals.schedules import built_in_rivals, model_free_rivals
 
 Array = NDArray[np.float64]

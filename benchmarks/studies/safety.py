@@ -1,16 +1,15 @@
 """How safe single calibrations are: many of them, each judged on seeds that it has not seen.
 
     .venv/bin/python -m benchmarks.studies.safety [--budget quick] [--models MODEL ...] [--solvers SOLVER ...]
-                                                  [--steps N ...] [--seeds COUNT] [--in-sample]
+                                                  [--steps N ...] [--seeds COUNT]
     .venv/bin/python -m benchmarks.studies.safety --fit
 
 Each calibration is compared with the host's scheduler that turns out to be the best on the test seeds: by mean RMSE,
 and by the sliced Wasserstein distance of the set of pictures. It counts as surely worse where the lower end of the
 paired 95 % bootstrap interval of its ratio is above 1.03. The schedules that are usually good are fitted without the
-network that is judged, unless --in-sample is given; --fit prints their coefficients as hso_core/calibration/usual.py
-holds them.
+network that is judged and its relatives; --fit prints their coefficients as hso_core/calibration/usual.py holds them.
 
-What was found and measured before is remembered in .host/benchmark/safety, for one source of the calibration.
+What was found and measured before is remembered in .host/benchmark.
 """
 
 from __future__ import annotations
@@ -18,45 +17,32 @@ from __future__ import annotations
 import argparse
 import functools
 import hashlib
-import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from unittest import mock
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hso_core.calibration import BUDGETS, calibrate, usual
-from hso_core.calibration.reference import Reference, reference_sigmas, reference_steps
+from hso_core.calibration import BUDGETS
 
 from ..measures.cells import test_seeds
 from ..measures.distances import ratio_interval
 from ..measures.sets import SetDistances
 from ..models import downloads
-from ..models.catalogue import TestModel, load_model
+from ..models.catalogue import NETWORKS, TestModel, load_model
 from ..models.reference import converged, distances
 from ..models.solvers import SOLVERS, SolverRun
 from ..report.figures import WORST_ALLOWED
 from ..report.page import markdown
-from ..rivals.calibrated import FIRST_SEEDS, REFERENCE_SOLVER, _version
-from ..rivals.oracle import oracle_sigmas
+from ..rivals.calibrated import FIRST_SEEDS, calibration
 from ..rivals.schedules import built_in_rivals, model_free_rivals
+from ..rivals.usual import coefficients_without
 
 Array = NDArray[np.float64]
 
-FAMILIES = {
-    "hsc32": "hsc32",
-    "ztf32": "ztf32",
-    "LogNet32": "LogNet32",
-    "flow-unet": "flow-unet",
-    "flow-unet-guided": "flow-unet",
-}
-"""The networks that the usual schedules are fitted to, and what is left out together with each: the same weights."""
-FITTED_STEPS = (4, 5, 6, 8, 10)
-FIT_SEEDS = range(70_000, 70_004)
 STEPS = (4, 6)
 FIRST_LOOK, BEHIND = 32, 1.4  # test seeds that all built-ins are run on; times the least beyond which one is left out
 FOLDER = downloads.FOLDER / "safety"
@@ -134,63 +120,6 @@ class Judge:
             return Measured(stored["errors"], stored["lines"].astype(np.float64))
 
 
-# -- the calibrations --------------------------------------------------------------------------------------------------
-
-
-def calibrations(
-    model: TestModel, solver: str, steps: int, budget: str, count: int, coefficients: dict[str, usual.Coefficients]
-) -> Iterator[tuple[Tensor, bool]]:
-    """Schedules (steps + 1,) of calibrations that differ in their seeds only; whether each is one of those at hand."""
-    candidates = dict(model_free_rivals(model, solver, steps))
-    fitted = hashlib.sha256(repr(coefficients).encode()).hexdigest()[:8]
-    for seed in FIRST_SEEDS[:count]:
-        name = f"{model.name}-{solver}-{steps}-{budget}-{seed}-{_version()}-{fitted}-{model.content}"
-        file = FOLDER / f"{name}.json"
-        if not file.is_file():
-            run, reference_run = SolverRun(model, solver), SolverRun(model, REFERENCE_SOLVER)
-            with mock.patch.object(usual, "COEFFICIENTS", coefficients):
-                found = calibrate(run, reference_run, candidates, steps, model.noise, BUDGETS[budget], first_seed=seed)
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(json.dumps([found.sigmas.tolist(), found.name in candidates]), "utf-8")
-        sigmas, kept = json.loads(file.read_text("utf-8"))
-        yield torch.tensor(sigmas), kept
-
-
-# -- the schedules that are usually good -------------------------------------------------------------------------------
-
-
-@functools.cache
-def fitted_without(model: str | None) -> dict[str, usual.Coefficients]:
-    """usual.COEFFICIENTS, fitted without the weights of `model`, each network's weights counting once."""
-    own = FAMILIES.get(model or "")
-    names = [name for name, family in FAMILIES.items() if family != own]
-    return {solver: _fitted(solver, names) for solver in SOLVERS}
-
-
-def _fitted(solver: str, names: Sequence[str]) -> usual.Coefficients:
-    left, right = [], []
-    for name in names:
-        shared = sum(FAMILIES[other] == FAMILIES[name] for other in names)
-        for steps in FITTED_STEPS:
-            sigmas = oracle_sigmas(name, solver, steps)
-            assert sigmas is not None
-            weight = 1 / np.sqrt(shared * (steps - 1))
-            lam = load_model(name).noise.lambda_of_sigma(sigmas[1:-1].double()).numpy()
-            left.append(weight * usual.terms(steps))
-            right.append(weight * (lam - _anchor(name)))
-    found = np.linalg.lstsq(np.concatenate(left), np.concatenate(right), rcond=None)[0]
-    return tuple((round(float(a), 3), round(float(b), 3)) for a, b in found.reshape(-1, 2))
-
-
-@functools.cache
-def _anchor(name: str) -> float:
-    model = load_model(name)
-    sigmas = reference_sigmas(model.noise, reference_steps(6, model.noise.family))
-    reference = Reference(SolverRun(model, REFERENCE_SOLVER), sigmas, FIT_SEEDS.start)
-    reference.extend(range(len(FIT_SEEDS)))
-    return usual.anchor(reference.profile(), model.noise)
-
-
 # -- the tables --------------------------------------------------------------------------------------------------------
 
 
@@ -208,26 +137,26 @@ def table(judged: Sequence[Judged], names: Sequence[str]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--budget", choices=list(BUDGETS), default="quick")
-    parser.add_argument("--models", nargs="+", default=list(FAMILIES))
+    parser.add_argument("--models", nargs="+", default=list(NETWORKS))
     parser.add_argument("--solvers", nargs="+", choices=SOLVERS, default=list(SOLVERS))
     parser.add_argument("--steps", nargs="+", type=int, default=list(STEPS))
     parser.add_argument("--seeds", type=int, default=4, help="calibrations of each cell, of other seeds each")
-    parser.add_argument("--in-sample", action="store_true", help="the usual schedules as they are")
     parser.add_argument("--fit", action="store_true", help="only fit the usual schedules")
     options = parser.parse_args()
     torch.set_num_threads(1)
     if options.fit:
-        for solver, rows in fitted_without(None).items():
+        for solver, rows in coefficients_without(None).items():
             print(f'    "{solver}": {rows},')
         return
     judged = []
     for name in options.models:
         for solver in options.solvers:
             judge = Judge(load_model(name), solver)
-            fitted = usual.COEFFICIENTS if options.in_sample else fitted_without(name)
             for steps in options.steps:
-                found = calibrations(judge.model, solver, steps, options.budget, options.seeds, fitted)
-                judged += [judge.judge(sigmas, kept) for sigmas, kept in found]
+                at_hand = dict(model_free_rivals(judge.model, solver, steps))
+                for seed in FIRST_SEEDS[: options.seeds]:
+                    sigmas, found = calibration(judge.model, solver, steps, options.budget, seed)
+                    judged.append(judge.judge(sigmas, found in at_hand))
     print(table(judged, options.models))
 
 

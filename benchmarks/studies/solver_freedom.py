@@ -26,11 +26,11 @@ from hso_core.solvers import LinearMultistep, known_solver
 
 from ..measures.cells import test_seeds
 from ..measures.distances import sliced_wasserstein
-from ..models.catalogue import TestModel, load_model
+from ..models.catalogue import NETWORKS, TestModel, load_model
 from ..models.reference import converged, distances
-from ..models.solvers import SolverRun, SteppedSolverRun
-from ..report.page import NETWORKS, markdown
-from ..rivals.calibrated import FIRST_SEEDS, REFERENCE_SOLVER
+from ..models.solvers import REFERENCE_SOLVER, SolverRun, SteppedSolverRun
+from ..report.page import markdown
+from ..rivals.calibrated import FIRST_SEEDS
 from ..rivals.fitted import fitted_sampler
 from .fitted_choices import own_sigmas
 
@@ -154,7 +154,7 @@ def _moved(moves: Sequence[Tensor], errors: Tensor) -> Iterable[float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--models", nargs="+", default=[*NETWORKS, "sd-unet-guided"])
+    parser.add_argument("--models", nargs="+", default=list(NETWORKS))
     parser.add_argument("--steps", type=int, nargs="+", default=[4, 6])
     options = parser.parse_args()
     torch.set_num_threads(1)

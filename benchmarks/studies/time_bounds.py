@@ -28,8 +28,7 @@ from ..models.catalogue import TestModel, digits_mixture, flow_denoiser, flow_sa
 from ..models.reference import converged, mean_distance
 from ..models.solvers import SOLVERS, SolverRun
 from ..report.page import markdown
-from ..rivals.oracle import STEPS
-from ..rivals.schedules import built_in_rivals
+from ..rivals.schedules import STEPS, built_in_rivals
 
 SEEDS = range(300_000, 300_048)
 KINDS = ("flow", "EDM", "Cascade")

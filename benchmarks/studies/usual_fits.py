@@ -16,13 +16,13 @@ import numpy as np
 import torch
 
 from hso_core.calibration.reference import Reference
-from hso_core.calibration.usual import anchor, terms
+from hso_core.calibration.usual import FITTED, anchor, terms
 
 from ..models.catalogue import load_model
-from ..models.solvers import SolverRun
+from ..models.solvers import REFERENCE_SOLVER, SolverRun
 from ..report.page import markdown
 from ..report.rows import read_rows, write_rows
-from ..rivals.calibrated import FIRST_SEEDS, REFERENCE_SOLVER
+from ..rivals.calibrated import FIRST_SEEDS
 from ..rivals.usual import FITS, coefficients_without
 from .fitted_choices import own_sigmas
 from .fitted_samplers import read_results
@@ -51,11 +51,11 @@ def main() -> None:
     torch.set_num_threads(1)
     if parser.parse_args().write:
         write_rows(FITS, places())
-    print(f'"fitted": {coefficients_without(None)}\n')
+    print(f'"fitted": {coefficients_without(None)[FITTED]}\n')
     rows = read_rows(FITS)
     table = []
     for network in dict.fromkeys(row["network"] for row in rows):
-        own, coefficients = [row for row in rows if row["network"] == network], coefficients_without(network)
+        own, coefficients = [row for row in rows if row["network"] == network], coefficients_without(network)[FITTED]
         off = np.concatenate([row["lambdas"] - terms(row["steps"]) @ np.ravel(coefficients) for row in own])
         table.append((network, f"{np.sqrt(np.square(off).mean()):.2f}"))
     print(markdown(("network", "off, in lambda"), table))

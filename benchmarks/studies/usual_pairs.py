@@ -24,14 +24,14 @@ from hso_core.calibration.pairs import USUAL_SHARE, most_promising_first
 from hso_core.calibration.reference import Reference, reference_sigmas
 from hso_core.solvers import known_solver
 
-from ..models.catalogue import load_model
-from ..models.solvers import SolverRun
+from ..models.catalogue import NETWORKS, load_model
+from ..models.solvers import REFERENCE_SOLVER, SolverRun
 from ..report.page import markdown
 from ..report.rows import read_rows, write_rows
-from ..rivals.calibrated import FIRST_SEEDS, REFERENCE_SOLVER
+from ..rivals.calibrated import FIRST_SEEDS
 from ..rivals.fitted import pairs_at_hand
 from ..rivals.usual import PAIRS, pairs_without
-from .fitted_samplers import NETWORKS, NOT_CHOSEN_ON, STEPS, PairBench
+from .fitted_samplers import NOT_CHOSEN_ON, STEPS, PairBench
 
 ORDERS = {"foretold": 0.0, "both": USUAL_SHARE, "usual": 1.0}
 FIRST = (1, 2, 3)

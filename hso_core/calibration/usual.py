@@ -28,9 +28,9 @@ SETTLED = 0.75  # share of the turning that is over where the prediction is said
 SETTLED_WEIGHT = 0.6  # of that place, and the rest of the pictures' size, in where the schedule lies
 DEGREE = 3
 COEFFICIENTS: dict[str, Coefficients] = {
-    "euler": ((-3.667, -0.158), (7.183, 2.828), (-7.284, -8.543), (5.909, 7.018)),
-    "dpmpp_2m": ((-3.475, -1.33), (4.823, 8.718), (-0.893, -15.739), (2.5, 8.183)),
-    "uni_pc": ((-3.844, -0.816), (8.495, 4.125), (-5.901, -3.277), (3.042, 1.421)),
+    "euler": ((-3.664, -0.041), (7.379, 1.736), (-8.485, -5.723), (7.046, 5.122)),
+    "dpmpp_2m": ((-3.464, -1.325), (5.011, 8.227), (-1.732, -14.544), (3.221, 7.515)),
+    "uni_pc": ((-3.833, -0.573), (8.524, 2.724), (-6.162, -1.307), (3.215, 0.711)),
     FITTED: ((-4.294, -0.04), (10.231, 1.235), (-11.423, 3.432), (8.389, -3.806)),
 }
 """By solver, those of u^j (rows, j = 0 to DEGREE) times 1 and ln(N / 6) (columns); u = i / N of the i-th step."""

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from ...hso_core.calibration.reference import reference_sigmas
+from ...hso_core.solvers import known_solver
 from .. import host
-from ..sampling.fitted_sampler import solver_of
+from ..sampling.fitted_sampler import sample_fitted, solver_of
 from ..sampling.notes import OWN_STEPS, name_of
 from .run import SamplingRun
 
@@ -60,10 +62,9 @@ RANDOM = {
 }
 """Samplers that draw noise in every step, each with a relative that does not."""
 
-REFERENCE = "uni_pc"
-"""The nearest to the limit of CONVERGE_TO_THE_FLOW at equal evaluations: median RMSE at 30 and 60 evaluations on the
-demonstration network with exponential 0.0012, 0.0010 (dpmpp_2m 0.0023, 0.0004; heun 0.014, 0.004), with a guidance that
-makes it stiff 0.0015, 0.0014 (dpmpp_2m 0.011, 0.0026; heun 0.036, 0.009). Its floor of 0.001 is the sigma it stops at.
+REFERENCE = "dpmpp_3m"
+"""What runs the reference, with the limit of CONVERGE_TO_THE_FLOW: of the solvers that take one evaluation a step, the
+nearest to that limit on most networks at equal evaluations (docs/fitted_samplers.md, "The reference as a trajectory").
 """
 
 TRIAL_SEEDS, TRIAL_STEPS = (0, 1), 4
@@ -101,13 +102,27 @@ def check_sampler(run: SamplingRun) -> int:
 
 
 def reference_for(run: SamplingRun) -> SamplingRun:
-    """The run that gives the converged picture with fewest steps: of REFERENCE where the limit is the same."""
+    """The run that gives the converged picture with fewest steps: with REFERENCE where the limit is the same."""
     if not shares_its_limit(run.sampler):
         return run
-    reference = host.sampler(REFERENCE)
+    reference = host.sampler_of(sample_dpmpp_3m)
     if run.mask is not None:
         reference.inpaint_options = getattr(run.sampler, "inpaint_options", {})  # ddim's noise there
     return run.with_sampler(reference)
+
+
+def sample_dpmpp_3m(
+    model: Any,
+    x: Tensor,
+    sigmas: Tensor,
+    extra_args: dict[str, Any] | None = None,
+    callback: Callable[[dict[str, Any]], None] | None = None,
+    disable: bool | None = None,
+) -> Tensor:
+    """A sampler function of ComfyUI's kind: DPM-Solver++ (3M), of which ComfyUI has only the kind that draws noise."""
+    noise = host.noise_schedule(model.inner_model.model_patcher)
+    solver = known_solver(REFERENCE, sigmas, noise)
+    return sample_fitted(model, x, sigmas, extra_args, callback, disable, solver=solver)
 
 
 def shares_its_limit(sampler: Any) -> bool:

@@ -12,7 +12,7 @@ from benchmarks.__main__ import parse
 from benchmarks.measures.features import pictures_in
 from benchmarks.models import downloads
 from benchmarks.models.catalogue import MODELS
-from benchmarks.rivals.oracle import STEPS
+from benchmarks.rivals.schedules import STEPS
 from benchmarks.studies import checkpoint
 from PIL import Image
 

@@ -14,7 +14,8 @@ from benchmarks.models import catalogue as models
 from benchmarks.models import reference
 from benchmarks.models.catalogue import Mixture, load_model
 from benchmarks.models.reference import fine_sigmas
-from benchmarks.models.solvers import SolverRun
+from benchmarks.models.solvers import REFERENCE_SOLVER, SolverRun
+from benchmarks.studies import checkpoint
 from torch import Tensor
 
 from hso_core.calibration.run import BudgetSpent
@@ -135,6 +136,18 @@ def test_the_noise_on_the_way_is_the_seeds_own() -> None:
     _, apart = noise_on_the_way([60_001])
 
     torch.testing.assert_close(together[1:], apart)
+
+
+@pytest.mark.parametrize("name", ["mixture", "digits-flow"])
+def test_the_references_solver_is_that_of_the_nodes_and_the_hosts_without_its_noise(name: str) -> None:
+    model = load_model(name)
+    sigmas = model.host_sigmas("simple", 8).float()
+    own, hosts = (
+        run(sigmas, [3, 5]).latents
+        for run in (SolverRun(model, REFERENCE_SOLVER), SolverRun(model, "dpmpp_3m_sde", eta=0.0))
+    )
+    assert torch.allclose(own, hosts, rtol=1e-4, atol=1e-4)
+    assert checkpoint.pack("nodes.measuring.sampler_traits").REFERENCE == REFERENCE_SOLVER
 
 
 def test_what_is_remembered_of_a_model_goes_by_its_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,8 +11,7 @@ from benchmarks.models.solvers import SOLVERS
 from benchmarks.report.figures import BEST, BUDGETS, WORST_ALLOWED, Table, goals
 from benchmarks.report.page import EASY, MEASURES, NETWORKS, all_methods_table, convergence_text, page
 from benchmarks.report.rows import read_rows
-from benchmarks.rivals import oracle
-from benchmarks.rivals.schedules import is_built_in, is_schedule
+from benchmarks.rivals.schedules import STEPS, is_built_in, is_schedule, oracle_sigmas
 from benchmarks.studies import fitted_samplers, jumps, transfer
 
 import workbench
@@ -197,8 +196,8 @@ def test_another_measure_is_against_the_best_by_the_mean_or_by_itself() -> None:
 def test_every_cell_has_an_oracle_that_falls_from_noise_to_zero() -> None:
     for model in MODELS:
         for solver in SOLVERS:
-            for steps in oracle.STEPS:
-                sigmas = oracle.oracle_sigmas(model, solver, steps)
+            for steps in STEPS:
+                sigmas = oracle_sigmas(model, solver, steps)
                 assert sigmas is not None and is_schedule(sigmas, steps), (model, solver, steps)
 
 

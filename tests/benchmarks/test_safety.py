@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from benchmarks.models.catalogue import load_model
+from benchmarks.models.solvers import SOLVERS
 from benchmarks.rivals.schedules import built_in_rivals
 from benchmarks.rivals.usual import coefficients_without, pairs_without
 from benchmarks.studies import safety
@@ -38,16 +39,15 @@ def test_what_was_measured_is_read_again(judge):
 
 
 def test_the_usual_steps_are_those_that_the_command_fits():
-    fitted = safety.fitted_without(None)
-
-    for solver, rows in fitted.items():
-        steps = [usual.terms(6) @ np.ravel(coefficients) for coefficients in (rows, usual.COEFFICIENTS[solver])]
+    for name, rows in coefficients_without(None).items():
+        steps = [usual.terms(6) @ np.ravel(coefficients) for coefficients in (rows, usual.COEFFICIENTS[name])]
         assert steps[0] == pytest.approx(steps[1], abs=0.02)
 
 
-def test_the_coefficients_for_fitted_solvers_are_those_of_the_command():
-    assert usual.COEFFICIENTS[usual.FITTED] == coefficients_without(None)
-    assert coefficients_without("sd-unet") == coefficients_without("sd-unet-v") != coefficients_without("hsc32")
+def test_what_is_usual_is_told_without_a_network_and_its_relatives():
+    for kind in (*SOLVERS, usual.FITTED):
+        of = {network: coefficients_without(network)[kind] for network in ("sd-unet", "sd-unet-v", "hsc32")}
+        assert of["sd-unet"] == of["sd-unet-v"] != of["hsc32"]
 
 
 def test_the_usual_pairs_are_those_of_the_command():

@@ -327,9 +327,10 @@ def test_every_form_of_a_mask_means_what_it_means_to_ksampler(nodes, kind, batch
 def limit(nodes, model):
     """The converged latents of the seeds 1 and 2."""
     host, prompt = nodes("host"), galaxies.conditioning()
-    sampler = host.sampler(nodes("measuring.sampler_traits").REFERENCE)
-    run = nodes("measuring.run").SamplingRun(host.guider(model, prompt, prompt, CFG), sampler, galaxies.galaxy_latent())
-    return run(schedule(model, 80, "exponential"), [1, 2]).latents
+    guider, sampler = host.guider(model, prompt, prompt, CFG), host.sampler("euler")
+    run = nodes("measuring.run").SamplingRun(guider, sampler, galaxies.galaxy_latent())
+    reference = nodes("measuring.sampler_traits").reference_for(run)
+    return reference(schedule(model, 80, "exponential"), [1, 2]).latents
 
 
 @pytest.mark.filterwarnings("ignore:Should have t", "ignore:To copy construct", "ignore:__array_wrap__ must accept")
@@ -455,12 +456,26 @@ def test_a_sampler_of_another_pack_is_its_own_reference(open_run, nodes):
         assert traits.reference_for(run) is run
 
 
+@pytest.mark.parametrize("kind", tiny_models.KINDS)
+def test_the_reference_is_the_hosts_3m_without_its_noise(nodes, kind):
+    model, prompt, host = tiny_models.tiny_model(kind), tiny_models.conditioning(), nodes("host")
+    guider, latent = host.guider(model, prompt, prompt, 1.0), tiny_models.empty_latent(model)
+    run = nodes("measuring.run").SamplingRun(guider, host.sampler("euler"), latent)
+    own = run.with_sampler(comfy.samplers.ksampler("dpmpp_3m_sde", {"eta": 0.0}))
+    sigmas = schedule(model, 9, "simple")
+    with torch.inference_mode():
+        found, wanted = (
+            each(sigmas, [3]).latents for each in (nodes("measuring.sampler_traits").reference_for(run), own)
+        )
+    torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-4)
+
+
 def test_the_reference_fills_the_rest_of_a_masked_latent_as_the_sampler_does(open_run, nodes, model):
     latent = {"samples": torch.randn(1, 1, 32, 32, generator=torch.Generator().manual_seed(0))}
     latent["noise_mask"] = torch.zeros(1, 1, 32, 32)
     latent["noise_mask"][..., 16:] = 1
     run = open_run("ddim", latent=latent)
-    fine = schedule(model, 150, "exponential")
+    fine = schedule(model, 100, "exponential")
     converged, usual = (
         nodes("measuring.sampler_traits").reference_for(sampler)(fine, [1]).latents
         for sampler in (run, open_run("euler", latent=latent))
