@@ -4,7 +4,7 @@ The best schedules of networks that have little else in common lie alike in lamb
 that a few reference runs tell: how large the pictures are, and where the prediction has nearly ceased to turn. So
 before anything is measured their mean is the best guess, and often better than what a dozen runs find.
 
-The coefficients are fitted to the searched schedules of five small networks by benchmarks/studies/safety.py, those for
+The coefficients are fitted to the searched schedules of eight small networks by benchmarks/studies/safety.py, those for
 fitted solvers to the schedules of fitted samplers by benchmarks/studies/usual_fits.py. Where one of these networks is
 judged, they are fitted to the others (docs/calibration.md, "Schedules that are usually good").
 
