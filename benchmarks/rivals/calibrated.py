@@ -44,7 +44,7 @@ def calibration(model: TestModel, solver: str, steps: int, budget: str, first_se
     Remembered on disk for one content of the model, one `version` of the calibration and one list of what it knows.
     """
     candidates, others = dict(model_free_rivals(model, solver, steps)), coefficients_without(model.name)
-    known = _content(model, candidates, others[solver])
+    known = _content(model, candidates, others.get(solver, others))
     file = FOLDER / f"{model.name}-{solver}-{steps}-{budget}-{first_seed}-{version()}-{known}.json"
     if not file.is_file():
         run, reference_run = SolverRun(model, solver), SolverRun(model, REFERENCE_SOLVER)
@@ -58,7 +58,7 @@ def calibration(model: TestModel, solver: str, steps: int, budget: str, first_se
     return torch.tensor(sigmas), name
 
 
-def _content(model: TestModel, candidates: dict[str, Tensor], coefficients: usual.Coefficients) -> str:
+def _content(model: TestModel, candidates: dict[str, Tensor], coefficients: object) -> str:
     """8 hex digits of what the model is made of, of the schedules and their order, and of the usual steps."""
     schedules = [(name, [f"{s:.6g}" for s in sigmas.tolist()]) for name, sigmas in candidates.items()]
     known = json.dumps([model.content, schedules, coefficients])

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hso_core.calibration.reference import Reference, reference_sigmas, reference_steps
-from hso_core.calibration.usual import FITTED, MOST_BEHIND, Coefficients, anchor, terms
+from hso_core.calibration.usual import COEFFICIENTS, FITTED, MOST_BEHIND, Coefficients, anchor, terms
 
 from .. import REPOSITORY
 from ..models.catalogue import NETWORKS, RELATIVES, load_model
@@ -31,7 +31,12 @@ ANCHOR_SEEDS = range(70_000, 70_004)
 
 
 def coefficients_without(network: str | None) -> dict[str, Coefficients]:
-    """hso_core.calibration.usual.COEFFICIENTS, by least squares over all networks but this one and its relatives."""
+    """hso_core.calibration.usual.COEFFICIENTS, by least squares over all networks but this one and its relatives.
+
+    Of a model that is none of the networks, as they stand there.
+    """
+    if network is not None and network not in NETWORKS:
+        return COEFFICIENTS
     out = _family(network)
     return {**{solver: _of_oracles(solver, out) for solver in SOLVERS}, FITTED: _of_fits(out)}
 
