@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -111,18 +110,10 @@ def reference_for(run: SamplingRun) -> SamplingRun:
     return run.with_sampler(reference)
 
 
-def sample_dpmpp_3m(
-    model: Any,
-    x: Tensor,
-    sigmas: Tensor,
-    extra_args: dict[str, Any] | None = None,
-    callback: Callable[[dict[str, Any]], None] | None = None,
-    disable: bool | None = None,
-) -> Tensor:
+def sample_dpmpp_3m(model: Any, x: Tensor, sigmas: Tensor, **options: Any) -> Tensor:
     """A sampler function of ComfyUI's kind: DPM-Solver++ (3M), of which ComfyUI has only the kind that draws noise."""
-    noise = host.noise_schedule(model.inner_model.model_patcher)
-    solver = known_solver(REFERENCE, sigmas, noise)
-    return sample_fitted(model, x, sigmas, extra_args, callback, disable, solver=solver)
+    solver = known_solver(REFERENCE, sigmas, host.noise_schedule(model.inner_model.model_patcher))
+    return sample_fitted(model, x, sigmas, **options, solver=solver)
 
 
 def shares_its_limit(sampler: Any) -> bool:
