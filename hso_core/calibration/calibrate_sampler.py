@@ -17,7 +17,7 @@ from ..solvers.known_solvers import SOLVERS
 from .calibrate import SEARCH_SEED, Watch, usable_schedules
 from .generators import ANCHOR, Forecasts, suggest_for_fits
 from .larger import larger_pictures
-from .outcome import EARLIER, SHOWN, Outcome, judged, row_of, shown_names
+from .outcome import EARLIER, SHOWN, Expected, Outcome, judged, row_of, shown_names
 from .pairs import USUAL_SHARE, Pair, most_promising_first
 from .profile import Profile
 from .reference import Reference, reference_sigmas, reference_steps
@@ -40,6 +40,8 @@ REFINEMENTS, LEAST_GAIN = 3, 0.01  # of the loss
 REFINE_SHARE = 0.8  # of what is left of the budget, for each
 MORE_SEEDS = 1.25  # times those of the search, for which the best are run again
 MOST_SEEDS = 40
+USUAL = Expected(0.25, 0.25)
+"""A fit beside the best pair that was tried, on other networks (docs/fitted_samplers.md, "The search")."""
 
 
 @dataclass(frozen=True)
@@ -167,7 +169,7 @@ def calibrate_sampler(
             f"with {steps} steps all that was tried gives NaN or infinite values; try more steps, a higher precision, "
             "or a lower cfg"
         )
-    return _verdict(search, refined, own, noise, bench, reference)
+    return _verdict(search, refined, own, noise, bench, reference, None if change else USUAL)
 
 
 def _watched(run: SteppedRun, watch: Watch) -> SteppedRun:
@@ -303,6 +305,7 @@ def _verdict(
     noise: NoiseSchedule,
     bench: SolverBench,
     reference: Reference,
+    expected: Expected | None,
 ) -> SamplerCalibration:
     """The best of the fits that were judged on the most seeds, or the best pair."""
     fitted = [trial for trial in [*search.measured, *refined] if trial.distances and trial.is_sound]
@@ -311,7 +314,7 @@ def _verdict(
     candidates = sorted((trial for trial in fitted if len(trial.distances) == most), key=search.loss)
     rivals = sorted(pairs, key=lambda trial: (-len(trial.distances), search.loss(trial)))
     best, rival = (candidates or rivals)[0], (rivals or candidates)[0]
-    judgement = judged(search, best, rival)
+    judgement = judged(search, best, rival, expected)
     winner = judgement.winner
     alike = [trial for trial in [*fitted, *pairs] if len(trial.distances) == len(winner.distances)]
     rows = sorted(alike, key=lambda trial: (trial is not winner, search.loss(trial)))[:SHOWN]

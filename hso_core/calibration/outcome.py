@@ -16,6 +16,7 @@ from .statistics import paired_ratio
 FITTED, EARLIER = "calibrated", "earlier result"  # what the report calls what the user could not select
 SHOWN = 12  # rows of the report
 CAUTION = 1.0  # deviations of what the seeds can tell, by which the loss of a winner has to be lower
+NOTHING = 1e-3  # of the loss: less is no gain
 
 
 @dataclass(frozen=True)
@@ -29,11 +30,20 @@ class Judgement:
     seeds: int
 
 
-def judged(search: Search, winner: Trial, rival: Trial) -> Judgement:
+@dataclass(frozen=True)
+class Expected:
+    """By how much a winner's loss is usually lower than its rival's on other networks, and how much that differs."""
+
+    gain: float
+    spread: float
+
+
+def judged(search: Search, winner: Trial, rival: Trial, expected: Expected | None = None) -> Judgement:
     """`winner`, unless the rival, the best that the user could select, may well be as good.
 
     It is as good where the other's loss is lower by less than the seeds can tell, or if by both of the means that the
-    report names the other measured no better.
+    report names the other measured no better. Where it is known what is to be `expected`, that counts as one more
+    measurement of the difference, and the better one wins by both together, each weighted with its certainty.
     """
     comparison, chance = paired_ratio(winner.distances, rival.distances), search.bench.chance
     # Where the user ended it early, the rival may have run on fewer seeds, which may be easier or harder ones.
@@ -41,7 +51,11 @@ def judged(search: Search, winner: Trial, rival: Trial) -> Judgement:
     weighed = min(winner.met, rival.met) > 0 and shared == len(winner.distances)
     gain = mean_of(winner, chance) / mean_of(rival, chance) if weighed else comparison.of_means
     promised = search.loss(rival, shared) - search.loss(winner, shared)
-    if min(gain, comparison.geometric) >= 1 or promised <= CAUTION * comparison.doubt:
+    if expected is not None:
+        as_good = promised + expected.gain * (comparison.doubt / expected.spread) ** 2 <= NOTHING
+    else:
+        as_good = min(gain, comparison.geometric) >= 1 or promised <= CAUTION * comparison.doubt
+    if as_good:
         winner, gain, comparison = rival, 1.0, paired_ratio(rival.distances, rival.distances)
     low, high = (end * gain / comparison.of_means for end in comparison.interval)
     return Judgement(winner, gain, comparison.geometric, (low, high), comparison.seeds)
@@ -133,8 +147,12 @@ class Outcome:
         span = f" ({_percent(1 - high)} to {_percent(1 - low)} %)" if sure else ""
         by_mean = f"{_percent(1 - self.gain)} % closer to the converged picture than {rival}{span}."
         typically = f"Typically {_percent(1 - self.typical_gain)} % closer to the converged picture than {rival}."
+        unsettled = (
+            f"Probably closer to the converged picture than {rival}, though not on these seeds: so few tell less than "
+            "what was learnt on other networks, where it usually is."
+        )
         said = [
-            f"**{by_mean if self.gain < 1 else typically}**",
+            f"**{by_mean if self.gain < 1 else typically if self.typical_gain < 1 else unsettled}**",
             *(["The earlier result is still the best that was found."] if self.name == EARLIER else []),
             f"This is a {what} of {self.steps} steps, {how}: the first row of the table. Over "
             f"{counted(self.seeds, 'seed')} its mean distance is {self.gain:.2f} of that with {self.best_candidate},",

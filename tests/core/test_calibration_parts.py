@@ -20,6 +20,7 @@ from hso_core.calibration.generators import (
 )
 from hso_core.calibration.larger import SCREENED, LargerPictures, larger_pictures
 from hso_core.calibration.loss import CONTRAST, SHIFT, TRUSTED_SEEDS, Loss, SetLoss, systematic_square
+from hso_core.calibration.outcome import Expected, judged
 from hso_core.calibration.profile import MOST_VALUES, ProfileRecorder
 from hso_core.calibration.reference import FLOW_END, Reference, reference_sigmas
 from hso_core.calibration.run import BudgetSpent, SamplerResult
@@ -592,6 +593,25 @@ def test_where_the_seeds_cannot_tell_the_best_at_hand_stays():
         return verdict(search, [hso], bench, made).name
 
     assert winner(0.01) == "b" and winner(1.0) == "hso"
+
+
+@pytest.mark.parametrize(
+    "lead, spread, alone, together",
+    [(0.05, 0.3, "hso", "b"), (-0.05, 0.3, "hso", "b"), (-0.05, 0.05, "hso", "hso"), (-0.5, 0.3, "hso", "hso")],
+)
+def test_what_is_expected_decides_where_the_seeds_cannot_tell(lead, spread, alone, together):
+    """lead: of b in the logarithm of its distances, on average; spread: from seed to seed."""
+    made = reference(torch.ones(4), steps=12, seeds=2)
+    bench = Bench.of_run(GaussianRun(torch.ones(4)), made, 0, 10_000)
+    search = Search(bench, SD15, 2, 1.0, Forecasts.of_solvers(made.profile(), SD15), 0, start_is_free=True)
+    hso, other = (search.add(n, compact_schedule(SD15, 4, rho, 1.0, 0.1)) for n, rho in (("hso", 7.0), ("b", 3.0)))
+    logs = lead + spread * np.array([-1.0, 1.0, -1.0, 1.0])
+    other.distances, hso.distances = dict(enumerate(np.full(4, 0.1))), dict(enumerate(0.1 * np.exp(logs)))
+    hso.risk = other.risk = 0.0
+
+    found = [judged(search, other, hso, expected).winner.name for expected in (None, Expected(0.25, 0.25))]
+
+    assert found == [alone, together]
 
 
 def test_larger_pictures_weigh_in_a_gain_only_where_both_were_run_on_them():
