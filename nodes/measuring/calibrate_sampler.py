@@ -46,7 +46,7 @@ from .stepped_run import SteppedSamplingRun
 NAME = "Calibrate Sampler (HSO)"
 ALGORITHM = 5  # a new number forgets what older versions found
 COMPARED = ("dpmpp_2m", "uni_pc", "euler")
-"""The samplers that the result must be better than, each with every schedule at hand."""
+"""The samplers that the result is judged against, each with every schedule at hand."""
 
 
 class CalibrateSampler(io.ComfyNode):

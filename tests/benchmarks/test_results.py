@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import math
+from collections.abc import Collection
+from statistics import fmean, geometric_mean, pstdev
 
 import pytest
-from benchmarks.models.catalogue import MODELS, load_model
+from benchmarks.models.catalogue import MODELS, NETWORKS, RELATIVES, load_model
 from benchmarks.models.solvers import SOLVERS
 from benchmarks.report.figures import BEST, BUDGETS, WORST_ALLOWED, Table, goals
-from benchmarks.report.page import EASY, MEASURES, NETWORKS, all_methods_table, convergence_text, page
+from benchmarks.report.page import EASY, MEASURES, all_methods_table, convergence_text, page
 from benchmarks.report.rows import read_rows
 from benchmarks.rivals.schedules import STEPS, is_built_in, is_schedule, oracle_sigmas
 from benchmarks.studies import fitted_samplers, jumps, transfer
@@ -17,6 +20,8 @@ from benchmarks.studies import fitted_samplers, jumps, transfer
 import workbench
 from hso_core.calibration import usual
 
+# The package has a function of this name.
+calibrate_sampler = importlib.import_module("hso_core.calibration.calibrate_sampler")
 RESULTS = workbench.REPOSITORY / "benchmarks" / "results.json"
 ABOUT = RESULTS.with_name("results_about.json")
 PAGE = workbench.REPOSITORY / "docs" / "benchmark.md"
@@ -229,6 +234,33 @@ def test_ratios_are_geometric_means_against_the_best_built_in() -> None:
     assert by_name["single calibrations above 1.03 beyond their own interval, budget normal"] == 3
     assert by_name["single calibrations above 1.03 beyond their own interval, budget quick"] == 5
     assert by_name["calibrated / oracle, euler, mean RMSE"] is None
+
+
+def test_the_page_on_fitted_samplers_has_the_figures_of_its_sentences() -> None:
+    told, rows = words_of("docs/fitted_samplers.md"), fitted_samplers.read_results()
+    best = {(row["model"], row["steps"]): row for row in rows if row["method"] == fitted_samplers.BEST}
+
+    def ratio(by: str, bright: bool | None = None) -> float:
+        own = [row for row in rows if row["method"] == "fitted" and bright in (None, row["model"] == "ztf32")]
+        return geometric_mean(row[by] / best[row["model"], row["steps"]][by] for row in own)
+
+    assert f"Met: the mean ({ratio('rmse_mean'):.3f})" in told
+    medians = ratio("rmse_median", bright=True), ratio("rmse_median", bright=False)
+    assert "the median is {:.2f} of the best pair's, elsewhere {:.2f}".format(*medians) in told
+
+    def gain(without: Collection[str]) -> tuple[float, float]:
+        """Of single quick calibrations, in the logarithm: how much, and how far that is spread."""
+        own = [row for row in rows if row["method"] == "fitted_quick" and row["model"] not in without]
+        logs = [-math.log(one) for row in own for one in row["ratios"]]
+        return fmean(logs), pstdev(logs)
+
+    assert "nearer than the best pair by {:.2f}, with a spread of {:.2f}".format(*gain(())) in told
+    alone = [(name,) for name in NETWORKS if not any(name in family for family in RELATIVES)]
+    gains, spreads = zip(*(gain(family) for family in (*RELATIVES, *alone)), strict=True)
+    assert f"{min(gains):.2f} to {max(gains):.2f}, and {min(spreads):.2f} to {max(spreads):.2f}" in told
+    expected = calibrate_sampler.USUAL
+    assert min(gains) < expected.gain < max(gains) and min(spreads) < expected.spread < max(spreads)
+    assert f"as {expected.gain:g} with a spread of {expected.spread:g}" in told
 
 
 def test_the_page_on_fitted_samplers_has_the_tables_of_what_was_measured() -> None:
