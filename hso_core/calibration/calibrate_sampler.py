@@ -104,8 +104,9 @@ def calibrate_sampler(
     """Search the schedule of `steps` steps, and fit a solver to it, so that it ends nearest to `reference_run`.
 
     pairs: what the user could pick, by name; those of another number of steps are left out. They are what the result
-    is judged against (see `judged`), and is where nothing better is found. earlier: what an earlier search found; it is tried first
-    with its own weights, and is no pair: gains are told against those. All else as in `calibrate`; so are the errors.
+    is judged against (see `judged`), and is where nothing better is found. earlier: what an earlier search found; it
+    is tried first with its own weights, and is no pair: gains are told against those. All else as in `calibrate`; so
+    are the errors.
     """
     usable = _usable(pairs, steps, noise, change)
     if earlier is not None:
