@@ -25,7 +25,7 @@ import torch
 from . import REPOSITORY
 from .grid import run, say
 from .models import downloads
-from .models.catalogue import MODELS, ON_THE_PAGE
+from .models.catalogue import MODELS
 from .report.figures import Table
 from .report.page import page
 from .rivals.schedules import STEPS
@@ -74,7 +74,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
 
 def files_for(models: Sequence[str], steps: Sequence[int]) -> tuple[Path, Path, Path]:
     """Results, what the run says of itself, page: the repository's only where all of it was measured."""
-    whole = set(models) == set(ON_THE_PAGE) and set(steps) == set(STEPS)
+    whole = set(models) == set(MODELS) and set(steps) == set(STEPS)
     files = (RESULTS, ABOUT, PAGE)
     return files if whole else tuple(downloads.FOLDER / file.name for file in files)
 
@@ -88,7 +88,7 @@ def main(arguments: Sequence[str]) -> int:
         cells, about = (json.loads(file.read_text("utf-8")) for file in (RESULTS, ABOUT))
         write_page(cells, about, PAGE)
         return 0
-    models, steps = (QUICK_MODELS, QUICK_STEPS) if options.quick else (options.models or list(ON_THE_PAGE), STEPS)
+    models, steps = (QUICK_MODELS, QUICK_STEPS) if options.quick else (options.models or list(MODELS), STEPS)
     cells, about = run(models, steps)
     about["command"] = shlex.join(["python", "-m", "benchmarks", *arguments])
     results, about_file, page_file = files_for(models, steps)

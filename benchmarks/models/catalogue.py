@@ -382,12 +382,11 @@ MODELS: dict[str, Callable[[], TestModel]] = {
     "digits-guided": lambda: _guided_digits("digits-guided"),
     "digits-flow": lambda: _flow_digits("digits-flow"),
 }
+"""Those of docs/benchmark.md."""
 
 EMOJI_NETWORKS = ("sd-unet", "sd-unet-guided", "sd-unet-v")
 NETWORKS = ("hsc32", "ztf32", "LogNet32", "flow-unet", "flow-unet-guided", *EMOJI_NETWORKS)
 """Those of tier 2."""
-ON_THE_PAGE = tuple(name for name in MODELS if name not in EMOJI_NETWORKS)
-"""Those of docs/benchmark.md; the others are to be named with --models."""
 RELATIVES = (("flow-unet", "flow-unet-guided"), EMOJI_NETWORKS)
 """Networks with the same weights or data. What is learnt of the others is judged on a network without its relatives."""
 

@@ -11,7 +11,7 @@ from benchmarks import __main__ as program
 from benchmarks.__main__ import parse
 from benchmarks.measures.features import pictures_in
 from benchmarks.models import downloads
-from benchmarks.models.catalogue import ON_THE_PAGE
+from benchmarks.models.catalogue import MODELS
 from benchmarks.rivals.schedules import STEPS
 from benchmarks.studies import checkpoint
 from PIL import Image
@@ -115,10 +115,10 @@ def test_what_is_not_said_of_a_checkpoint_is_the_default(files: dict[str, str]) 
 
 
 def test_a_part_is_not_written_into_the_repository() -> None:
-    whole = program.files_for(list(ON_THE_PAGE), STEPS)
+    whole = program.files_for(list(MODELS), STEPS)
 
     assert whole == (program.RESULTS, program.ABOUT, program.PAGE)
-    for part in (program.files_for(["gaussian"], STEPS), program.files_for(list(ON_THE_PAGE), (4, 6))):
+    for part in (program.files_for(["gaussian"], STEPS), program.files_for(list(MODELS), (4, 6))):
         assert {file.parent for file in part} == {downloads.FOLDER}
 
 
