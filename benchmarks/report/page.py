@@ -109,7 +109,8 @@ METHOD_TEXT = """\
   budget), which differ in their seeds only, as
   one alone can be lucky or unlucky. Errors are geometric means over them, as ratios are over cells, and the intervals
   draw among them, too. Where good steps usually lie they are told by the oracles of the other networks, those of the
-  same weights or data left out.
+  same weights or data left out. In the run of 2026-11-29 the quick budget began with up to five seeds; since then it
+  begins with three, which is safer on networks and less safe on digits (calibration.md).
 - **hso** is this pack's schedule with its default settings, which evaluates no model. **density** spreads the steps
   with the density ‖dD/dλ‖^½ of one 30-step run with 4 seeds.
 - **oracle** is a long direct optimisation of all sigmas (a family of three parameters, then a simplex over all values,

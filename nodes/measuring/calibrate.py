@@ -44,7 +44,7 @@ from .search import (
 )
 
 NAME = "Calibrate Sigmas (HSO)"
-ALGORITHM = 5  # a new number forgets what older versions found
+ALGORITHM = 6  # a new number forgets what older versions found
 SHOWN_BESIDE = 4
 
 
