@@ -159,9 +159,23 @@ def test_a_typed_value_is_for_the_step_that_was_selected(comfy: ComfyPage) -> No
     comfy.page.mouse.click(*centre(handle(comfy, 2)))
     assert "step 1 must lie between" in comfy.page.locator(".hso-about:visible").inner_text()
     comfy.part("hso-steps").fill("7")
-    comfy.settle()  # the complaint of before goes, which can move the points
     comfy.page.mouse.click(*centre(handle(comfy, 1)))
-    comfy.settle()
+    assert len(values(comfy)) == 8
+    agree(comfy)
+
+
+def test_what_is_being_typed_stays_when_the_editor_is_drawn_anew(comfy: ComfyPage) -> None:
+    """As when a run ends, or a complaint moves the picture, in the middle of typing."""
+    open_editor(comfy)
+    about = comfy.page.locator(".hso-about:visible")
+    for field, typed, sigma_max in (("hso-value", "3", 6), ("hso-steps", "7", 5)):
+        handle(comfy, 2).focus()
+        comfy.part(field).fill(typed)
+        show_plot(comfy, plot_of([12, 5, 2, 1, 0.3, 0], sigma_max=sigma_max))
+        expect(about).to_contain_text(f"{sigma_max}")  # so it was drawn anew
+        assert comfy.part(field).input_value() == typed
+    assert text(comfy) == "12, 5, 3, 1, 0.3, 0"
+    comfy.page.mouse.click(*centre(handle(comfy, 1)))
     assert len(values(comfy)) == 8
     agree(comfy)
 

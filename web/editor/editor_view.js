@@ -213,12 +213,11 @@ export class EditorView {
     buttons.paste.disabled = isLinked;
     buttons.lock.setAttribute("aria-pressed", String(this.settings.locked));
     parts.steps.disabled = !editable;
-    parts.steps.value = values.length ? String(values.length - 1) : "";
     parts.foot.hidden = !values.length;
     parts.valueLabel.textContent = `${say("step", { step: selected })}  σ`;
     value.disabled = fixed;
     value.setAttribute("aria-label", say("sigmaOfStep", { step: selected }));
-    if (document.activeElement !== value) value.value = values.length ? plainDecimal(values[selected]) : "";
+    this.fields.update();
     parts.about.textContent = this.complaint || this.describe();
     parts.about.hidden = !parts.about.textContent;
   }

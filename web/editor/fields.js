@@ -12,7 +12,28 @@ export class Fields {
     this.view = view;
     const { value, steps } = view.parts;
     value.addEventListener("change", () => this.typeValue());
-    steps.addEventListener("change", () => this.resampleTo(Number(steps.value)));
+    steps.addEventListener("change", () => {
+      this.resampleTo(Number(steps.value));
+      this.showSteps();
+    });
+    for (const field of [value, steps]) field.addEventListener("blur", () => this.update());
+  }
+
+  /** Show the values as they are now; what is being typed stays, whatever else draws the editor anew. */
+  update() {
+    const { value, steps } = this.view.parts;
+    if (document.activeElement !== value) this.showValue();
+    if (document.activeElement !== steps) this.showSteps();
+  }
+
+  showValue() {
+    const { values, selected, parts } = this.view;
+    parts.value.value = values.length ? plainDecimal(values[selected]) : "";
+  }
+
+  showSteps() {
+    const { values, parts } = this.view;
+    parts.steps.value = values.length ? String(values.length - 1) : "";
   }
 
   typeValue() {
@@ -22,7 +43,7 @@ export class Fields {
     const values = isNumber(text) ? setValue(view.values, view.selected, Number(text), view.ends) : null;
     view.edit(values);
     if (!values) view.complain(this.describeFault(text));
-    value.value = plainDecimal(view.values[view.selected]);
+    this.showValue();
   }
 
   /** @param {string} text that is not taken for the selected step */
