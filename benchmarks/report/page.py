@@ -49,6 +49,7 @@ def _opening(about: dict[str, Any], table: Table) -> str:
         f"Measured on {about['date']} ({about['machine']}) by `{about['command']}`, which wrote this page; "
         f"the numbers are in {where}.\n\n"
         + ("" if whole else _part_text(table))
+        + (f"**Changed since:** {about['since']}\n\n" if "since" in about else "")
         + "Error is the RMSE between a few-step sample and the *converged* sample from the same noise, the one that "
         "very many steps give. It says how well a solver follows its model, not how beautiful the picture is."
     )
@@ -109,8 +110,7 @@ METHOD_TEXT = """\
   budget), which differ in their seeds only, as
   one alone can be lucky or unlucky. Errors are geometric means over them, as ratios are over cells, and the intervals
   draw among them, too. Where good steps usually lie they are told by the oracles of the other networks, those of the
-  same weights or data left out. In the run of 2026-11-29 the quick budget began with up to five seeds; since then it
-  begins with three, which is safer on networks and less safe on digits (calibration.md).
+  same weights or data left out.
 - **hso** is this pack's schedule with its default settings, which evaluates no model. **density** spreads the steps
   with the density ‖dD/dλ‖^½ of one 30-step run with 4 seeds.
 - **oracle** is a long direct optimisation of all sigmas (a family of three parameters, then a simplex over all values,
