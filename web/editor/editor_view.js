@@ -5,7 +5,7 @@ import { say, sayError } from "../common/words.js";
 import { addStep, isFixed, removeStep } from "../schedule/edits.js";
 import { QUANTITIES } from "../schedule/quantities.js";
 import { resample } from "../schedule/resample.js";
-import { LARGEST, LEAST, isBlank, parseSchedule, plainDecimal, printSchedule, shortNumber } from "../schedule/text.js";
+import { LARGEST, LEAST, isBlank, parseSchedule, printSchedule, shortNumber } from "../schedule/text.js";
 import { buildParts } from "./editor_parts.js";
 import { EditorPicture, MAX_HANDLES } from "./editor_picture.js";
 import { Fields } from "./fields.js";
