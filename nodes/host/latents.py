@@ -9,6 +9,7 @@ from typing import Any
 import comfy.model_base
 import comfy.nested_tensor
 import comfy.sample
+import comfy.utils
 import torch
 from torch import Tensor
 
@@ -41,6 +42,11 @@ def first_of(tensor: Any) -> Any:
 def parts_of(latent: Any) -> list[Tensor]:
     """The latents that a sampler gets as one, each (n, channels, ...); mostly only one."""
     return list(latent.unbind()) if latent.is_nested else [latent]
+
+
+def packed(latent: Any) -> Tensor:
+    """What a sampler gets of latents: of several parts one row of values (n, 1, values)."""
+    return comfy.utils.pack_latents(latent.unbind())[0] if latent.is_nested else latent
 
 
 def batch_is_frames(model: Any) -> bool:

@@ -12,7 +12,7 @@ import comfy.utils
 import latent_preview
 from torch import Tensor
 
-from .latents import DOWNSCALE_RATIOS, in_working_channels, single_precision
+from .latents import DOWNSCALE_RATIOS, in_working_channels, packed, single_precision
 
 
 def sampler_names() -> list[str]:
@@ -80,7 +80,7 @@ class SteppedSampler(comfy.samplers.Sampler):
         """Start and end as core's KSAMPLER has them."""
         sampling, full = model_wrap.inner_model.model_sampling, self.max_denoise(model_wrap, sigmas)
         asked, states = [], []
-        for batch in self._noises:
+        for batch in map(packed, self._noises):
             inside = comfy.samplers.KSamplerX0Inpaint(model_wrap, sigmas)
             inside.noise, inside.latent_image = batch.to(noise), latent_image[: len(batch)]
             asked.append(partial(inside, **{**extra_args, "denoise_mask": denoise_mask}))

@@ -98,9 +98,12 @@ class SamplingRun:
         if len(self._parts) == 1:
             return latents
         shape = self._parts[0]
+        return self.unweighted(latents)[..., : shape[1:].numel()].reshape(len(latents), *shape[1:])
+
+    def unweighted(self, latents: Tensor) -> Tensor:
+        """Latents (n, ...) that a call gives, with every part in the model's own scale."""
         weights = self._known.weights
-        picture = latents if weights is None else latents / weights
-        return picture[..., : shape[1:].numel()].reshape(len(latents), *shape[1:])
+        return latents if weights is None else latents / weights.to(latents.device)
 
     def prepare(self) -> None:
         """Find out the deviations of the parts of the latent, where there are several and that is not done yet.
@@ -149,11 +152,6 @@ class SamplingRun:
     def disturbed(self) -> bool:
         """Whether it was found that they do not."""
         return self._known.disturbed
-
-    @property
-    def has_parts(self) -> bool:
-        """Whether a latent is several, such as picture and sound."""
-        return len(self._parts) > 1
 
     def __call__(
         self, sigmas: Tensor, seeds: Sequence[int], *, limit: int | None = None, observe: Observer | None = None

@@ -37,11 +37,7 @@ class SteppedSamplingRun:
     ) -> SamplerResult:
         """See SteppedRun. Raises Cancelled, a BudgetSpent, once the user has cancelled."""
         run = self._run
-        if run.has_parts:
-            raise ValueError(
-                "the latent holds picture and sound together, and a sampler is fitted to one of them only; use "
-                "Calibrate Sigmas (HSO) for it"
-            )
+        run.prepare()
         if len(seeds) > 1 and run.unproven:
             run.prove(sigmas, seeds[0])
         if run.disturbed:
@@ -71,6 +67,7 @@ class SteppedSamplingRun:
 
     def _batches_of(self, latents: Tensor, seeds: int, size: int) -> list[Tensor]:
         """Latents (seeds, ...), or several times as many, as batches of the sampler's of at most `size` seeds."""
+        latents = self._run.unweighted(latents)
         if self._run.frames:
             return [host.frames_of_video(one) for one in torch.split(latents, 1)]
         return [batch for branch in torch.split(latents, seeds) for batch in torch.split(branch, size)]

@@ -16,6 +16,7 @@ import comfy.model_management  # noqa: E402
 import comfy.samplers  # noqa: E402
 
 import galaxies  # noqa: E402
+import tiny_models  # noqa: E402
 from hso_core.calibration import usual  # noqa: E402
 from node_runs import evaluations_of, progress  # noqa: E402
 
@@ -184,6 +185,37 @@ def test_image_to_image_starts_at_the_noise_of_its_denoise(calibrate, nodes, mod
     _, sigmas, report = calibrate(denoise=0.5, steps=4, latent_image=picture).args
     assert float(sigmas[0]) == pytest.approx(nodes("host").noise_schedule(model).sigma_of_denoise(0.5), rel=1e-4)
     assert "on the picture in latent_image" in report
+
+
+def test_picture_and_sound_get_one_sampler_that_is_nearer_for_both(calibrate, nodes, node_classes):
+    """Each counts alike, in its own scale; the sampler takes such latents wherever ComfyUI does."""
+    host, prompt, (model, latent) = nodes("host"), tiny_models.conditioning(), tiny_models.picture_and_sound()
+    given = {"model": model, "positive": prompt, "negative": prompt, "latent_image": latent()}
+    with evaluations_of(model) as evaluations:
+        sampler, sigmas, report = calibrate(steps=4, **given).args
+    assert sum(evaluations) <= 300 and "All parts of the latent count alike, each in its own scale." in report
+    assert "latents of 4 x 8 x 8 and 2 x 16" in report
+
+    def distances(sampler, schedule):
+        """Of the parts, to the converged ones."""
+        ends = []
+        for name, steps in (
+            (sampler, schedule),
+            (host.sampler("dpmpp_2m"), host.scheduler_sigmas(model, "karras", 60)),
+        ):
+            with torch.inference_mode():
+                out = node_classes["HSOKSampler"].execute(
+                    seed=900, cfg=1.0, sampler_name="euler", sampler=name, sigmas=steps, **given
+                )
+            ends.append(out.args[0]["samples"].unbind())
+        return [float((one - other).square().mean().sqrt()) for one, other in zip(*ends, strict=True)]
+
+    fitted, usual = (
+        distances(sampler, sigmas),
+        distances(host.sampler("euler"), host.scheduler_sigmas(model, "simple", 4)),
+    )
+    assert [tuple(part.shape) for part in latent()["samples"].unbind()] == [(1, 4, 8, 8), (1, 2, 16)]
+    assert all(own < 0.7 * other for own, other in zip(fitted, usual, strict=True))
 
 
 @pytest.mark.parametrize(

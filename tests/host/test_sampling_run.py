@@ -244,20 +244,7 @@ def test_what_lies_under_a_mask_does_not_depend_on_the_other_seeds_of_a_call(ope
 
 @pytest.fixture
 def picture_and_sound():
-    """A MODEL of which the sound is much quieter than the picture, and a function that makes a LATENT of both."""
-    from comfy.nested_tensor import NestedTensor
-
-    model = tiny_models.tiny_model("eps")
-
-    def quieter(apply, arguments):
-        denoised = apply(arguments["input"], arguments["timestep"], **arguments["c"]).clone()
-        denoised[..., 256:] = 0.05 * (100 * arguments["input"][..., 256:]).tanh()
-        return denoised
-
-    model.set_model_unet_function_wrapper(quieter)
-    return model, lambda batch=1, value=0.0: {
-        "samples": NestedTensor([torch.full((batch, 4, 8, 8), value), torch.full((batch, 2, 16), value)])
-    }
+    return tiny_models.picture_and_sound()
 
 
 @pytest.mark.parametrize("value", [0.0, 1.0])

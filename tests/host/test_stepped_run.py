@@ -120,6 +120,16 @@ def test_the_frames_of_a_video_stay_together(nodes, solvers, runs):
     torch.testing.assert_close(found.latents, run(sigmas, [1, 2]).latents, rtol=1e-4, atol=1e-3)
 
 
+def test_picture_and_sound_stay_together_each_in_its_own_scale(nodes, solvers, runs):
+    model, latent = tiny_models.picture_and_sound()
+    run, stepped = runs(model, latent(1, 1.0), "dpmpp_2m")
+    sigmas = schedule(model, 4)
+    solver = solvers.known_solver("dpmpp_2m", sigmas, nodes("host").noise_schedule(model))
+    found = stepped(sigmas, [1, 2], solver.stepper)
+    assert found.latents.shape == (2, 1, 288) and found.evaluations == 8 and run.evaluations == 8 + 8
+    torch.testing.assert_close(found.latents, run(sigmas, [1, 2]).latents, rtol=1e-4, atol=1e-3)
+
+
 def test_under_a_mask_the_picture_stays(nodes, solvers, runs):
     model = tiny_models.tiny_model("eps")
     mask = torch.zeros(1, 8, 8)
