@@ -53,6 +53,7 @@ KINDS = {
     "and the last step's strength": ("weight", "last strength"),
     "and every step's strength": ("weight", "last strength", "strength"),
     "and the level told": ("weight", "told"),
+    "and both": ("weight", "last strength", "strength", "told"),
     "weights by channel": ("weight", "channel"),
 }
 

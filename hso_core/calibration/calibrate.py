@@ -12,7 +12,7 @@ from ..schedule.noise_schedule import NoiseSchedule
 from ..schedule.sigmas import SigmasError, check_sigmas
 from .generators import FORETOLD, Forecasts, foretold_errors, suggest
 from .larger import larger_pictures
-from .outcome import EARLIER, SHOWN, Outcome, judged, row_of, shown_names
+from .outcome import EARLIER, SHOWN, Outcome, counted, judged, row_of, shown_names
 from .profile import Profile
 from .reference import Reference, reference_sigmas, reference_steps
 from .reference_runs import ReferenceRuns
@@ -28,6 +28,7 @@ JUDGED, MOST_JUDGED = 75, 0.3  # evaluations left for the judgement at least; an
 SEED_SHARE, MOST_SEEDS = 0.28, 40  # of the budget, for the reference on the first seeds; and how many these are at most
 LEAST_SEEDS = 3  # that even a small budget is planned for, where SEED_SHARE pays for them
 FINALISTS = (8, 4, 3)  # schedules that are compared on ever more seeds
+LEAST_TRIED = 10  # schedules, below which the report says that a larger budget is safer (docs/calibration.md)
 OWN_FINALISTS = 3  # of them, at most so many that were at hand
 SAME_START = 1e-4  # relative: nearer first sigmas are one
 
@@ -58,9 +59,10 @@ class Plan:
 
 @dataclass(frozen=True)
 class Calibration(Outcome):
-    """The result. sigmas: (N + 1,) float32, the last 0."""
+    """The result. sigmas: (N + 1,) float32, the last 0. tried: how many schedules were measured."""
 
     sigmas: Tensor
+    tried: int
 
     made = "schedule", "fitted to this model and sampler"
     at_hand = "scheduler"
@@ -68,6 +70,11 @@ class Calibration(Outcome):
     @property
     def steps(self) -> int:
         return len(self.sigmas) - 1
+
+    def _caveat(self) -> str:
+        if not 0 < self.tried < LEAST_TRIED or self.steps == 1:  # for one step there is hardly anything to try
+            return ""
+        return f"Only {counted(self.tried, 'schedule')} could be tried; a larger budget tries more, and is safer."
 
 
 def calibrate(
@@ -299,6 +306,7 @@ def _verdict(search: Search, own: list[Trial], bench: Bench, reference: Referenc
     names = shown_names(rows, own)
     return Calibration(
         sigmas=winner.sigmas.clone(),
+        tried=len(search.measured),
         name=winner.name,
         shown_as=names[0],
         best_candidate=rival.name,
@@ -318,6 +326,7 @@ def _unmeasured(usable: dict[str, Tensor], bench: Bench, reference: Reference) -
     name, sigmas = next(iter(usable.items()))
     return Calibration(
         sigmas=sigmas.clone(),
+        tried=0,
         name=name,
         shown_as=name,
         best_candidate=name,

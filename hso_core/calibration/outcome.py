@@ -122,7 +122,7 @@ class Outcome:
         """What was found, in Markdown."""
         remembered = f", {self.remembered} of them remembered from an earlier search" if self.remembered else ""
         lines = [
-            self._verdict(),
+            " ".join(part for part in (self._verdict(), self._caveat()) if part),
             "",
             f"| {self.made[0]} | mean | median | worst | seeds |",
             "|---|---|---|---|---|",
@@ -132,6 +132,10 @@ class Outcome:
             f"{remembered}.",
         ]
         return "\n".join(lines)
+
+    def _caveat(self) -> str:
+        """What else makes it uncertain; mostly nothing."""
+        return ""
 
     def _verdict(self) -> str:
         (what, how), tried = self.made, f"the best {self.at_hand} that was tried"

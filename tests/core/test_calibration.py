@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -368,6 +369,18 @@ def test_a_model_that_gives_nan_is_refused_in_one_sentence():
         calibrate(Broken(SCALES), Broken(SCALES), candidates(SD15, 4), 4, SD15, 300)
     with pytest.raises(ValueError, match="no picture but NaN or infinite values"):
         compare(Broken(SCALES), Broken(SCALES), candidates(SD15, 4), [1, 2], SD15)
+
+
+def test_the_report_says_where_only_few_schedules_could_be_tried():
+    """As quick does with 8 steps. For one step there is hardly anything to try."""
+
+    def report(steps, budget):
+        own = candidates(SD15, steps)
+        return calibrate(GaussianRun(SCALES), GaussianRun(SCALES, "dpmpp_2m"), own, steps, SD15, budget).report()
+
+    few = report(8, 300)
+    assert re.search(r"Only \d+ schedules could be tried; a larger budget tries more, and is safer\.\n", few)
+    assert all("could be tried" not in report(*other) for other in ((1, 300), (5, 300), (8, 2000)))
 
 
 def test_the_report_says_how_sure_the_gain_is():
