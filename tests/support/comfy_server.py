@@ -348,14 +348,14 @@ def _link(link: Path, target: Path) -> None:
 
 
 def _end(process: subprocess.Popen[bytes], patience: float = 30.0) -> None:
-    if process.stdin is not None:
-        process.stdin.close()
     _signal_group(process, "SIGTERM")
     try:
         process.wait(patience)
     except subprocess.TimeoutExpired:
         _signal_group(process, "SIGKILL")
         process.wait()
+    if process.stdin is not None:
+        process.stdin.close()  # last: the launcher ends itself then, and two ends at once spoil its file of coverage
 
 
 def _signal_group(process: subprocess.Popen[bytes], name: str) -> None:
