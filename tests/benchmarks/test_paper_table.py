@@ -97,7 +97,8 @@ def test_what_the_page_says_is_in_the_results() -> None:
     for steps in STEPS[1:]:
         assert rmse["uni_pc", steps, LEFT] < rmse["uni_pc", steps, "DM-NonUniform"]
     for steps in (8, 10):
-        assert all(rmse["uni_pc", steps, LEFT] < rmse["uni_pc", steps, name] for name in (*SCHEDULES, CALIBRATED))
+        assert all(rmse["uni_pc", steps, LEFT] < rmse["uni_pc", steps, name] for name in SCHEDULES)
+    assert [rmse["uni_pc", steps, LEFT] < rmse["uni_pc", steps, CALIBRATED] for steps in (8, 10)] == [True, False]
     sets = {key: row["converged"] for key, row in cells.items()}
     left_ahead = [sets["uni_pc", steps, LEFT] < sets["uni_pc", steps, "DM-NonUniform"] for steps in STEPS]
     assert left_ahead == [False, False, False, True, True]
@@ -113,9 +114,11 @@ def test_what_the_page_says_is_in_the_results() -> None:
     for steps in STEPS:
         assert rmse["uni_pc", steps, CALIBRATED] < rmse["uni_pc", steps, "uniform in t"]
         assert min((rmse["ddim", steps, name], name) for name in (*SCHEDULES, CALIBRATED))[1] == CALIBRATED
-        assert (sets["ddim", steps, "HSO"] < sets["ddim", steps, CALIBRATED]) == (steps >= 6)
-        for measure in (rmse, sets):
-            assert min((measure[key], key[2]) for key in measure if key[:2] == ("uni_pc", steps))[1] == FITTED
+        own, other = sets["ddim", steps, CALIBRATED], sets["ddim", steps, "HSO"]
+        assert own < other if steps < 6 else own == pytest.approx(other, rel=0.06)
+        for measure, least in ((rmse, 4), (sets, 5)):
+            nearest = min((measure[key], key[2]) for key in measure if key[:2] == ("uni_pc", steps))[1]
+            assert (nearest == FITTED) == (steps >= least)
     floors = paper_table.read_results()["floors"]
     assert all((sets["uni_pc", steps, FITTED] <= floors["sets"]) == (steps >= 8) for steps in STEPS)
     assert sum(row["real"] < floors["network"] for row in rows) > 0.4 * len(rows)
