@@ -331,9 +331,8 @@ Smaller is better; the least of a column is bold.
   is the paper's own way with UniPC, all steps above t_min and none to 0.
 - *uniform in t* is the default of both samplers with Stable Diffusion. *HSO* has the paper's bounds, on the network's
   own table; *DDPM's betas* the times that the paper's printed schedule has. *calibrated* and *fitted* were calibrated
-  once, with the budget normal, on one class; *fitted* has a sampler of its own, and stands in the columns of uni_pc.
-  (One calibration each is partly luck: earlier versions of it had 72, 103, 96 and 77 to converged ones with 4 steps,
-  and an RMSE of 0.391, 0.369, 0.382 and 0.382.)
+  once, with the budget normal, on one class, so that a little of it is luck; *fitted* has a sampler of its own, and
+  stands in the columns of uni_pc.
 - Frechet distances are those of 64 leading components of efficientnet-lite0's features at 64 pixels, and not
   comparable to those of others. Two halves of the real pictures are {halves:.0f} apart, the network's converged
   pictures and the real ones {network_to_real:.0f}, two converged sets {sets:.0f}. RMSE is to the converged picture of
@@ -357,7 +356,7 @@ schedule ([the method](method.md)). From 8 steps on the penalty moves it: with D
 (RMSE with 8 steps 0.325, without 0.373), with UniPC mostly for the worse.
 
 What knows the network is nearest to converged pictures. With DDIM the calibrated schedule has the least RMSE with every
-number of steps; as a set it is ahead of HSO with 4 and 5 steps, and from 6 on the two are about level. With UniPC the
+number of steps; as a set it is ahead of HSO with 4, 5 and 8 steps, and behind it with 6 and 10. With UniPC the
 fitted sampler is nearest picture by picture with every number of steps, as a set from 5 on, and from 8 on its set is no
 further from converged pictures than two sets of these are apart.
 

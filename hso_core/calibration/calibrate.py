@@ -74,7 +74,8 @@ class Calibration(Outcome):
     def _caveat(self) -> str:
         if not 0 < self.tried < LEAST_TRIED or self.steps == 1:  # for one step there is hardly anything to try
             return ""
-        return f"Only {counted(self.tried, 'schedule')} could be tried; a larger budget tries more, and is safer."
+        few = f"Only {counted(self.tried, 'schedule')} could be tried"
+        return f"{few}, and among so few a better one is easily missed: a larger budget is safer."
 
 
 def calibrate(

@@ -139,7 +139,6 @@ def _search(
     seed: int,
 ) -> StoredCalibration:
     """The calibration; where the user cancels, what it had found until then."""
-    run.prepare()  # of the budget
     search = Search(NAME, run, noise, start, steps, seed, budget)
     found = calibrate_sampler(
         SteppedSamplingRun(run),

@@ -88,6 +88,7 @@ class Search:
         budget: int,
         a_step: int = 1,
     ) -> None:
+        run.prepare()  # first, so that it is of the budget
         self.node, self.run, self.steps, self.budget = node, run, steps, budget
         self._start, self._seed, self._begun = start, seed, time.monotonic()
         self.noise = noise if start is None else noise.up_to(start)

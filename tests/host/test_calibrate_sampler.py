@@ -193,7 +193,9 @@ def test_picture_and_sound_get_one_sampler_that_is_nearer_for_both(calibrate, no
     given = {"model": model, "positive": prompt, "negative": prompt, "latent_image": latent()}
     with evaluations_of(model) as evaluations:
         sampler, sigmas, report = calibrate(steps=4, **given).args
-    assert sum(evaluations) <= 300 and "All parts of the latent count alike, each in its own scale." in report
+    made = sum(evaluations)
+    assert made <= 300 and f"; {made} evaluations in all." in report, "those that found the scales are counted, too"
+    assert "All parts of the latent count alike, each in its own scale." in report
     assert "latents of 4 x 8 x 8 and 2 x 16" in report
 
     def distances(sampler, schedule):
@@ -208,13 +210,13 @@ def test_picture_and_sound_get_one_sampler_that_is_nearer_for_both(calibrate, no
                     seed=900, cfg=1.0, sampler_name="euler", sampler=name, sigmas=steps, **given
                 )
             ends.append(out.args[0]["samples"].unbind())
+        assert [tuple(part.shape) for part in ends[0]] == [(1, 4, 8, 8), (1, 2, 16)]
         return [float((one - other).square().mean().sqrt()) for one, other in zip(*ends, strict=True)]
 
     fitted, usual = (
         distances(sampler, sigmas),
         distances(host.sampler("euler"), host.scheduler_sigmas(model, "simple", 4)),
     )
-    assert [tuple(part.shape) for part in latent()["samples"].unbind()] == [(1, 4, 8, 8), (1, 2, 16)]
     assert all(own < 0.7 * other for own, other in zip(fitted, usual, strict=True))
 
 
