@@ -28,6 +28,7 @@ from .models import downloads
 from .models.catalogue import MODELS
 from .report.figures import Table
 from .report.page import page
+from .report.rows import write_rows
 from .rivals.schedules import STEPS
 from .studies import checkpoint
 
@@ -50,12 +51,6 @@ def write_page(cells: Sequence[dict[str, Any]], about: dict[str, Any], file: Pat
     ]
     if rows:
         plots.plot_ratios(rows, file.with_name("benchmark_ratios.png"))
-
-
-def write_results(cells: Sequence[dict[str, Any]], file: Path) -> None:
-    """One cell a line, so that changes can be read."""
-    lines = (json.dumps(cell, separators=(",", ":")) for cell in cells)
-    file.write_text("[\n" + ",\n".join(lines) + "\n]\n", "utf-8")
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
@@ -92,7 +87,7 @@ def main(arguments: Sequence[str]) -> int:
     cells, about = run(models, steps)
     about["command"] = shlex.join(["python", "-m", "benchmarks", *arguments])
     results, about_file, page_file = files_for(models, steps)
-    write_results(cells, results)
+    write_rows(results, cells)
     about_file.write_text(json.dumps(about, indent=1) + "\n", "utf-8")
     write_page(cells, about, page_file)
     say(f"Wrote {results} and {page_file}.")

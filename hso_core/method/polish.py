@@ -24,6 +24,9 @@ MANY_INTERVALS = 200  # beyond them there are FEW_ITERATIONS, each of which take
 FEW_ITERATIONS = 6
 MODEL_ITERATIONS = 12
 CONVERGED = 1e-12  # predicted decrease, relative to the fitness
+PATIENCE, LEAST_GAIN = 3, 1e-9  # iterations in which the least fitness falls by less than such a part of it: the last
+DAMPINGS = (10.0, 100.0, 1000.0)  # times a member's own, and at least LEAST_DAMPING: tried beside it
+LEAST_DAMPING = 0.01
 
 
 class Model(NamedTuple):
@@ -38,6 +41,11 @@ class Model(NamedTuple):
     short: Tensor
     slopes: Tensor
     gamma: float
+
+    def repeated(self, times: int) -> Model:
+        """The same for so many steps of each member, one row of members after the other."""
+        tensors = (self.gradient, self.hessian, self.short, self.slopes)
+        return Model(*(torch.cat([tensor] * times, dim=-1) for tensor in tensors), self.gamma)
 
     def shortfall(self, s: Tensor) -> Tensor:
         """What the linearised times lack in spacing (M, ..., P) at s (2, ..., P); negative where they have room."""
@@ -72,30 +80,38 @@ def polish_ends(
     Returns psi, the refined schedules and their fitness, never worse than given.
     """
     box = problem.bounds[[2, 1]].to(psi)  # t_max, t_min: in the order of the schedule
-    most = _most_iterations(problem.intervals)
+    most, members = _most_iterations(problem.intervals), torch.arange(psi.shape[1], device=psi.device)
     refined, fitness = refine(psi)
-    mu = torch.zeros_like(fitness)
+    mu, least = torch.zeros_like(fitness), [float(fitness.min())]
     for iteration in range(most):
         if on_iteration is not None:
             on_iteration(iteration, most)
-        model = _model(problem, refined.lam)
-        ends = psi[[2, 1]]
-        step, predicted = _minimise_model(model, mu, box[:, :1] - ends, box[:, 1:] - ends)
-        if bool((predicted <= CONVERGED * fitness.abs()).all()):
+        # Each member's step with several dampings, in one batch, which takes hardly longer than one of them.
+        dampings = torch.stack([mu, *(mu.clamp(min=LEAST_DAMPING) * times for times in DAMPINGS)])
+        count = len(dampings)
+        ends = psi[[2, 1]].repeat(1, count)
+        model = _model(problem, refined.lam).repeated(count)
+        step, predicted = _minimise_model(model, dampings.flatten(), box[:, :1] - ends, box[:, 1:] - ends)
+        if bool((predicted[: len(members)] <= CONVERGED * fitness.abs()).all()):
             break
         # Of the sum the last bit may lie outside, though the step ends on the box.
-        trial = torch.cat([psi[:1], (ends + step).clamp(box[:, :1], box[:, 1:]).flip(0)])
-        trial_refined, trial_fitness = refine(trial)
-        better = trial_fitness < fitness
-        mu = torch.where(better, torch.where(mu > 1e-3, mu * 0.1, 0), (mu * 10).clamp(min=0.1))
-        psi = torch.where(better, trial, psi)
-        fitness = torch.where(better, trial_fitness, fitness)
+        trials = torch.cat([psi[:1].repeat(1, count), (ends + step).clamp(box[:, :1], box[:, 1:]).flip(0)])
+        refined_trials, trial_fitness = refine(trials)
+        best = trial_fitness.view(count, -1).argmin(0)
+        chosen, damping = best * len(members) + members, dampings[best, members]
+        better = trial_fitness[chosen] < fitness
+        mu = torch.where(better, torch.where(damping > 1e-3, damping * 0.1, 0), dampings[-1] * 10)
+        psi = torch.where(better, trials[:, chosen], psi)
+        fitness = torch.where(better, trial_fitness[chosen], fitness)
         refined = Refined(
-            torch.where(better, trial_refined.lam, refined.lam),
-            torch.where(better, trial_refined.objective, refined.objective),
-            torch.where(better, trial_refined.converged, refined.converged),
-            trial_refined.iterations,
+            torch.where(better, refined_trials.lam[:, chosen], refined.lam),
+            torch.where(better, refined_trials.objective[chosen], refined.objective),
+            torch.where(better, refined_trials.converged[chosen], refined.converged),
+            refined_trials.iterations,
         )
+        least.append(float(fitness.min()))
+        if iteration >= PATIENCE and least[-1 - PATIENCE] - least[-1] <= LEAST_GAIN * abs(least[-1]):
+            break
     return psi, refined, fitness
 
 

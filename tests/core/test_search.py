@@ -176,7 +176,9 @@ def zero_terminal_snr() -> NoiseSchedule:
     return NoiseSchedule(((1 - squared) / squared).sqrt().float())
 
 
-def iterations_of(monkeypatch, noise: NoiseSchedule, steps: int, **limits: int) -> tuple[int, float]:
+def iterations_of(
+    monkeypatch, noise: NoiseSchedule, steps: int, settings: Settings | None = None, **limits: object
+) -> tuple[int, float]:
     """How many models the polish has made of the fitness, and the fitness in the end."""
     made = []
     model = polish._model
@@ -185,7 +187,7 @@ def iterations_of(monkeypatch, noise: NoiseSchedule, steps: int, **limits: int) 
         for name, value in limits.items():
             patch.setattr(polish, name, value)
         optimizer._memory.clear()
-        found = optimize_schedule(noise, steps)
+        found = optimize_schedule(noise, steps, settings)
     return len(made), found.fitness
 
 
@@ -203,6 +205,18 @@ def test_up_to_a_few_hundred_steps_the_polish_has_all_its_iterations(monkeypatch
     noise = zero_terminal_snr()
     expected = iterations_of(monkeypatch, noise, 100)
     assert iterations_of(monkeypatch, noise, 100, MANY_INTERVALS=10_000) == expected
+
+
+@pytest.mark.parametrize(("steps", "denoise"), [(8, 0.5), (8, 0.1), (10, 0.5), (15, 0.9)])
+def test_the_polish_ends_where_nothing_more_is_gained_and_several_dampings_gain_more(monkeypatch, steps, denoise):
+    """Where no spacing can be kept, the penalty bends at every entry of the table, and CONVERGED is never met."""
+    flow, settings = named_schedule("flow:3"), Settings(denoise=denoise)
+    made, fitness = iterations_of(monkeypatch, flow, steps, settings)
+    assert made < polish.ITERATIONS / 2
+    _, patient = iterations_of(monkeypatch, flow, steps, settings, PATIENCE=polish.ITERATIONS)
+    _, one = iterations_of(monkeypatch, flow, steps, settings, PATIENCE=polish.ITERATIONS, DAMPINGS=(10.0,))
+    assert patient <= fitness <= patient * (1 + 1e-8)
+    assert fitness <= one * (1 + 1e-8)
 
 
 @pytest.mark.parametrize("stage", [1, 3])

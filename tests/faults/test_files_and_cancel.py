@@ -72,6 +72,7 @@ def test_a_process_killed_while_it_writes_leaves_the_old_file_or_the_new_one(tmp
     program = (
         "import os, random, signal, time\n"
         "from hso_core.files.safe_file import read_tensors\n"
+        "torch.set_num_threads(1)\n"  # a fork has none of its parent's threads, and would wait for them for ever
         "file, generator = Path(sys.argv[2]), random.Random(0)\n"
         "write_tensors(file, {'a': torch.zeros(1_000_000)}, {'n': '0'})\n"
         "for kill in range(int(sys.argv[3])):\n"
