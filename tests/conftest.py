@@ -7,7 +7,7 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from types import ModuleType
 from typing import Any
 
@@ -23,11 +23,27 @@ import_path(workbench.REPOSITORY / "hso_core", "hso_core")
 hypothesis.settings.register_profile("hso", deadline=None)  # how long an example takes depends on the machine
 hypothesis.settings.load_profile("hso")
 
+UNCOUNTED = (
+    "tests/benchmarks/", "tests/families/", "tests/samplers/", "tests/core/test_optimizer.py::test_reference_run_live",
+)  # fmt: skip
+"""Tests that run the same lines over and over, and those of the benchmarks. The coverage is that of all others:
+where it is measured, lines take up to twice as long."""
 FIGURES = workbench.REPOSITORY / "tests" / "artifacts" / "figures"
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> WorkUnits:
     return WorkUnits(config, log)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
+    measuring = sys.gettrace()
+    if item.nodeid.startswith(UNCOUNTED):
+        sys.settrace(None)
+    try:
+        return (yield)
+    finally:
+        sys.settrace(measuring)
 
 
 @pytest.fixture(scope="session")

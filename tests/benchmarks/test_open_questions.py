@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import subprocess
 import sys
 
@@ -14,6 +15,11 @@ from benchmarks.studies.open_questions import Forms, Stochastic
 
 import workbench
 from comfy_server import PATIENCE
+
+PROGRAMS = (
+    "studies.open_questions", "rivals.oracle", "studies.time_bounds", "studies.jumps", "measures.overhead",
+    "models.train_flow", "models.train_sd_unet", "studies.emoji_networks",
+)  # fmt: skip
 
 
 def test_the_forms_are_measured_with_several_calibrations_each() -> None:
@@ -60,25 +66,22 @@ def test_the_oracle_searches(monkeypatch: pytest.MonkeyPatch) -> None:
     assert 0 < error < 0.5
 
 
-@pytest.mark.parametrize(
-    "program",
-    [
-        "studies.open_questions",
-        "rivals.oracle",
-        "studies.time_bounds",
-        "studies.jumps",
-        "measures.overhead",
-        "models.train_flow",
-        "models.train_sd_unet",
-        "studies.emoji_networks",
-    ],
-)
-def test_help_starts_no_work(program: str) -> None:
-    command = [sys.executable, "-m", f"benchmarks.{program}", "--help"]
+def test_help_starts_no_work() -> None:
+    """In one process, since most of the time is torch's import."""
+    helps = (
+        "import runpy, sys\n"
+        "for program in sys.argv[1:]:\n"
+        "    sys.argv = [program, '--help']\n"
+        "    try: runpy.run_module(program, run_name='__main__')\n"
+        "    except SystemExit as end: print('ended', program, end.code)\n"
+    )
+    command = [sys.executable, "-c", helps, *(f"benchmarks.{program}" for program in PROGRAMS)]
     found = subprocess.run(command, cwd=workbench.REPOSITORY, capture_output=True, text=True, timeout=PATIENCE)
 
     assert found.returncode == 0, found.stderr
-    assert found.stdout.startswith("usage:")
+    *texts, rest = re.split(r"^ended .*\n", found.stdout, flags=re.MULTILINE)
+    assert len(texts) == len(PROGRAMS) and all(text.startswith("usage:") for text in texts) and not rest
+    assert re.findall(r"^ended (.*)$", found.stdout, re.MULTILINE) == [f"benchmarks.{name} 0" for name in PROGRAMS]
 
 
 def test_the_page_has_the_texts_of_the_program() -> None:

@@ -43,7 +43,11 @@ def page_server(request: pytest.FixtureRequest) -> Iterator[tuple[str, ComfyServ
     with ComfyServer(
         workbench.node_packs(),
         extra_arguments=["--front-end-root", str(root)] if root else [],
-        environment={workbench.WEIGHTS_VARIABLE: str(workbench.demo_weights()), "OMP_NUM_THREADS": "1"},
+        environment={
+            workbench.WEIGHTS_VARIABLE: str(workbench.demo_weights()),
+            "OMP_NUM_THREADS": "1",
+            "COVERAGE_PROCESS_CONFIG": "",  # not measured: what it runs of the pack is run by tests/server, too
+        },
     ) as running:
         yield request.param, running
 

@@ -9,6 +9,7 @@ import pytest
 
 import workbench
 from hso_core import named_schedule, optimize_schedule
+from hso_core.__main__ import main
 
 PATH = str(workbench.REPOSITORY / "hso_core" / "__main__.py")
 
@@ -87,10 +88,20 @@ def test_every_setting_is_an_option():
         ("--schedule sd15 --steps 4 --what", "unrecognized arguments: --what"),
     ],
 )
-def test_wrong_input_is_one_line_and_status_2(arguments, message):
-    done = run("optimize", *arguments.split())
-    assert done.returncode == 2 and done.stdout == ""
-    assert message in done.stderr and done.stderr.count("\n") == 1
+def test_wrong_input_is_one_line_and_status_2(arguments, message, capsys):
+    try:
+        status = main(["optimize", *arguments.split()])
+    except SystemExit as error:  # argparse's own complaints
+        status = error.code
+    said = capsys.readouterr()
+    assert status == 2 and said.out == ""
+    assert message in said.err and said.err.count("\n") == 1
+
+
+def test_the_program_ends_with_the_status_and_writes_nothing_else():
+    done = run("optimize", "--schedule", "sd15", "--steps", "0")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "hso_core: steps is 0; it must be a whole number from 1 to 10000\n"
 
 
 def test_scipy_is_imported_only_when_it_is_used():
