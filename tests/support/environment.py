@@ -305,7 +305,8 @@ def _fingerprint(*texts: str) -> str:
 
 
 def _install(constraints: Path, *what: str) -> None:
-    _pip("install", "--constraint", str(constraints), *what)
+    # Python compiles what is imported, once. pip would compile all that there is, which takes most of the time.
+    _pip("install", "--no-compile", "--constraint", str(constraints), *what)
 
 
 def _pip(*arguments: str) -> None:
