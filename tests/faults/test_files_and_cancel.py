@@ -107,9 +107,11 @@ def test_a_full_disk_leaves_the_old_file_and_says_so(tmp_path):
     program = (
         "import resource, signal\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))\n"
+        "before = resource.getrlimit(resource.RLIMIT_FSIZE)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))\n"
         "try: write_schedule(Path(sys.argv[2]), torch.linspace(14, 0, 5000), {})\n"
         "except ValueError as error: print(type(error).__name__, error)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, before)\n"  # the coverage is written, too
     )
     with in_a_child(program, str(file)) as child:
         said, _ = child.communicate()
