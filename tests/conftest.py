@@ -24,8 +24,13 @@ hypothesis.settings.register_profile("hso", deadline=None)  # how long an exampl
 hypothesis.settings.load_profile("hso")
 
 UNCOUNTED = (
-    "tests/benchmarks/", "tests/families/", "tests/samplers/", "tests/core/test_optimizer.py::test_reference_run_live",
-)  # fmt: skip
+    "tests/benchmarks/",
+    "tests/families/",
+    "tests/samplers/",
+    "tests/core/test_optimizer.py::test_reference_run_live",
+    "tests/core/test_calibration.py::test_the_budget_is_never_exceeded",
+    "tests/core/test_calibration.py::test_what_the_search_found_is_kept_wherever_the_last_comparison_ends",
+)
 """Tests that run the same lines over and over, and those of the benchmarks. The coverage is that of all others:
 where it is measured, lines take up to twice as long."""
 FIGURES = workbench.REPOSITORY / "tests" / "artifacts" / "figures"

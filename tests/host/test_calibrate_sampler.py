@@ -78,18 +78,23 @@ def sampling(nodes, model, sampler):
 
 
 def test_the_quick_budget_already_beats_every_pair_on_seeds_that_it_has_not_seen(first, nodes, model):
-    """By the median; the mean of so few seeds is that of the rare bright ones."""
+    """By the median; the mean of so few seeds is that of the rare bright ones.
+
+    Pairs that a quarter of the seeds shows to be far behind are not run on the others.
+    """
     (sampler, sigmas, _), seeds, host = first[0].args, range(1000, 1032), nodes("host")
     fine = comfy.samplers.calculate_sigmas(model.get_model_object("model_sampling"), "exponential", 60)
     limit = sampling(nodes, model, host.sampler("uni_pc"))(fine, seeds).latents
 
-    def error(name, schedule):
-        found = sampling(nodes, model, name)(schedule, seeds).latents
-        return float((found - limit).square().flatten(1).mean(1).sqrt().median())
+    def error(name, schedule, count=None):
+        found = sampling(nodes, model, name)(schedule, seeds[:count]).latents
+        return float((found - limit[:count]).square().flatten(1).mean(1).sqrt().median())
 
-    pairs = nodes("measuring.calibrate_sampler").pairs_at_hand(model, STEPS)
-    others = [error(host.sampler(solver), schedule) for solver, schedule in pairs.values()]
-    assert len(pairs) > 25 and error(sampler, sigmas) < 0.9 * min(others)
+    named = nodes("measuring.calibrate_sampler").pairs_at_hand(model, STEPS).values()
+    pairs = [(host.sampler(solver), schedule) for solver, schedule in named]
+    rough = [error(*pair, len(seeds) // 4) for pair in pairs]
+    others = [error(*pair) for pair, first_look in zip(pairs, rough, strict=True) if first_look < 1.5 * min(rough)]
+    assert len(pairs) > 25 and len(others) > 3 and error(sampler, sigmas) < 0.9 * min(others)
 
 
 def test_how_good_pairs_usually_are_is_known_by_the_names_that_they_have_here(nodes, model):

@@ -53,6 +53,8 @@ def write(coverage: float, uncovered: dict[str, list[int]], passed: str, hosts: 
             "",
             f"## Lines that no test runs ({coverage:.1f} % of hso_core and nodes are run)",
             "",
+            "What the long sweeps, the benchmarks' tests and the servers of the browser tests run is not counted.",
+            "",
             "| file | lines |",
             "|---|---|",
             *missing,
