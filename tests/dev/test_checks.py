@@ -14,6 +14,7 @@ import environment
 import reliability
 import workbench
 from by_path import import_path
+from work_units import next_unit, work_unit
 
 dev = import_path(workbench.REPOSITORY / "dev.py", "dev")
 
@@ -81,3 +82,13 @@ def test_the_report_sums_counts_and_keeps_the_largest(tmp_path: Path, monkeypatc
 
 def test_every_part_of_the_report_exists() -> None:
     assert reliability.HOSTS.is_file() and sys.version_info >= environment.PYTHON
+
+
+def test_at_most_two_pages_are_open_at_a_time_and_sweeps_begin_early():
+    waiting = ["tests/core/test_a.py", "nodes2-1.58.1", "tests/families/test_every_model.py 3", "classic-1.32.9"]
+    two_pages = ["classic-1.58.1", "nodes2-1.32.9"]
+    assert next_unit(waiting, []) == next_unit(waiting, [two_pages[0], "tests/core/test_b.py"]) == "nodes2-1.58.1"
+    assert next_unit(waiting, two_pages) == "tests/families/test_every_model.py 3"
+    assert next_unit([waiting[3], waiting[0]], two_pages) == "tests/core/test_a.py"
+    assert next_unit([waiting[3]], two_pages) == "classic-1.32.9", "nobody is idle while there is work"
+    assert work_unit("tests/browser/test_plot.py::test_a[classic-1.32.9-x]") == "classic-1.32.9"
