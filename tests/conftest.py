@@ -42,9 +42,10 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> WorkUnits:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
+    if not item.nodeid.startswith(UNCOUNTED):
+        return (yield)
     measuring = sys.gettrace()
-    if item.nodeid.startswith(UNCOUNTED):
-        sys.settrace(None)
+    sys.settrace(None)
     try:
         return (yield)
     finally:

@@ -80,7 +80,7 @@ def polish_ends(
     Returns psi, the refined schedules and their fitness, never worse than given.
     """
     box = problem.bounds[[2, 1]].to(psi)  # t_max, t_min: in the order of the schedule
-    most, members = _most_iterations(problem.intervals), torch.arange(psi.shape[1], device=psi.device)
+    most, members = _most_iterations(problem.intervals), torch.arange(len(psi.T), dtype=torch.long, device=psi.device)
     refined, fitness = refine(psi)
     mu, least = torch.zeros_like(fitness), [float(fitness.min())]
     for iteration in range(most):
