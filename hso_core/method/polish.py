@@ -44,8 +44,11 @@ class Model(NamedTuple):
 
     def repeated(self, times: int) -> Model:
         """The same for so many steps of each member, one row of members after the other."""
-        tensors = (self.gradient, self.hessian, self.short, self.slopes)
-        return Model(*(torch.cat([tensor] * times, dim=-1) for tensor in tensors), self.gamma)
+
+        def rows(tensor: Tensor) -> Tensor:
+            return torch.cat([tensor] * times, dim=-1)
+
+        return Model(rows(self.gradient), rows(self.hessian), rows(self.short), rows(self.slopes), self.gamma)
 
     def shortfall(self, s: Tensor) -> Tensor:
         """What the linearised times lack in spacing (M, ..., P) at s (2, ..., P); negative where they have room."""

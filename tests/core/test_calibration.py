@@ -38,6 +38,7 @@ def distances(run, sigmas, start, seeds=range(900_000, 900_032)):
     return (run(sigmas, seeds).latents.double() - exact).square().mean(1).sqrt()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("solver", ["euler", "dpmpp_2m"])
 @pytest.mark.parametrize("steps", [4, 6])
 @pytest.mark.parametrize("noise, flow", [(SD15, False), (FLOW, True)], ids=["vp", "flow"])
@@ -74,6 +75,7 @@ def test_the_best_candidate_is_the_one_that_ends_nearest():
     assert found.best_candidate == min(errors, key=errors.get) != next(iter(at_hand))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("steps", [1, 2, 6])
 @pytest.mark.parametrize("denoise", [0.3, 0.8])
 @pytest.mark.parametrize("full, flow", [(SD15, False), (FLOW, True)], ids=["vp", "flow"])
@@ -152,6 +154,7 @@ def test_an_earlier_result_that_is_a_scheduler_is_called_by_its_name():
     assert "earlier result" not in found.report()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("solver", ["euler", "twice"])
 @pytest.mark.parametrize("steps", [1, 2, 5, 20])
 @pytest.mark.parametrize("budget", [20, 100, 300, 777, 2000])
@@ -285,6 +288,7 @@ def test_a_run_that_ends_itself_keeps_the_best_so_far(allowed):
     assert_best_so_far(found, at_hand)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("solver, steps, budget, gain", [("dpmpp_2m", 5, 2000, 0.2), ("euler", 6, 1200, 0.99)])
 def test_what_the_search_found_is_kept_wherever_the_last_comparison_ends(solver, steps, budget, gain, monkeypatch):
     propose, proposed = Search._most_promising, []

@@ -45,6 +45,7 @@ def quick():
     return search(budget=300)[0].references
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "later",
     [{"budget": 300}, {"budget": 2000}, {"solver": "dpmpp_2m"}, {"solver": "twice"}, {"steps": 4}, {"steps": 3}],

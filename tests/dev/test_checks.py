@@ -39,6 +39,7 @@ def test_lines_are_written_as_ranges() -> None:
     assert checks.ranges([]) == ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("code", "complaint"),
     [

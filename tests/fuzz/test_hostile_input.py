@@ -283,6 +283,7 @@ def random_table(generator: random.Random) -> list[float]:
     return sorted(values) if generator.random() < 0.8 else values
 
 
+@pytest.mark.slow
 def test_noise_schedules_of_a_fuzzer(figure):
     """A model's table that is not one is refused; one that is extreme gives a schedule or a refusal."""
     generator, effort, usable = random.Random(3), Effort(), 0

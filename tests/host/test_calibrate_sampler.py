@@ -77,6 +77,7 @@ def sampling(nodes, model, sampler):
     )
 
 
+@pytest.mark.slow
 def test_the_quick_budget_already_beats_every_pair_on_seeds_that_it_has_not_seen(first, nodes, model):
     """By the median; the mean of so few seeds is that of the rare bright ones.
 

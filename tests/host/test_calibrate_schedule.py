@@ -111,6 +111,7 @@ def errors(nodes, model, schedules, seeds):
     ]
 
 
+@pytest.mark.slow
 def test_the_quick_budget_already_beats_every_scheduler_of_the_list(first, nodes, model):
     output, _, evaluations = first
     sigmas, report = output.args
@@ -186,6 +187,7 @@ def test_the_seed_is_the_first_of_the_seeds_that_are_sampled(calibrate, nodes, m
     assert len(seeds) > 10 and set(seeds) == set(range(1234, 1234 + len(set(seeds))))
 
 
+@pytest.mark.slow
 def test_another_process_finds_the_remembered_result(first, user_folder):
     program = f"""
         import asyncio, sys
@@ -339,6 +341,7 @@ def new_user(nodes, tmp_path, monkeypatch):
     return begin
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("earlier", "later", "seeds"),
     [
@@ -375,6 +378,7 @@ def another_packs(model, x, sigmas, extra_args, callback, disable):
 OF_ANOTHER_PACK = comfy.samplers.KSAMPLER(another_packs)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("other", [{"cfg": 2.0}, {"seed": 1}, {"sampler": OF_ANOTHER_PACK}, {"steps": 6}], ids=list)
 def test_another_reference_is_not_taken_from_memory(calibrate, model, new_user, other):
     new_user("one")
@@ -456,6 +460,7 @@ def test_the_guidance_that_is_calibrated_is_the_users(calibrate, model):
     assert not torch.equal(weak, strong)
 
 
+@pytest.mark.slow
 def test_with_denoise_the_picture_in_latent_image_is_changed(calibrate, nodes, model, picture):
     """KSampler's start for a denoise is that of its scheduler; here all start at the noise of t = denoise."""
     values = {"latent_image": picture, "denoise": 0.4, "sampler_name": "uni_pc"}

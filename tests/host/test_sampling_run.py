@@ -320,6 +320,7 @@ def limit(nodes, model):
     return reference(schedule(model, 80, "exponential"), [1, 2]).latents
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Should have t", "ignore:To copy construct", "ignore:__array_wrap__ must accept")
 @pytest.mark.parametrize("name", comfy.samplers.SAMPLER_NAMES)
 def test_the_lists_of_samplers_say_what_each_sampler_does(open_run, nodes, model, limit, name):
