@@ -40,7 +40,7 @@ from workbench import HOST_VARIABLE, REPOSITORY, WEIGHTS_VARIABLE, WORK_FOLDER  
 OUTPUT = REPOSITORY / "output"
 WORKFLOWS = tuple(REPOSITORY / "demo" / name for name in ("workflow_api.json", "emoji_workflow_api.json"))
 
-# tests/support/work_units.py shares them out. Two processes more than cores, because tests in a browser mostly wait.
+# tests/support/work_units.py shares them out. Two processes more than cores, because tests in a browser often wait.
 PARALLEL = ["-n", str(min(4, (os.cpu_count() or 1) + 2)), "--dist", "loadscope", "--quiet"]
 ALL_TESTS = [*PARALLEL, "-rs", "--durations", "15"]  # -rs: why a test was skipped, such as that of a GPU
 QUICK_TESTS = [*PARALLEL, "-m", "not slow", "tests/core", "tests/host", "tests/dev", "tests/fuzz"]

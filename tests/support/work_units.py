@@ -11,7 +11,7 @@ from xdist.workermanage import WorkerController
 
 PAGE = re.compile(r"/browser/.*\[((?:classic|nodes2)-[\d.]+)")
 SWEEPS, PARTS = ("test_every_model.py", "test_every_sampler.py"), 4
-PAGES = 2  # that are open at a time, beside what takes the cores: tests in a browser mostly wait
+PAGES = 2  # that are open at a time: each has a browser and a server, which are busy at times and wait at others
 
 
 class WorkUnits(LoadScopeScheduling):
