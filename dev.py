@@ -2,7 +2,7 @@
 
     python3 dev.py run     start a real ComfyUI with this node pack, run the example workflows, keep the server up
     python3 dev.py test    run every check and every test
-        --quick            in less than two minutes: style, types, and the tests without a server
+        --quick            in two to three minutes: style, types, and the tests without a server
         --comfyui PATH     against another ComfyUI tree, of which nothing is changed
         --report           and write docs/reliability.md from what was measured
         ANYTHING ELSE      goes to pytest, and only it is run: test tests/core -k spacing
@@ -73,7 +73,7 @@ def _parse(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
     run.add_argument("--port", type=int, default=8188, help="port of the server (default: 8188)")
     run.set_defaults(command=run_command)
     test = commands.add_parser("test", help="run the checks and tests", add_help=False, allow_abbrev=False)
-    test.add_argument("--quick", action="store_true", help="only what takes less than two minutes")
+    test.add_argument("--quick", action="store_true", help="only a part, in two to three minutes")
     test.add_argument("--comfyui", metavar="PATH", help="test with this ComfyUI")
     test.add_argument("--report", action="store_true", help="write docs/reliability.md")
     test.set_defaults(command=test_command)

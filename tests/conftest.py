@@ -44,7 +44,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> WorkUnits:
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
     if not item.nodeid.startswith(UNCOUNTED):
         return (yield)
-    measuring = sys.gettrace()
+    measuring = sys.gettrace()  # coverage's own stop() and start() would look through every module of torch again
     sys.settrace(None)
     try:
         return (yield)

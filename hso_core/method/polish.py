@@ -24,8 +24,8 @@ MANY_INTERVALS = 200  # beyond them there are FEW_ITERATIONS, each of which take
 FEW_ITERATIONS = 6
 MODEL_ITERATIONS = 12
 CONVERGED = 1e-12  # predicted decrease, relative to the fitness
-PATIENCE, LEAST_GAIN = 3, 1e-9  # iterations in which the least fitness falls by less than such a part of it: the last
-DAMPINGS = (10.0, 100.0, 1000.0)  # times a member's own, and at least LEAST_DAMPING: tried beside it
+PATIENCE, LEAST_GAIN = 3, 1e-9  # it ends where so many iterations lower the least fitness by no more than this part
+DAMPINGS = (10.0, 100.0, 1000.0)  # that are tried beside a member's own: so many times it, or times LEAST_DAMPING
 LEAST_DAMPING = 0.01
 
 
@@ -83,7 +83,8 @@ def polish_ends(
     Returns psi, the refined schedules and their fitness, never worse than given.
     """
     box = problem.bounds[[2, 1]].to(psi)  # t_max, t_min: in the order of the schedule
-    most, members = _most_iterations(problem.intervals), torch.arange(len(psi.T), dtype=torch.long, device=psi.device)
+    most = _most_iterations(problem.intervals)
+    members = torch.arange(psi.shape[1], dtype=torch.long, device=psi.device)
     refined, fitness = refine(psi)
     mu, least = torch.zeros_like(fitness), [float(fitness.min())]
     for iteration in range(most):
