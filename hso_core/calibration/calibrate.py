@@ -287,8 +287,9 @@ def _finalists(search: Search, own: list[Trial], places: int, count: int) -> lis
     finalists: list[Trial] = []
     ranked = search.ranked(places)
     for trial in [t for t in ranked if t in own][:1] + ranked:
-        room = trial not in own or sum(t in own for t in finalists) < OWN_FINALISTS
-        if len(finalists) < count and room and not search.is_near(trial, finalists):
+        alike = [t for t in finalists if (t in own) == (trial in own)]
+        room = trial not in own or len(alike) < OWN_FINALISTS
+        if len(finalists) < count and room and trial not in finalists and not search.is_near(trial, alike):
             finalists.append(trial)
     return finalists
 

@@ -35,11 +35,10 @@ RESERVED = -3  # of the ways of a refinement, the one that the search leaves eno
 PAIRS_LOOKED_AT, PAIRS_MEASURED, BEST_PAIRS = 8, 2, 1
 LEAST_FITS = 2  # that are tried whatever they take
 AT_HAND = 4  # schedules of the best pairs that a fit is tried on, and as many suggested ones
-AGAIN = 3  # fits that are run again on more seeds
 REFINEMENTS, LEAST_GAIN = 3, 0.01  # of the loss
 REFINE_SHARE = 0.8  # of what is left of the budget, for each
 MORE_SEEDS = 1.25  # times those of the search, for which the best are run again
-MOST_SEEDS = 40
+MOST_SEEDS = 96
 USUAL = Expected(0.25, 0.25)
 """A fit beside the best pair that was tried, on other networks (docs/fitted_samplers.md, "The search")."""
 
@@ -135,7 +134,15 @@ def calibrate_sampler(
     free = noise.family == "vp" and not change
     forecasts = Forecasts.of_fits(profile, noise)
     search = Search(
-        bench, noise, plan.seeds, profile.data_scale, forecasts, SEARCH_SEED, start_is_free=free, again=AGAIN, fits=True
+        bench,
+        noise,
+        plan.seeds,
+        profile.data_scale,
+        forecasts,
+        SEARCH_SEED,
+        start_is_free=free,
+        most_seeds=plan.seeds,  # further ones are worth more to the refinement
+        fits=True,
     )
     usual_share = 0.0 if change else USUAL_SHARE  # what is usual was measured from full noise
     ranked = most_promising_first(usable, profile, noise, usual_share)

@@ -29,8 +29,7 @@ ROUNDS = 5  # in which proposals are bent further where they promise most
 PARENTS = 5
 LEAST_GAP = 0.12  # of the mean step, in lambda
 START_ROOM = 0.35  # how far below sigma_max a VP schedule may start, in lambda (0.7 of it); HSO's t_max 0.96 is 0.2
-DOUBTS = (1.0, 0.3, 0.1)  # how much of what is not known of a proposal's error is added to it: bolder in turn
-BOLDER = (1.0, 0.3, 0.1, 0.03, 0.0)  # for fitted solvers, of whose errors the forecasts know less
+DOUBTS = (1.0, 0.3, 0.1, 0.03, 0.0)  # how much of what is not known of a proposal's error is added: bolder in turn
 LEAST_HOPE = 0.01  # improvement of the loss for which a proposal is run
 REFIT = 1.2  # the kernel is chosen anew when there are so many times the measurements
 PRECISION = 0.1  # of a measurement, in the logarithm, at which more seeds are not worth their price to begin with
@@ -212,9 +211,9 @@ class Bench:
 class Search:
     """The trials of one calibration, and the choice of the next one.
 
-    seeds: on how many, the first of the sequence, schedules are compared at present; fewer or more as the search finds.
-    start_is_free: whether schedules may start below sigma_max. again: how many are run again on more seeds.
-    fits: whether a solver is fitted to each.
+    seeds: on how many, the first of the sequence, schedules are compared at present; fewer or more as the search finds,
+    but at most `most_seeds`. start_is_free: whether schedules may start below sigma_max. fits: whether a solver is
+    fitted to each.
     """
 
     def __init__(
@@ -227,14 +226,14 @@ class Search:
         seed: int,
         *,
         start_is_free: bool,
-        again: int = MOST_AGAIN,
+        most_seeds: int = MOST_SEEDS,
         fits: bool = False,
     ) -> None:
         self.trials: list[Trial] = []
         self.bench, self._noise, self._forecasts = bench, noise, forecasts
         self.seeds = self._step = seeds
         self.start_is_free = start_is_free
-        self._scale, self._again, self._fits = data_scale, again, fits
+        self._scale, self._most_seeds, self._fits = data_scale, most_seeds, fits
         self._rng = np.random.default_rng(seed)
         self._kernel: Kernel | None = None
         self._known_loss = 0, SetLoss(Loss()), ""
@@ -305,8 +304,8 @@ class Search:
                 if len(promising.distances) >= self.seeds:
                     break  # it costs nothing to go on for ever
                 self.bench.measure(promising, range(self.seeds))
-            again = self.ranked(self.seeds)[: self._again]
-            before, self.seeds = self.seeds, min(2 * self.seeds, self.seeds + self._step, MOST_SEEDS)
+            again = self.ranked(self.seeds)[:MOST_AGAIN]
+            before, self.seeds = self.seeds, min(2 * self.seeds, self.seeds + self._step, self._most_seeds)
             if self.seeds <= before or not affordable(again, new=2):
                 self.seeds = before
                 return
@@ -367,7 +366,7 @@ class Search:
         surrogate = self._surrogate(known)
         losses = np.array([self.loss(trial, self.seeds) for trial in known])
         parents = np.array([trial.lambdas for trial in known])[losses.argsort()]
-        for doubt in BOLDER if self._fits else DOUBTS:
+        for doubt in DOUBTS:
             proposals = self._proposals(parents)
             hopes = losses.min() - self._foreseen(surrogate, proposals, doubt)
             for _ in range(ROUNDS):

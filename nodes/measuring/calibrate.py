@@ -44,7 +44,7 @@ from .search import (
 )
 
 NAME = "Calibrate Sigmas (HSO)"
-ALGORITHM = 6  # a new number forgets what older versions found
+ALGORITHM = 7  # a new number forgets what older versions found
 SHOWN_BESIDE = 4
 
 

@@ -44,7 +44,7 @@ from .search import (
 from .stepped_run import SteppedSamplingRun
 
 NAME = "Calibrate Sampler (HSO)"
-ALGORITHM = 5  # a new number forgets what older versions found
+ALGORITHM = 6  # a new number forgets what older versions found
 COMPARED = ("dpmpp_2m", "uni_pc", "euler")
 """The samplers that the result is judged against, each with every schedule at hand."""
 

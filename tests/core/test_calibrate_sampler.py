@@ -10,7 +10,7 @@ import torch
 from gaussian_run import GaussianRun, SteppedGaussianRun
 from hso_core import named_schedule, optimize_schedule
 from hso_core.calibration import BudgetSpent, calibrate_sampler, solver_bench
-from hso_core.calibration.calibrate_sampler import SamplerPlan
+from hso_core.calibration.calibrate_sampler import MOST_SEEDS, SamplerPlan
 from hso_core.calibration.generators import compact_schedule
 from hso_core.calibration.outcome import EARLIER
 from hso_core.calibration.reference import reference_steps
@@ -124,6 +124,15 @@ def refinements(monkeypatch):
 
     monkeypatch.setattr(SolverBench, "refined", spy)
     return made
+
+
+def test_what_a_large_budget_refines_is_the_result(refinements):
+    """It is measured on at least as many seeds as any fit that is not refined."""
+    found, _, _ = calibrated(SD15, 4, 10_000)
+
+    assert refinements[0][1] == MOST_SEEDS
+    assert found.name.endswith(", refined") and found.seeds == MOST_SEEDS
+    assert error(found.solver, SD15) < 0.95 * error(calibrated(SD15, 4, 400)[0].solver, SD15)
 
 
 def test_large_latents_are_not_refined_on_more_seeds_than_the_memory_holds(monkeypatch, refinements):
