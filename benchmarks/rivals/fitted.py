@@ -18,7 +18,7 @@ from .calibrated import FIRST_SEEDS, version
 from .schedules import model_free_rivals
 from .usual import coefficients_without, pairs_without
 
-METHODS = {"fitted_quick": ("quick", 12), "fitted": ("normal", 4)}
+METHODS = {"fitted_quick": ("quick", 12), "fitted": ("normal", 4), "fitted_thorough": ("thorough", 1)}
 """Budget, and how many calibrations that differ in their seeds only."""
 FOLDER = downloads.FOLDER / "fitted"
 

@@ -57,7 +57,9 @@ def page(rows: list[dict[str, Any]]) -> str:
                 if own:
                     lines.append((name, said, method, *_figures(own, best)))
     for method in METHODS:
-        lines.append(("both", "all", method, *_figures([row for row in rows if row["method"] == method], best)))
+        own = [row for row in rows if row["method"] == method]
+        if own:
+            lines.append(("both", "all", method, *_figures(own, best)))
     return markdown(("network", "used with", "method", *MEASURES.values(), *WORSE.values()), lines)
 
 

@@ -269,7 +269,7 @@ def test_the_page_on_fitted_samplers_has_the_tables_of_what_was_measured() -> No
     assert fitted_samplers.page(rows) in told
     assert transfer.page(read_rows(transfer.RESULTS)) in told
     expected = PAGE.with_name("expectations.md").read_text("utf-8")
-    for budget, method in (("normal", "fitted"), ("quick", "fitted_quick")):
+    for budget, method in (("thorough", "fitted_thorough"), ("normal", "fitted"), ("quick", "fitted_quick")):
         (line,) = [line for line in told.splitlines() if line.startswith(f"| {method} | ")]
         mean, median, swd, fd, worse = line.split(" | ")[1:6]
         assert f"| {budget} | {mean} | {median} | {swd} | {fd} | {worse} |" in expected
