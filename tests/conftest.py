@@ -4,6 +4,7 @@ and the pack as a real ComfyUI loads it into this process."""
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import sys
@@ -23,16 +24,9 @@ import_path(workbench.REPOSITORY / "hso_core", "hso_core")
 hypothesis.settings.register_profile("hso", deadline=None)  # how long an example takes depends on the machine
 hypothesis.settings.load_profile("hso")
 
-UNCOUNTED = (
-    "tests/benchmarks/",
-    "tests/families/",
-    "tests/samplers/",
-    "tests/core/test_optimizer.py::test_reference_run_live",
-    "tests/core/test_calibration.py::test_the_budget_is_never_exceeded",
-    "tests/core/test_calibration.py::test_what_the_search_found_is_kept_wherever_the_last_comparison_ends",
-)
-"""Tests that run the same lines over and over, and those of the benchmarks. The coverage is that of all others:
-where it is measured, lines take up to twice as long."""
+UNCOUNTED = ("tests/benchmarks/", "tests/browser/", "tests/families/", "tests/samplers/")
+"""Tests that run the same lines over and over, as those that are marked slow do, and those that run none here. The
+coverage is that of all others: where it is measured, lines take up to twice as long."""
 FIGURES = workbench.REPOSITORY / "tests" / "artifacts" / "figures"
 
 
@@ -40,16 +34,29 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> WorkUnits:
     return WorkUnits(config, log)
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
-    if not item.nodeid.startswith(UNCOUNTED):
-        return (yield)
+@contextlib.contextmanager
+def uncounted() -> Generator[None, None, None]:
+    """What is run within does not count for the coverage, and takes no time for it."""
     measuring = sys.gettrace()  # coverage's own stop() and start() would look through every module of torch again
     sys.settrace(None)
     try:
-        return (yield)
+        yield
     finally:
         sys.settrace(measuring)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    with uncounted():  # the servers import all of the pack, too
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
+    if not (item.nodeid.startswith(UNCOUNTED) or item.get_closest_marker("slow")):
+        return (yield)
+    with uncounted():
+        return (yield)
 
 
 @pytest.fixture(scope="session")

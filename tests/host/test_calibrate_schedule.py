@@ -7,6 +7,7 @@ import importlib
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -341,6 +342,23 @@ def new_user(nodes, tmp_path, monkeypatch):
     return begin
 
 
+@pytest.fixture(scope="module")
+def searched(calibrate, nodes, tmp_path_factory):
+    """A function that gives a user folder in which one search with these values has been made."""
+    folders = {}
+
+    def folder_after(**values):
+        key = str(values)
+        if key not in folders:
+            folders[key] = tmp_path_factory.mktemp("searched")
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(nodes("host"), "user_folder", lambda: folders[key])
+                calibrate(**values)
+        return folders[key]
+
+    return folder_after
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("earlier", "later", "seeds"),
@@ -353,10 +371,12 @@ def new_user(nodes, tmp_path, monkeypatch):
     ],
     ids=str,
 )
-def test_a_later_search_takes_the_reference_runs_from_memory(calibrate, model, new_user, earlier, later, seeds):
+def test_a_later_search_takes_the_reference_runs_from_memory(
+    calibrate, model, searched, tmp_path, new_user, earlier, later, seeds
+):
     """Of at least so many seeds, for the same schedule."""
+    shutil.copytree(searched(**earlier), tmp_path / "later")
     new_user("later")
-    calibrate(**earlier)
     with evaluations_of(model) as evaluations:
         sigmas, report = calibrate(**later).args
     new_user("first")
@@ -380,9 +400,9 @@ OF_ANOTHER_PACK = comfy.samplers.KSAMPLER(another_packs)
 
 @pytest.mark.slow
 @pytest.mark.parametrize("other", [{"cfg": 2.0}, {"seed": 1}, {"sampler": OF_ANOTHER_PACK}, {"steps": 6}], ids=list)
-def test_another_reference_is_not_taken_from_memory(calibrate, model, new_user, other):
+def test_another_reference_is_not_taken_from_memory(calibrate, model, searched, tmp_path, new_user, other):
+    shutil.copytree(searched(), tmp_path / "one")
     new_user("one")
-    calibrate()
     with evaluations_of(model) as evaluations:
         _, report = calibrate(**other).args
     assert sum(evaluations) > 250 and "remembered" not in report
