@@ -356,7 +356,7 @@ schedule ([the method](method.md)). From 8 steps on the penalty moves it: with D
 (RMSE with 8 steps 0.325, without 0.373), with UniPC mostly for the worse.
 
 What knows the network is nearest to converged pictures. With DDIM the calibrated schedule has the least RMSE with every
-number of steps; as a set it is ahead of HSO with 4, 5 and 8 steps, and behind it with 6 and 10. With UniPC the
+number of steps; as a set it is ahead of HSO with 4 and 5 steps, and behind it from 6 on, by little. With UniPC the
 fitted sampler is nearest picture by picture with every number of steps, as a set from 5 on, and from 8 on its set is no
 further from converged pictures than two sets of these are apart.
 
