@@ -115,6 +115,7 @@ def test_what_the_page_says_is_in_the_results() -> None:
         assert rmse["uni_pc", steps, CALIBRATED] < rmse["uni_pc", steps, "uniform in t"]
         assert min((rmse["ddim", steps, name], name) for name in (*SCHEDULES, CALIBRATED))[1] == CALIBRATED
         assert (sets["ddim", steps, "HSO"] < sets["ddim", steps, CALIBRATED]) == (steps >= 6)
+        assert sets["ddim", steps, CALIBRATED] < 1.05 * sets["ddim", steps, "HSO"], "by little"
         for measure, least in ((rmse, 4), (sets, 5)):
             nearest = min((measure[key], key[2]) for key in measure if key[:2] == ("uni_pc", steps))[1]
             assert (nearest == FITTED) == (steps >= least)

@@ -69,7 +69,7 @@ def drag(comfy: ComfyPage, step: int, down: float) -> None:
     x, y = centre(handle(comfy, step))
     comfy.page.mouse.move(x, y)
     comfy.page.mouse.down()
-    comfy.page.mouse.move(x, y + down, steps=4)
+    comfy.page.mouse.move(x, y + down, steps=8)
     comfy.page.mouse.up()
     comfy.settle()
 
@@ -121,7 +121,7 @@ def test_no_gesture_makes_two_sigmas_that_are_nearly_equal(comfy: ComfyPage) -> 
         assert double_click(comfy, middle, wanted)[1:4] == pytest.approx([5, 3.162, 2]), "beside the two points"
     assert 2.5 < double_click(comfy, middle, next_y - 10)[2] < 3
     open_editor(comfy)
-    for _ in range(10):
+    for _ in range(30):
         drag(comfy, 2, 8)
     assert values(comfy)[2] == pytest.approx(1.01)
     handle(comfy, 2).focus()

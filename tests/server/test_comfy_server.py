@@ -20,7 +20,7 @@ from comfy_server import ComfyServer, PortBusy, PromptInterrupted, ServerError
 
 
 @pytest.fixture(autouse=True)
-def uncounted(monkeypatch: pytest.MonkeyPatch) -> None:
+def without_coverage(monkeypatch: pytest.MonkeyPatch) -> None:
     """These servers run nothing of the pack, and start sooner where no coverage is measured."""
     monkeypatch.setenv("COVERAGE_PROCESS_CONFIG", "")
 

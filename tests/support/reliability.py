@@ -53,7 +53,7 @@ def write(coverage: float, uncovered: dict[str, list[int]], passed: str, hosts: 
             "",
             f"## Lines that no test runs ({coverage:.1f} % of hso_core and nodes are run)",
             "",
-            "What slow tests, the benchmarks' and those of the browser run is not counted.",
+            "What slow tests, long sweeps, the benchmarks' tests and those of the browser run is not counted.",
             "",
             "| file | lines |",
             "|---|---|",
