@@ -250,6 +250,7 @@ def measured(step_counts: Sequence[int], solvers: Sequence[str], count: int) -> 
                 print(json.dumps(row), flush=True)
                 results["rows"].append(row)
                 results |= {"date": str(datetime.date.today()), "floors": results.get("floors") or measure.floors()}
+                results.pop("since", None)  # written by hand, of cells that this run replaces
                 results["machine"] = f"{os.cpu_count()} CPU cores, torch {torch.__version__}"
                 RESULTS.write_text(json.dumps(results, indent=1) + "\n", "utf-8")
 
@@ -280,7 +281,7 @@ def page(results: dict[str, Any]) -> str:
     return TEXT.format(
         date=results["date"], machine=results["machine"], count=count, compared=COMPARED, **floors,
         network_to_real=floors["network"], tables="\n\n".join(parts), findings=findings(by, places),
-        missing=_missing(by.keys()),
+        missing=_missing(by.keys()), since=f"**Changed since:** {results['since']}\n\n" if "since" in results else "",
     )  # fmt: skip
 
 
@@ -338,7 +339,7 @@ Smaller is better; the least of a column is bold.
   pictures and the real ones {network_to_real:.0f}, two converged sets {sets:.0f}. RMSE is to the converged picture of
   the same seed, of {compared} seeds.
 
-## Does the order of the paper come out?
+{since}## Does the order of the paper come out?
 
 {findings}
 
